@@ -1,0 +1,243 @@
+package elt
+
+import "time"
+
+// DayState is a day's availability: exactly one of these, derived from the ledger's facts.
+type DayState string
+
+// The states of a day.
+const (
+	DayNotExpected DayState = "not_expected" // the calendar says that no data is due
+	DayScheduled   DayState = "scheduled"    // expected, nothing started
+	DayWaiting     DayState = "waiting"      // an input is not ready yet
+	DayRunning     DayState = "running"      // a live lease holds it, or its run is between two of its steps
+	DayRetrying    DayState = "retrying"     // an attempt failed, the next one has a time
+	DayReady       DayState = "ready"        // a version passed its checks and is published
+	DayFailed      DayState = "failed"       // attempts are exhausted
+	DayBlocked     DayState = "blocked"      // an ancestor failed or is blocked: waiting cannot help
+	DayUnknown     DayState = "unknown"      // nobody can vouch for it: a lease was lost
+)
+
+// DeadlineState is how a day stands against its deadline.
+type DeadlineState string
+
+// The deadline states. at_risk needs an estimate of the time of arrival.
+const (
+	DeadlineNone     DeadlineState = "none"     // it has no deadline
+	DeadlineOnTrack  DeadlineState = "on_track" // not ready, and the deadline is ahead
+	DeadlineAtRisk   DeadlineState = "at_risk"  // likely to miss it, or it is held up while the deadline is ahead
+	DeadlineBreached DeadlineState = "breached" // past the deadline and not ready
+	DeadlineMet      DeadlineState = "met"      // was ready by then
+	DeadlineMissed   DeadlineState = "missed"   // became ready after it
+)
+
+// Day is the ledger's row of a (dataset, date) that is expected, or not expected by the calendar.
+type Day struct {
+	Dataset     DatasetName `json:"dataset"`
+	Date        Date        `json:"date"`
+	Run         RunID       `json:"run,omitempty"` // the latest run that brings it
+	NotExpected string      `json:"not_expected,omitempty"`
+	Deadline    time.Time   `json:"deadline,omitzero"`
+	Withdrawn   string      `json:"withdrawn,omitempty"` // the reason; a withdrawn day is impossible for gates
+}
+
+// DayFacts is everything that a day's status follows from.
+type DayFacts struct {
+	Day Day
+	Now time.Time // by the ledger's clock
+	// Steps are this dataset's own steps in Day.Run, in order, with the run's publish step last; none
+	// when no run has started.
+	Steps []Step
+	// Version is the newest published version of this date, or nil.
+	Version *Version
+	// Inputs are what the dataset is made from, on the same date; none for a table.
+	Inputs []InputFacts
+}
+
+// InputFacts is what a day needs to know of one input.
+type InputFacts struct {
+	Status  DayStatus
+	Current VersionID // the input's current version of that date; empty when there is none
+}
+
+// DayStatus is what the page and the API say about a day.
+type DayStatus struct {
+	Dataset       DatasetName   `json:"dataset"`
+	Date          Date          `json:"date"`
+	State         DayState      `json:"state"`
+	Deadline      DeadlineState `json:"deadline_state"`
+	DeadlineAt    time.Time     `json:"deadline_at,omitzero"`
+	ReadyAt       time.Time     `json:"ready_at,omitzero"`
+	Run           RunID         `json:"run,omitempty"`
+	Version       VersionID     `json:"version,omitempty"`
+	Rows          int64         `json:"rows,omitempty"`
+	Checks        Checks        `json:"checks,omitempty"`
+	BlockedBy     []DatasetName `json:"blocked_by,omitempty"` // waiting, blocked, unknown: the inputs that hold it up
+	Cause         *Cause        `json:"cause,omitempty"`      // failed, blocked, retrying: the root cause
+	NextAttemptAt time.Time     `json:"next_attempt_at,omitzero"`
+	Step          StepKind      `json:"step,omitempty"` // running, retrying, failed, unknown: where it is
+	Restating     bool          `json:"restating,omitempty"`
+	Outdated      []DatasetName `json:"outdated,omitempty"` // ready, but these inputs have a newer version than was read
+	Withdrawn     string        `json:"withdrawn,omitempty"`
+}
+
+// Cause is the first failure from which a day's trouble follows.
+type Cause struct {
+	Dataset DatasetName `json:"dataset"`
+	Step    StepKind    `json:"step"`
+	Failure *Failure    `json:"failure,omitempty"`
+}
+
+// Good reports whether a gate may open on the day: it is ready and nobody has withdrawn it.
+func (s DayStatus) Good() bool { return s.State == DayReady && s.Withdrawn == "" }
+
+// Impossible reports whether waiting cannot help without a person: failed, blocked or withdrawn.
+func (s DayStatus) Impossible() bool {
+	return s.State == DayFailed || s.State == DayBlocked || s.Withdrawn != ""
+}
+
+// Derive concludes a day's status from its facts.
+//
+// A published version makes a day ready whatever happens upstream afterwards. Otherwise, in this order:
+// not expected; its own terminal failure; an input that failed or is blocked; an input that nobody can
+// vouch for; an input that is not ready; its own state.
+func Derive(f DayFacts) DayStatus {
+	s := DayStatus{
+		Dataset: f.Day.Dataset, Date: f.Day.Date, Run: f.Day.Run,
+		DeadlineAt: f.Day.Deadline, Withdrawn: f.Day.Withdrawn,
+	}
+	own := ownState(f.Steps, f.Now)
+	switch {
+	case f.Version != nil:
+		s.State = DayReady
+		s.Version, s.ReadyAt, s.Rows, s.Checks = f.Version.ID, f.Version.PublishedAt, f.Version.Rows, f.Version.Checks
+		s.Restating = f.Day.Run != f.Version.Run && (own.state == DayRunning || own.state == DayRetrying)
+		for _, in := range f.Inputs {
+			if read, ok := f.Version.Inputs[in.Status.Dataset]; ok && in.Current != "" && in.Current != read {
+				s.Outdated = append(s.Outdated, in.Status.Dataset)
+			}
+		}
+	case f.Day.NotExpected != "":
+		s.State = DayNotExpected
+	case own.state == DayFailed:
+		s.State, s.Step = DayFailed, own.step
+		s.Cause = &Cause{f.Day.Dataset, own.step, own.failure}
+	default:
+		s.deriveFromInputs(f, own)
+	}
+	s.Deadline = deadlineState(s, f.Now)
+	return s
+}
+
+// deriveFromInputs settles a day that is neither ready nor failed by itself.
+func (s *DayStatus) deriveFromInputs(f DayFacts, own ownFacts) {
+	held := func(match func(DayState) bool) (names []DatasetName, cause *Cause) {
+		for _, in := range f.Inputs {
+			if match(in.Status.State) {
+				names = append(names, in.Status.Dataset)
+				if cause == nil {
+					cause = in.Status.Cause
+				}
+			}
+		}
+		return names, cause
+	}
+	if names, cause := held(func(d DayState) bool { return d == DayFailed || d == DayBlocked }); names != nil {
+		s.State, s.BlockedBy, s.Cause = DayBlocked, names, cause
+		return
+	}
+	if names, _ := held(func(d DayState) bool { return d == DayUnknown }); names != nil {
+		s.State, s.BlockedBy = DayUnknown, names
+		return
+	}
+	// Within one run a model is built on staged inputs before anything is published: once its own
+	// steps are moving, the inputs that are "not ready yet" do not hold it up.
+	if own.state == DayScheduled {
+		if names, _ := held(func(d DayState) bool { return d != DayReady && d != DayNotExpected }); names != nil {
+			s.State, s.BlockedBy = DayWaiting, names
+			return
+		}
+	}
+	s.State, s.Step = own.state, own.step
+	s.NextAttemptAt = own.next
+	if own.state == DayRetrying {
+		s.Cause = &Cause{f.Day.Dataset, own.step, own.failure}
+	}
+}
+
+type ownFacts struct {
+	state   DayState
+	step    StepKind
+	failure *Failure
+	next    time.Time
+}
+
+// ownState concludes from a dataset's own steps alone, worst first.
+func ownState(steps []Step, now time.Time) ownFacts {
+	out := ownFacts{state: DayScheduled}
+	rank := map[DayState]int{DayScheduled: 0, DayRunning: 1, DayRetrying: 2, DayUnknown: 3, DayFailed: 4}
+	for _, st := range steps {
+		state := DayScheduled
+		switch st.State {
+		case StepFailed, StepCancelled:
+			state = DayFailed
+		case StepRetrying:
+			state = DayRetrying
+		case StepRunning:
+			state = DayRunning
+			if st.LeaseUntil.Before(now) {
+				state = DayUnknown
+			}
+		case StepSucceeded:
+			state = DayRunning // on its way: between two steps
+		}
+		if state != DayScheduled && rank[state] >= rank[out.state] {
+			out = ownFacts{state, st.Kind, st.Error, st.NextAttemptAt}
+		}
+	}
+	return out
+}
+
+func deadlineState(s DayStatus, now time.Time) DeadlineState {
+	switch {
+	case s.DeadlineAt.IsZero() || s.State == DayNotExpected:
+		return DeadlineNone
+	case s.State == DayReady && !s.ReadyAt.After(s.DeadlineAt):
+		return DeadlineMet
+	case s.State == DayReady:
+		return DeadlineMissed
+	case now.After(s.DeadlineAt):
+		return DeadlineBreached
+	case s.State == DayFailed || s.State == DayBlocked || s.State == DayUnknown:
+		return DeadlineAtRisk
+	}
+	return DeadlineOnTrack
+}
+
+// Headline sums up a dataset: its latest expected day, and how far it is complete.
+type Headline struct {
+	Latest          DayStatus `json:"latest"`           // the latest expected day, not the last run
+	LatestReady     Date      `json:"latest_ready"`     // the newest date that is ready
+	CompleteThrough Date      `json:"complete_through"` // every expected date up to it is ready
+}
+
+// NewHeadline sums up days, which must be of one dataset in date order without gaps.
+func NewHeadline(days []DayStatus) Headline {
+	var h Headline
+	broken := false
+	for _, d := range days {
+		if d.State == DayNotExpected {
+			continue
+		}
+		h.Latest = d
+		if d.Good() {
+			h.LatestReady = d.Date
+			if !broken {
+				h.CompleteThrough = d.Date
+			}
+		} else {
+			broken = true
+		}
+	}
+	return h
+}

@@ -1,0 +1,124 @@
+package elt
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// ManifestFormat is the version of the manifest's JSON that this code writes.
+const ManifestFormat = 1
+
+// Mode says what an extraction brings.
+type Mode string
+
+// The modes.
+const (
+	Full        Mode = "full"        // every row; a load replaces the table
+	Incremental Mode = "incremental" // the rows of a window; a load upserts by key
+)
+
+// Object is what the lake knows of one of its objects.
+type Object struct {
+	Key    string
+	Bytes  int64
+	SHA256 string // of the bytes, in hexadecimal; empty where only a listing was asked
+	// ModifiedAt is the store's own time of writing.
+	ModifiedAt time.Time
+}
+
+// Part is one Parquet object of a manifest.
+type Part struct {
+	Key    string `json:"key"`    // the object's key in the lake
+	Rows   int64  `json:"rows"`   // rows that were written to it
+	Bytes  int64  `json:"bytes"`  // the object's size
+	SHA256 string `json:"sha256"` // of the object's bytes, in hexadecimal
+}
+
+// SourcePosition says at which moment of which server the rows were read.
+type SourcePosition struct {
+	Source   SourceName `json:"source"`
+	Server   string     `json:"server"`             // engine and identity: "postgres 15.8 7301…"
+	Snapshot string     `json:"snapshot,omitempty"` // the engine's own name of the snapshot
+	TakenAt  time.Time  `json:"taken_at"`           // by the source's clock
+	// CrossTableConsistent is true when every table of the run was read in this one snapshot.
+	CrossTableConsistent bool `json:"cross_table_consistent"`
+}
+
+// Manifest is the hand-over from extract to load: what was read, where it lies, and the facts that it
+// must show again in the warehouse. It is written last: no manifest, no load.
+type Manifest struct {
+	Format    int            `json:"format"`
+	Dataset   DatasetName    `json:"dataset"`
+	Date      Date           `json:"date"`
+	Run       RunID          `json:"run"`
+	Attempt   int            `json:"attempt"`
+	Mode      Mode           `json:"mode"`
+	Key       []string       `json:"primary_key,omitempty"`
+	Cursor    string         `json:"cursor,omitempty"` // the cursor column, incremental only
+	Window    *Window        `json:"window,omitempty"` // incremental only; a zero From is the first load
+	Source    SourcePosition `json:"source"`
+	Schema    Schema         `json:"schema"`
+	Parts     []Part         `json:"parts"`
+	Stats     TableStats     `json:"stats"`
+	MaskKey   string         `json:"mask_key,omitempty"` // id of the key that hashed columns, never the key
+	CreatedAt time.Time      `json:"created_at"`
+}
+
+// Rows returns the number of rows over all parts.
+func (m *Manifest) Rows() (n int64) {
+	for _, p := range m.Parts {
+		n += p.Rows
+	}
+	return n
+}
+
+// Bytes returns the size of all parts.
+func (m *Manifest) Bytes() (n int64) {
+	for _, p := range m.Parts {
+		n += p.Bytes
+	}
+	return n
+}
+
+// Prefix returns the folder in the lake that holds the manifest's parts and the manifest itself.
+func (m *Manifest) Prefix() string { return AttemptPrefix(m.Dataset, m.Date, m.Run, m.Attempt) }
+
+// ObjectKey returns the manifest's own key in the lake.
+func (m *Manifest) ObjectKey() string { return m.Prefix() + "manifest.json" }
+
+// AttemptPrefix returns the lake folder of one attempt, ending in a slash. It is unique to the attempt,
+// so a stale worker cannot overwrite what a newer one wrote.
+func AttemptPrefix(d DatasetName, date Date, run RunID, attempt int) string {
+	return fmt.Sprintf("%s/date=%s/run=%s/attempt=%d/", d, date, run, attempt)
+}
+
+// Encode returns the manifest as indented JSON.
+func (m *Manifest) Encode() ([]byte, error) {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode manifest of %s %s: %w", m.Dataset, m.Date, err)
+	}
+	return append(b, '\n'), nil
+}
+
+// DecodeManifest reads a manifest and checks that it is whole: a known format, rows that add up, a
+// checksum for each part.
+func DecodeManifest(b []byte) (*Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("decode manifest: %w", err)
+	}
+	if m.Format != ManifestFormat {
+		return nil, fmt.Errorf("decode manifest of %s %s: format %d, this version reads %d", m.Dataset, m.Date, m.Format, ManifestFormat)
+	}
+	if m.Rows() != m.Stats.Rows {
+		return nil, fmt.Errorf("decode manifest of %s %s: parts hold %d rows, its stats say %d", m.Dataset, m.Date, m.Rows(), m.Stats.Rows)
+	}
+	for _, p := range m.Parts {
+		if len(p.SHA256) != 64 || p.Key == "" || p.Rows < 0 || p.Bytes < 0 {
+			return nil, fmt.Errorf("decode manifest of %s %s: part %q is incomplete", m.Dataset, m.Date, p.Key)
+		}
+	}
+	return &m, nil
+}

@@ -1,0 +1,172 @@
+package elt
+
+import "time"
+
+// RunKind says what asked for a run.
+type RunKind string
+
+// The kinds of run.
+const (
+	ScheduledRun RunKind = "scheduled"
+	ManualRun    RunKind = "manual"
+	BackfillRun  RunKind = "backfill"
+)
+
+// RunState is where a run is.
+type RunState string
+
+// The states of a run.
+const (
+	RunRunning   RunState = "running"   // some step is not terminal
+	RunSucceeded RunState = "succeeded" // every step succeeded
+	RunPartial   RunState = "partial"   // something was published, something was held back
+	RunFailed    RunState = "failed"    // nothing was published
+	RunCancelled RunState = "cancelled" // a person ended it; nothing more starts
+)
+
+// Terminal reports whether nothing more will happen in the run.
+func (s RunState) Terminal() bool { return s != RunRunning }
+
+// Run is one execution of a schedule or a backfill for one data date.
+type Run struct {
+	ID         RunID        `json:"id"`
+	Schedule   ScheduleName `json:"schedule"`
+	Date       Date         `json:"date"`
+	Kind       RunKind      `json:"kind"`
+	Sequence   int          `json:"sequence"`         // 0, or n for the nth time that a person had a finished date run again
+	Reason     string       `json:"reason,omitempty"` // who or what asked for it
+	State      RunState     `json:"state"`
+	CreatedAt  time.Time    `json:"created_at"`
+	FinishedAt time.Time    `json:"finished_at,omitzero"`
+}
+
+// RunFilter selects runs, newest first; a zero field selects all.
+type RunFilter struct {
+	Schedule ScheduleName
+	From, To Date // data dates, both inclusive
+	State    RunState
+	Before   RunID // only runs older than this one: the cursor of a paged list
+	Limit    int   // 0 means 100
+}
+
+// StepKind is what a step does.
+type StepKind string
+
+// The kinds of step, in the order in which a dataset meets them.
+const (
+	ExtractStep   StepKind = "extract"   // source → Parquet parts and a manifest in the lake
+	LoadStep      StepKind = "load"      // manifest → staging table
+	VerifyStep    StepKind = "verify"    // staging table = manifest, fact by fact
+	TransformStep StepKind = "transform" // model → staging table
+	TestStep      StepKind = "test"      // the tests of a model or table, on staging
+	PublishStep   StepKind = "publish"   // one swap of everything that passed; belongs to the whole run
+)
+
+// StepState is where a step is.
+type StepState string
+
+// The states of a step.
+const (
+	StepPending   StepState = "pending"   // its needs are not all met, or nobody has claimed it yet
+	StepRunning   StepState = "running"   // claimed under a lease
+	StepRetrying  StepState = "retrying"  // an attempt failed; NextAttemptAt is set
+	StepSucceeded StepState = "succeeded" // done, and its effect is durable
+	StepFailed    StepState = "failed"    // attempts are exhausted, or the error can't be retried
+	StepBlocked   StepState = "blocked"   // something that it needs failed or is blocked
+	StepCancelled StepState = "cancelled" // its run was cancelled before it ended
+)
+
+// Terminal reports whether the step will not change any more within its run, unless a person retries it.
+func (s StepState) Terminal() bool {
+	switch s {
+	case StepSucceeded, StepFailed, StepBlocked, StepCancelled:
+		return true
+	}
+	return false
+}
+
+// Step is one piece of a run's work, an idempotent function of its ledger row.
+type Step struct {
+	ID      StepID      `json:"id"`
+	Run     RunID       `json:"run"`
+	Kind    StepKind    `json:"kind"`
+	Dataset DatasetName `json:"dataset,omitempty"` // empty for the run's own publish step
+	Date    Date        `json:"date"`
+	// Needs are the steps that must have succeeded first. The publish step instead waits until each
+	// of its needs is terminal, and publishes what passed.
+	Needs         []StepID  `json:"needs,omitempty"`
+	State         StepState `json:"state"`
+	Attempt       int       `json:"attempt"`                  // attempts begun
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"` // retrying only
+	LeaseUntil    time.Time `json:"lease_until,omitzero"`     // running only, by the ledger's clock
+	StartedAt     time.Time `json:"started_at,omitzero"`      // of the first attempt
+	FinishedAt    time.Time `json:"finished_at,omitzero"`     // when it became terminal
+	Progress      Progress  `json:"progress"`                 // of the latest attempt
+	Result        Result    `json:"result"`                   // of the attempt that succeeded
+	Error         *Failure  `json:"error,omitempty"`          // of the latest failed attempt
+}
+
+// Progress is how far an attempt is. Expected is 0 where nobody knows.
+type Progress struct {
+	Rows         int64 `json:"rows"`
+	RowsExpected int64 `json:"rows_expected"` // an estimate until the attempt has ended
+	Bytes        int64 `json:"bytes"`         // written to the lake, or read from it
+}
+
+// Result is what a successful step leaves for those after it.
+type Result struct {
+	Rows     int64   `json:"rows,omitempty"`
+	Bytes    int64   `json:"bytes,omitempty"`
+	Manifest string  `json:"manifest,omitempty"` // extract: the manifest's key in the lake
+	Checks   Checks  `json:"checks,omitempty"`   // verify, test
+	Level    string  `json:"level,omitempty"`    // verify: the level that it passed ("columns")
+	Notes    []Check `json:"notes,omitempty"`    // test: each test and what it found
+	Versions int     `json:"versions,omitempty"` // publish: how many datasets became visible
+}
+
+// Check is one test's outcome.
+type Check struct {
+	Name     string `json:"name"`              // "not_null(user_id)"
+	Severity string `json:"severity"`          // "error" or "warn"
+	Failures int64  `json:"failures"`          // rows that it returned
+	Passed   bool   `json:"passed"`            // false also for a warning
+	Message  string `json:"message,omitempty"` // a sentence when it did not pass
+}
+
+// Attempt is one try at a step.
+type Attempt struct {
+	Step       StepID    `json:"step"`
+	Number     int       `json:"number"` // from 1
+	Worker     WorkerID  `json:"worker"`
+	Fence      int64     `json:"fence"`
+	StartedAt  time.Time `json:"started_at"`
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+	Error      *Failure  `json:"error,omitempty"` // nil while running and after success
+}
+
+// Lease is the right to work on a step until Until, by the ledger's clock. Every write under it carries
+// the fence; a write with a fence that is no longer the step's changes nothing.
+type Lease struct {
+	Step    StepID
+	Attempt int
+	Fence   int64
+	Worker  WorkerID
+	Until   time.Time
+}
+
+// Outcome is how an attempt ended.
+type Outcome struct {
+	State         StepState // succeeded, failed, retrying or cancelled
+	Result        Result
+	Error         *Failure
+	NextAttemptAt time.Time // retrying only
+}
+
+// Tick is the decision about one date of a schedule: run, or skipped for a reason.
+type Tick struct {
+	Schedule ScheduleName `json:"schedule"`
+	Date     Date         `json:"date"` // the data date: the one before the tick's own
+	DueAt    time.Time    `json:"due_at"`
+	Run      RunID        `json:"run,omitempty"`
+	Skipped  string       `json:"skipped,omitempty"` // the reason; empty when it ran
+}

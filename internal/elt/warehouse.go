@@ -1,0 +1,51 @@
+package elt
+
+// Materialization is how a model becomes a relation.
+type Materialization string
+
+// The materializations.
+const (
+	AsTable       Materialization = "table"
+	AsView        Materialization = "view"
+	AsIncremental Materialization = "incremental" // rows of the run's SELECT are merged into what is published
+	AsEphemeral   Materialization = "ephemeral"   // never a relation: inlined into what refers to it
+)
+
+// Strategy is how the rows of an incremental build meet those that are published.
+type Strategy string
+
+// The strategies.
+const (
+	Append       Strategy = "append"        // added as they are
+	DeleteInsert Strategy = "delete+insert" // published rows with one of the new rows' keys go, then all new rows come
+	Merge        Strategy = "merge"         // as DeleteInsert, and a key may come only once
+)
+
+// Build asks a warehouse for the staging relation of one model of one run. Building it again replaces it.
+type Build struct {
+	Run          RunID
+	Dataset      DatasetName
+	Relation     string // the published name: "analytics.revenue"
+	Materialized Materialization
+	Strategy     Strategy // incremental over an existing relation only; empty means rebuild whole
+	Key          []string // incremental only; compared null-safe
+	SQL          string   // a SELECT over staging names
+}
+
+// Publication is one swap: every item becomes visible in it, or none does.
+type Publication struct {
+	Run   RunID
+	Fence int64 // the warehouse refuses a fence lower than one that it has seen for the same item
+	Items []PublicationItem
+}
+
+// PublicationItem is one dataset of a publication. Its staging relation is that of (Run, Dataset).
+type PublicationItem struct {
+	Version  Version
+	Relation string // the published name
+	// ViewSQL is the SELECT of a view over published names; empty for everything that has rows of its own.
+	ViewSQL string
+	// Strategy and Key say how staged rows meet the published ones; an empty Strategy replaces the relation.
+	Strategy Strategy
+	Key      []string
+}
