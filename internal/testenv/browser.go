@@ -1,0 +1,126 @@
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// browserTime is how long a test may use its browser: a page that never shows what is waited for must
+// not use up the time of all tests.
+const browserTime = 3 * time.Minute
+
+// Browser starts a headless Chromium with an empty profile and returns the context of its one tab, for
+// chromedp.Do and chromedp.Run. It ends with the test.
+func Browser(t testing.TB) context.Context {
+	t.Helper()
+	path, err := chromium()
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path),
+		chromedp.NoSandbox, // Chromium's sandbox refuses root, and the pages are our own
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("hide-scrollbars", true),
+	)
+	allocator, release := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	tab, closeTab := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		closeTab()
+		release()
+	})
+	if err := chromedp.Do(tab); err != nil {
+		t.Fatalf("start %s: %v", path, err)
+	}
+	limited, cancel := context.WithTimeout(tab, browserTime)
+	t.Cleanup(cancel)
+	return limited
+}
+
+// View is how a page is looked at.
+type View struct {
+	Name          string // part of a screenshot's file name
+	Width, Height int64  // of the window, in CSS pixels
+	Scale         float64
+	Dark          bool // what the person prefers
+	Phone         bool // with touch, and the page's own viewport setting obeyed
+}
+
+// Views are the ways in which every page is looked at.
+func Views() []View {
+	return []View{
+		{Name: "light", Width: 1200, Height: 800, Scale: 1},
+		{Name: "dark", Width: 1200, Height: 800, Scale: 1, Dark: true},
+		{Name: "phone", Width: 390, Height: 844, Scale: 2, Phone: true},
+		{Name: "phone-dark", Width: 390, Height: 844, Scale: 2, Dark: true, Phone: true},
+	}
+}
+
+// SetView makes the tab look at pages as v says. Motion is reduced, so that two screenshots of one page are equal.
+func SetView(v View) chromedp.Action[chromedp.Void] {
+	options := []chromedp.EmulateViewportOption{chromedp.EmulateScale(v.Scale)}
+	if v.Phone {
+		options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulatePortrait)
+	}
+	scheme := "light"
+	if v.Dark {
+		scheme = "dark"
+	}
+	return chromedp.Steps(
+		chromedp.EmulateViewport(v.Width, v.Height, options...),
+		chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+			_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{
+					{Name: "prefers-color-scheme", Value: scheme},
+					{Name: "prefers-reduced-motion", Value: "reduce"},
+				},
+			})
+			return err
+		}),
+	)
+}
+
+// Screenshot keeps a picture of the whole page that the tab shows, as v says, in
+// artifacts/<name>-<view>.png at the root of the source tree, and returns its path.
+func Screenshot(ctx context.Context, t testing.TB, name string, v View) string {
+	t.Helper()
+	if err := chromedp.Do(ctx, SetView(v)); err != nil {
+		t.Fatalf("screenshot %s: %v", name, err)
+	}
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		t.Fatalf("screenshot %s: %v", name, err)
+	}
+	root, err := moduleDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(root, "artifacts", name+"-"+v.Name+".png")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, picture, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func chromium() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("this test needs a browser; run: apt-get install -y chromium")
+}

@@ -1,0 +1,76 @@
+package testenv
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+)
+
+// keeper is a shell that runs the end of a script when the test process closes its pipe or dies.
+type keeper struct {
+	cmd  *exec.Cmd
+	pipe io.Closer
+}
+
+// untilGone is the line of a keeper's script that returns when the test process is gone.
+const untilGone = `cat >/dev/null`
+
+// keep starts the script, whose $1, $2, … are args. It has a session of its own, so that an interrupt
+// from the terminal ends the test process and leaves the clean-up to the script.
+func keep(script string, args ...string) (*keeper, error) {
+	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start keeper: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start keeper: %w", err)
+	}
+	return &keeper{cmd, pipe}, nil
+}
+
+// end runs the rest of the script and waits for it. The script's exit code tells nothing: it ends with
+// servers that may be gone already.
+func (k *keeper) end() error {
+	closed := k.pipe.Close()
+	var exit *exec.ExitError
+	if err := k.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		return fmt.Errorf("end keeper: %w", err)
+	}
+	return closed
+}
+
+// freePort returns a port of the loopback interface that nobody listens on. Another process may take it
+// before the caller does, so the caller tries again with another.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return port, l.Close()
+}
+
+// ports is how many ports a server is tried on before its start is given up.
+const ports = 5
+
+// moduleDir returns the root of the source tree, which this file is part of.
+func moduleDir() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok || !filepath.IsAbs(file) {
+		return "", errors.New("the tests were built with -trimpath: the source tree cannot be found")
+	}
+	dir := filepath.Join(filepath.Dir(file), "..", "..")
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+		return "", fmt.Errorf("find the source tree: %w", err)
+	}
+	return dir, nil
+}

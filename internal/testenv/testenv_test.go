@@ -1,0 +1,102 @@
+package testenv_test
+
+import (
+	"bytes"
+	"context"
+	"image/png"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daybreak-data/daybreak/internal/testenv"
+)
+
+func ask[T any](t *testing.T, url, query string) (v T) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if err := conn.QueryRow(t.Context(), query).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return v
+}
+
+func TestPostgresGivesEachTestItsOwnDatabase(t *testing.T) {
+	one, two := testenv.Postgres(t), testenv.Postgres(t)
+	if one.URL == two.URL {
+		t.Fatalf("both databases are %s", one.URL)
+	}
+	for _, url := range []string{one.URL, two.URL, one.Database(t)} {
+		if n := ask[int](t, url, `SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`); n != 0 {
+			t.Errorf("%s has %d tables, want none", url, n)
+		}
+	}
+	if a, b := ask[string](t, one.URL, "SHOW data_directory"), ask[string](t, two.URL, "SHOW data_directory"); a != b {
+		t.Errorf("two servers were started: %s and %s", a, b)
+	}
+}
+
+func TestNewPostgresObeysSettingsAndKeepsDataThroughRestart(t *testing.T) {
+	pg := testenv.NewPostgres(t, map[string]string{"max_connections": "17"})
+	if n := ask[string](t, pg.URL, "SHOW max_connections"); n != "17" {
+		t.Fatalf("max_connections is %s", n)
+	}
+	init := exec.Command(filepath.Join(pg.Bin, "pgbench"), "-i", "-q", pg.URL)
+	if out, err := init.CombinedOutput(); err != nil {
+		t.Fatalf("pgbench: %v\n%s", err, out)
+	}
+	pg.Restart(t)
+	if n := ask[int](t, pg.URL, "SELECT count(*) FROM pgbench_accounts"); n != 100_000 {
+		t.Errorf("after the restart pgbench_accounts has %d rows", n)
+	}
+}
+
+func TestBrowserShowsAPageInEveryView(t *testing.T) {
+	const page = `<!doctype html><meta name=viewport content="width=device-width"><title>Daybreak</title>
+<style>:root{color-scheme:light dark} div{height:1500px}</style><h1>Good morning</h1><div></div>`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Write([]byte(page))
+	}))
+	defer server.Close()
+
+	tab := testenv.Browser(t)
+	if err := chromedp.Do(tab, chromedp.Navigate(server.URL), chromedp.WaitVisible("h1")); err != nil {
+		t.Fatal(err)
+	}
+	title, err := chromedp.Run(tab, chromedp.Text("h1"))
+	if err != nil || title != "Good morning" {
+		t.Fatalf("h1 is %q, %v", title, err)
+	}
+	for _, v := range testenv.Views() {
+		t.Run(v.Name, func(t *testing.T) {
+			b, err := os.ReadFile(testenv.Screenshot(tab, t, "testenv", v))
+			if err != nil {
+				t.Fatal(err)
+			}
+			picture, err := png.Decode(bytes.NewReader(b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := picture.Bounds().Dx(), int(float64(v.Width)*v.Scale); got != want {
+				t.Errorf("the picture is %d pixels wide, want %d", got, want)
+			}
+			if got := picture.Bounds().Dy(); got < int(1500*v.Scale) {
+				t.Errorf("the picture is %d pixels high: not the whole page", got)
+			}
+			r, _, _, _ := picture.At(picture.Bounds().Dx()-1, picture.Bounds().Dy()-1).RGBA()
+			if dark := r < 0x8000; dark != v.Dark {
+				t.Errorf("the page is dark: %v, want %v", dark, v.Dark)
+			}
+		})
+	}
+}
