@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -129,7 +130,7 @@ func startCluster(settings map[string]string) (*cluster, error) {
 		return nil, err
 	}
 	if err := c.start(settings); err != nil {
-		return nil, fmt.Errorf("%w\n%s%w", err, c.tail(), c.keeper.end())
+		return nil, errors.Join(fmt.Errorf("%w\n%s", err, c.tail()), c.keeper.end())
 	}
 	return c, nil
 }

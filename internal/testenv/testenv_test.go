@@ -3,14 +3,23 @@ package testenv_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"image/png"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/chromedp/chromedp"
 	"github.com/jackc/pgx/v5"
 
@@ -99,4 +108,87 @@ func TestBrowserShowsAPageInEveryView(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestS3RefusesToReplaceAndToTakeAWrongSignature(t *testing.T) {
+	server := testenv.S3(t)
+	bucket := server.NewBucket(t)
+	put := func(s *testenv.S3Server, body string) error {
+		_, err := s.Client().PutObject(t.Context(), &s3.PutObjectInput{
+			Bucket: &bucket, Key: aws.String("a/b"), Body: strings.NewReader(body), IfNoneMatch: aws.String("*"),
+		})
+		return err
+	}
+	if err := put(server, "one"); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(server, "two"); !isStatus(err, http.StatusPreconditionFailed) {
+		t.Errorf("the second write: %v, want 412", err)
+	}
+	stranger := &testenv.S3Server{Endpoint: server.Endpoint, Region: server.Region, AccessKey: server.AccessKey, SecretKey: "wrong"}
+	if err := put(stranger, "three"); !isStatus(err, http.StatusForbidden) {
+		t.Errorf("a write with a wrong secret: %v, want 403", err)
+	}
+}
+
+func isStatus(err error, code int) bool {
+	var answer interface{ HTTPStatusCode() int }
+	return errors.As(err, &answer) && answer.HTTPStatusCode() == code
+}
+
+// TestServersOfAKilledProcess is the process that TestAKilledProcessLeavesNoServer kills; on its own it has nothing to do.
+func TestServersOfAKilledProcess(t *testing.T) {
+	if os.Getenv("TESTENV_BE_KILLED") == "" {
+		return
+	}
+	pg := testenv.Postgres(t)
+	fmt.Println(ask[string](t, pg.URL, "SHOW data_directory"), pg.URL, testenv.S3(t).Endpoint)
+	select {} // until killed
+}
+
+func TestAKilledProcessLeavesNoServer(t *testing.T) {
+	victim := exec.Command(os.Args[0], "-test.run=^TestServersOfAKilledProcess$")
+	victim.Env = append(os.Environ(), "TESTENV_BE_KILLED=yes")
+	out, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var data, database, endpoint string
+	if _, err := fmt.Fscan(out, &data, &database, &endpoint); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(data); err != nil {
+		t.Fatalf("the server keeps no data where it says: %v", err)
+	}
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Wait(); err == nil {
+		t.Fatal("the process was not killed")
+	}
+	address, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := func() bool {
+		_, err := os.Stat(filepath.Dir(data))
+		return errors.Is(err, fs.ErrNotExist) && !listens(address.Host) && !listens(strings.TrimPrefix(endpoint, "http://"))
+	}
+	for deadline := time.Now().Add(time.Minute); !gone(); <-time.After(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("a minute after the process was killed, %s or %s is still there", database, endpoint)
+		}
+	}
+}
+
+func listens(address string) bool {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }

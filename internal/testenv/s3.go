@@ -1,0 +1,161 @@
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// S3Server is an S3 server over a folder, with signatures, conditional writes and checksums. It wants
+// buckets in the path.
+type S3Server struct {
+	Endpoint  string // "http://127.0.0.1:41234"
+	Region    string
+	AccessKey string
+	SecretKey string
+
+	buckets atomic.Int64
+}
+
+// sharedS3 is the one S3 server of the test process; its keeper ends it with the process.
+var sharedS3 = sync.OnceValues(startS3)
+
+// S3 returns the S3 server that all tests of this process share. Buckets keep tests apart.
+func S3(t testing.TB) *S3Server {
+	t.Helper()
+	s, err := sharedS3()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// NewBucket makes an empty bucket and returns its name. It goes with the server.
+func (s *S3Server) NewBucket(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test-%d", s.buckets.Add(1))
+	if _, err := s.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
+		t.Fatalf("create bucket %s: %v", name, err)
+	}
+	return name
+}
+
+// Client returns a client of the server, for what a test wants to see behind the code under test.
+func (s *S3Server) Client() *s3.Client {
+	return s3.NewFromConfig(aws.Config{
+		Region:      s.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
+	}, func(o *s3.Options) {
+		o.BaseEndpoint = &s.Endpoint
+		o.UsePathStyle = true
+	})
+}
+
+func startS3() (*S3Server, error) {
+	program, err := s3Program()
+	if err != nil {
+		return nil, err
+	}
+	for range ports {
+		var port int
+		if port, err = freePort(); err != nil {
+			return nil, err
+		}
+		s := &S3Server{Endpoint: fmt.Sprintf("http://127.0.0.1:%d", port), Region: "us-east-1", AccessKey: "test", SecretKey: "test-secret"}
+		if err = s.start(program); err == nil {
+			return s, nil
+		}
+	}
+	return nil, err
+}
+
+// start runs the server until this process is gone. Its settings come by flags alone.
+func (s *S3Server) start(program string) error {
+	dir, err := os.MkdirTemp("", "daybreak-s3-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the S3 server: %w", err)
+	}
+	buckets, meta := filepath.Join(dir, "buckets"), filepath.Join(dir, "meta")
+	if err := errors.Join(os.Mkdir(buckets, 0o755), os.Mkdir(meta, 0o755)); err != nil {
+		return fmt.Errorf("make a folder for the S3 server: %w", err)
+	}
+	// The path is unlike any other server's, so that nobody else's answer on this port is taken for ours.
+	health := "/" + filepath.Base(dir)
+	k, err := keep(`dir=$1; shift; cd "$dir"; "$@" >log 2>&1 & server=$!; `+untilGone+`; kill -9 $server; rm -rf -- "$dir"`,
+		dir, "env", "-i", program, "--port", strings.TrimPrefix(s.Endpoint, "http://"), "--region", s.Region,
+		"--access", s.AccessKey, "--secret", s.SecretKey, "--health", health, "--quiet", "--keep-alive",
+		"posix", "--sidecar", meta, buckets)
+	if err != nil {
+		return err
+	}
+	if err := awaitOK(s.Endpoint+health, 20*time.Second); err != nil {
+		log, readErr := os.ReadFile(filepath.Join(dir, "log"))
+		return errors.Join(fmt.Errorf("start the S3 server: %w\n%s", err, log), readErr, k.end())
+	}
+	return nil
+}
+
+// awaitOK asks for the URL until it answers 200.
+func awaitOK(url string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		last := "no answer"
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			if err := res.Body.Close(); err != nil {
+				return err
+			}
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+			last = res.Status
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %s within %s", url, last, limit)
+		case <-tick.C:
+		}
+	}
+}
+
+// s3Program returns the path of the S3 server's program, which the go command builds and caches from the
+// module of test tools beside this file.
+func s3Program() (string, error) {
+	root, err := moduleDir()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "-C", filepath.Join(root, "internal", "testenv", "tools"), "tool", "-n", "versitygw")
+	// What the caller builds for, -race or another system, is not what the tool is built for.
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "GOFLAGS=") || strings.HasPrefix(v, "GOOS=") || strings.HasPrefix(v, "GOARCH=")
+	}), "GOFLAGS=-buildvcs=false")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("build the S3 server; run once with a network: %s: %w\n%s", cmd, err, &stderr)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
