@@ -53,6 +53,18 @@ type Failure struct {
 	Do      string `json:"do,omitempty"`
 }
 
+// Interrupted is the code of an attempt that was stopped from outside: it counts as no failure.
+const Interrupted Code = "interrupted"
+
+// CodeOf returns the code of the outermost Error in err's chain, or "".
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
 // NewFailure returns err as the ledger keeps it. An error without a code is internal_error.
 func NewFailure(err error) *Failure {
 	if err == nil {
@@ -63,7 +75,7 @@ func NewFailure(err error) *Failure {
 		return &Failure{e.Code, e.Class, err.Error(), e.Do}
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return &Failure{"interrupted", Transient, err.Error(), "nothing: the step is taken up again"}
+		return &Failure{Interrupted, Transient, err.Error(), "nothing: the step is taken up again"}
 	}
 	return &Failure{"internal_error", Internal, err.Error(), "report it with the step's log"}
 }

@@ -1,0 +1,220 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/schedules"
+)
+
+// display shows a night while it runs.
+type display interface {
+	schedules.Observer
+	// began and ended frame one run.
+	began(run elt.Run, steps int)
+	ended(run elt.Run, steps []elt.Step)
+}
+
+// newDisplay returns bars on a terminal, plain lines elsewhere, and log lines where those were asked for.
+func newDisplay(c *Console, g *Globals, log *slog.Logger) display {
+	switch {
+	case g.Log != "auto":
+		return logLines{log}
+	case c.Terminal():
+		return &bars{out: c.Err}
+	}
+	return &plainLines{out: c.Err}
+}
+
+// logLines writes every end of a step as a log line with its attributes.
+type logLines struct{ log *slog.Logger }
+
+func (l logLines) began(run elt.Run, steps int) {
+	l.log.Info("run", "run", run.ID, "schedule", run.Schedule, "date", run.Date, "steps", steps)
+}
+func (l logLines) ended(run elt.Run, _ []elt.Step) {
+	l.log.Info("run ended", "run", run.ID, "date", run.Date, "state", run.State)
+}
+func (l logLines) Started(s elt.Step) {
+	l.log.Info("step started", "run", s.Run, "step", s.Kind, "dataset", s.Dataset)
+}
+func (l logLines) Progressed(elt.Step, elt.Progress) {}
+func (l logLines) Ended(s elt.Step, o elt.Outcome, took time.Duration) {
+	attrs := []any{"run", s.Run, "step", s.Kind, "dataset", s.Dataset, "state", o.State, "took", took}
+	if o.Error != nil {
+		l.log.Warn("step ended", append(attrs, "code", o.Error.Code, "error", o.Error.Message)...)
+		return
+	}
+	l.log.Info("step ended", append(attrs, "rows", o.Result.Rows, "bytes", o.Result.Bytes)...)
+}
+
+// plainLines writes a line for each step that ended, for a pipe or a file.
+type plainLines struct {
+	mu    sync.Mutex
+	out   io.Writer
+	start time.Time
+}
+
+func (p *plainLines) began(run elt.Run, steps int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.start = time.Now()
+	fmt.Fprintf(p.out, "%s: %s, %s\n", run.Schedule, day(run.Date), plural(steps, "step"))
+}
+
+func (p *plainLines) ended(run elt.Run, steps []elt.Step) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintln(p.out, nightSummary(run, steps, time.Since(p.start)))
+}
+
+func (p *plainLines) Started(elt.Step)                  {}
+func (p *plainLines) Progressed(elt.Step, elt.Progress) {}
+func (p *plainLines) Ended(s elt.Step, o elt.Outcome, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintln(p.out, stepLine(s, o, took))
+}
+
+// stepLine says how a step ended: "  extract    shop.users    12,004 rows, 1.2 MB, 0.4 s".
+func stepLine(s elt.Step, o elt.Outcome, took time.Duration) string {
+	what := lasted(took)
+	if o.Result.Bytes > 0 {
+		what = size(o.Result.Bytes) + ", " + what
+	}
+	if o.Result.Rows > 0 {
+		what = count(o.Result.Rows) + " rows, " + what
+	}
+	if s.Kind == elt.PublishStep && o.State == elt.StepSucceeded {
+		what = plural(o.Result.Versions, "dataset") + ", " + what
+	}
+	if o.Error != nil {
+		what = fmt.Sprintf("%s: %s", o.State, o.Error.Message)
+	}
+	return fmt.Sprintf("  %-10s %-28s %s", s.Kind, s.Dataset, what)
+}
+
+// nightSummary says how a run ended, naming what failed: nobody should have to look for it.
+func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
+	var rows int64
+	published, held := 0, map[elt.DatasetName]bool{}
+	failures := ""
+	for _, s := range steps {
+		switch {
+		case s.Kind == elt.ExtractStep && s.State == elt.StepSucceeded:
+			rows += s.Result.Rows
+		case s.Kind == elt.PublishStep:
+			published = s.Result.Versions
+		}
+		if s.State == elt.StepFailed || s.State == elt.StepBlocked {
+			held[s.Dataset] = true
+		}
+		if s.State == elt.StepFailed && s.Error != nil {
+			failures += fmt.Sprintf("\n    %s of %s failed: %s", s.Kind, orRun(s.Dataset), s.Error.Message)
+			if s.Error.Do != "" {
+				failures += "\n      to do: " + s.Error.Do
+			}
+		}
+	}
+	delete(held, "")
+	mark := "✓"
+	if run.State != elt.RunSucceeded {
+		mark = "✕"
+	}
+	line := fmt.Sprintf("%s %s  %s published, %s rows extracted, %s",
+		mark, day(run.Date), plural(published, "dataset"), count(rows), lasted(took))
+	if len(held) > 0 {
+		line += fmt.Sprintf("; %s held back, keeping the version before", plural(len(held), "dataset"))
+	}
+	return line + failures
+}
+
+func orRun(d elt.DatasetName) string {
+	if d == "" {
+		return "the night"
+	}
+	return string(d)
+}
+
+// bars draws one bar for the night and one for each step that runs.
+type bars struct {
+	out   io.Writer
+	mu    sync.Mutex
+	all   *mpb.Progress
+	night *mpb.Bar
+	steps map[elt.StepID]*mpb.Bar
+	start time.Time
+}
+
+func (b *bars) began(run elt.Run, steps int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.start = time.Now()
+	b.steps = make(map[elt.StepID]*mpb.Bar)
+	b.all = mpb.New(mpb.WithOutput(b.out), mpb.WithWidth(34), mpb.WithRefreshRate(100*time.Millisecond))
+	b.night = b.all.New(int64(steps), barStyle(), mpb.BarRemoveOnComplete(), mpb.BarPriority(1<<20),
+		mpb.PrependDecorators(decor.Name(day(run.Date), decor.WC{W: 42, C: decor.DindentRight})),
+		mpb.AppendDecorators(decor.CountersNoUnit("%d of %d steps"), decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 7})),
+	)
+}
+
+func barStyle() mpb.BarStyleComposer {
+	return mpb.BarStyle().Lbound("").Filler("━").Tip("━").Padding("─").Rbound("")
+}
+
+func (b *bars) ended(run elt.Run, steps []elt.Step) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.night.Abort(true)
+	for _, bar := range b.steps {
+		bar.Abort(true)
+	}
+	b.all.Wait()
+	fmt.Fprintln(b.out, nightSummary(run, steps, time.Since(b.start)))
+}
+
+func (b *bars) Started(s elt.Step) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.steps[s.ID] = b.all.New(0, barStyle(), mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Name(fmt.Sprintf("  %-10s %s", s.Kind, s.Dataset), decor.WC{W: 42, C: decor.DindentRight})),
+		mpb.AppendDecorators(decor.Any(func(st decor.Statistics) string {
+			if st.Total <= 0 {
+				return ""
+			}
+			return count(st.Current) + " of " + count(st.Total) + " rows"
+		})),
+	)
+}
+
+func (b *bars) Progressed(s elt.Step, p elt.Progress) {
+	b.mu.Lock()
+	bar := b.steps[s.ID]
+	b.mu.Unlock()
+	if bar != nil {
+		bar.SetTotal(max(p.RowsExpected, p.Rows+1), false) // an estimate that is passed must not complete the bar
+		bar.SetCurrent(p.Rows)
+	}
+}
+
+func (b *bars) Ended(s elt.Step, o elt.Outcome, took time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if bar := b.steps[s.ID]; bar != nil {
+		bar.Abort(true)
+		delete(b.steps, s.ID)
+	}
+	if o.State.Terminal() {
+		b.night.Increment()
+	}
+	if o.Error != nil {
+		fmt.Fprintln(b.all, stepLine(s, o, took))
+	}
+}

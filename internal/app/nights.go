@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/ledger"
+	"github.com/daybreak-data/daybreak/internal/queue/pool"
+	"github.com/daybreak-data/daybreak/schedules"
+)
+
+// nights starts runs and carries them to their end. It implements schedules.Starter.
+type nights struct {
+	catalog *catalog
+	ledger  *ledger.Ledger
+	stages  *stages
+	runner  *schedules.Runner
+	show    display
+	threads int
+	log     *slog.Logger
+}
+
+// Start returns the run of the schedule for the date, created now or found as it is: whatever asks for a
+// date, there is one run for it.
+func (n *nights) Start(ctx context.Context, s *schedules.Schedule, date elt.Date, reason string) (elt.Run, error) {
+	return n.start(ctx, s, date, elt.Run{Kind: elt.ScheduledRun, Reason: reason})
+}
+
+// Again starts one more run of a date that has had its run already.
+func (n *nights) Again(ctx context.Context, s *schedules.Schedule, date elt.Date, reason string) (elt.Run, error) {
+	earlier, err := n.ledger.Runs(ctx, elt.RunFilter{Schedule: s.Name, From: date, To: date})
+	if err != nil {
+		return elt.Run{}, err
+	}
+	return n.start(ctx, s, date, elt.Run{Kind: elt.ManualRun, Reason: reason, Sequence: len(earlier)})
+}
+
+func (n *nights) start(ctx context.Context, s *schedules.Schedule, date elt.Date, run elt.Run) (elt.Run, error) {
+	now, err := n.ledger.Now(ctx)
+	if err != nil {
+		return elt.Run{}, err
+	}
+	run.ID, run.Schedule, run.Date, run.State = newRunID(now), s.Name, date, elt.RunRunning
+	days, err := n.Days(ctx, s, date)
+	if err != nil {
+		return elt.Run{}, err
+	}
+	var datasets []elt.Dataset
+	var brings []elt.Day
+	for i, d := range n.catalog.of(s.Name) {
+		if newer, held := n.stages.supersededBy(d, date); held {
+			n.log.Warn("left out: a newer version is published, and this day cannot be brought back from production",
+				"dataset", d.Name, "date", date, "published", newer)
+			continue
+		}
+		days[i].Run = run.ID
+		datasets, brings = append(datasets, d), append(brings, days[i])
+	}
+	if len(datasets) == 0 {
+		return elt.Run{}, &elt.Error{
+			Code: "day_superseded", Class: elt.Data,
+			What: fmt.Sprintf("nothing of schedule %s can be brought for %s: newer versions of all its datasets are published", s.Name, date),
+			Do:   "run a later date; a full table's past cannot be extracted again, because production has moved on",
+		}
+	}
+	run, created, err := n.ledger.CreateRun(ctx, run, schedules.Plan(run, datasets, n.catalog.tested), brings)
+	if err == nil && created {
+		n.log.Info("run created", "run", run.ID, "schedule", s.Name, "date", date, "reason", run.Reason)
+	}
+	return run, err
+}
+
+// Days returns the days that the schedule brings for the date, in the order of the catalog. A dataset that has
+// never succeeded has no deadline yet: nobody was promised anything.
+func (n *nights) Days(ctx context.Context, s *schedules.Schedule, date elt.Date) ([]elt.Day, error) {
+	var days []elt.Day
+	for _, d := range n.catalog.of(s.Name) {
+		day := elt.Day{Dataset: d.Name, Date: date}
+		if d.DeadlineTime != "" && n.stages.isPublished(d.Name) {
+			day.Deadline = s.DeadlineAt(date, d.DeadlineTime)
+		}
+		days = append(days, day)
+	}
+	return days, nil
+}
+
+// newRunID returns an ID that sorts by the time of creation: 20261121t020003-9f3a1c.
+func newRunID(now time.Time) elt.RunID {
+	var b [3]byte
+	rand.Read(b[:]) // never fails
+	return elt.RunID(now.UTC().Format("20060102t150405") + "-" + hex.EncodeToString(b[:]))
+}
+
+// sweepEvery is how often the ledger is asked for due steps when nothing in this process has ended meanwhile.
+const sweepEvery = 500 * time.Millisecond
+
+// finish carries the run to its end and returns it. When ctx ends, no step is begun any more and those that
+// run are stopped; the run stays as it is in the ledger, for whoever goes on with it.
+func (n *nights) finish(ctx context.Context, run elt.Run) (elt.Run, []elt.Step, error) {
+	workers := pool.New(n.threads, n.log, n.runner.Work)
+	defer workers.Drain()
+	steps, err := n.ledger.Steps(ctx, run.ID)
+	if err != nil {
+		return run, nil, err
+	}
+	n.show.began(run, len(steps))
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if _, err := n.runner.Sweep(ctx, workers); err != nil {
+			return run, nil, err
+		}
+		if run, err = n.ledger.Run(ctx, run.ID); err != nil {
+			return run, nil, err
+		}
+		if run.State.Terminal() {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return run, nil, ctx.Err()
+		case <-workers.Done():
+		case <-tick.C:
+		}
+	}
+	if err := n.stages.endNight(run.ID); err != nil {
+		n.log.Warn("the source's snapshot did not close cleanly", "run", run.ID, "error", err)
+	}
+	steps, err = n.ledger.Steps(ctx, run.ID)
+	if err != nil {
+		return run, nil, err
+	}
+	n.show.ended(run, steps)
+	return run, steps, nil
+}

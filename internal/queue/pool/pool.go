@@ -1,0 +1,73 @@
+// Package pool is the work queue inside one process: a bounded number of workers, and no memory of its own.
+// What it has not begun when the process dies is found again in the ledger by the next sweep.
+package pool
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Pool runs steps on a bounded number of goroutines. The zero Pool is not usable; call New.
+type Pool struct {
+	work    func(context.Context, elt.Step) error
+	log     *slog.Logger
+	idle    chan struct{} // one token for each worker that is free
+	running sync.WaitGroup
+
+	mu   sync.Mutex
+	held map[elt.StepID]bool // enqueued and not ended
+	wake chan struct{}       // receives after each step
+}
+
+// New returns a pool of the given number of workers, each of which calls work with a step.
+func New(workers int, log *slog.Logger, work func(context.Context, elt.Step) error) *Pool {
+	p := &Pool{
+		work: work, log: log,
+		idle: make(chan struct{}, workers),
+		held: make(map[elt.StepID]bool),
+		wake: make(chan struct{}, 1),
+	}
+	for range workers {
+		p.idle <- struct{}{}
+	}
+	return p
+}
+
+// Enqueue starts the step if a worker is free and the step isn't running already; otherwise the step waits for
+// a later sweep. ctx ends the step's own work too.
+func (p *Pool) Enqueue(ctx context.Context, s elt.Step) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held[s.ID] || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	select {
+	case <-p.idle:
+	default:
+		return nil
+	}
+	p.held[s.ID] = true
+	p.running.Go(func() {
+		if err := p.work(ctx, s); err != nil {
+			p.log.Error("step not recorded, the next sweep takes it up again", "step", s.ID, "error", err)
+		}
+		p.mu.Lock()
+		delete(p.held, s.ID)
+		p.mu.Unlock()
+		p.idle <- struct{}{}
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+	})
+	return nil
+}
+
+// Done receives after a step has ended: a good moment for the next sweep.
+func (p *Pool) Done() <-chan struct{} { return p.wake }
+
+// Drain waits until every step that was begun has ended.
+func (p *Pool) Drain() { p.running.Wait() }

@@ -1,0 +1,88 @@
+// Daybreak runs the nightly ELT of a data team and answers, for everybody else: is my data ready, and if
+// not, when?
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/daybreak-data/daybreak/internal/app"
+)
+
+// commandLine is the table of contents: each command is one short file of internal/app.
+type commandLine struct {
+	app.Globals
+
+	Demo     app.Demo     `cmd:"" group:"begin" help:"Try it: make a workspace, run seven nights, serve the status page."`
+	Init     app.Init     `cmd:"" group:"begin" help:"Write a first daybreak.yaml and schedule into a folder."`
+	Discover app.Discover `cmd:"" group:"begin" help:"Print a schedule for the tables of a source."`
+	Check    app.Check    `cmd:"" group:"begin" help:"Name every problem of the workspace at once."`
+
+	Plan  app.Plan  `cmd:"" group:"night" help:"Show what a run would do, and ask nothing of production but its catalog."`
+	Run   app.Run   `cmd:"" group:"night" help:"Run a night now: extract, load, verify, transform, test, publish."`
+	Serve app.Serve `cmd:"" group:"night" help:"Run the schedules and serve the status page and API."`
+
+	Status app.Status `cmd:"" group:"ask" help:"Say how far every dataset is."`
+	Wait   app.Wait   `cmd:"" group:"ask" help:"Wait until days are ready; exit 0 ready, 1 impossible, 2 timeout, 3 unknown."`
+	Verify app.Verify `cmd:"" group:"ask" help:"Compare a published dataset with what was extracted for it."`
+	Query  app.Query  `cmd:"" group:"ask" help:"Run SQL on the published warehouse, read-only."`
+
+	Version app.Version `cmd:"" group:"ask" help:"Print the version."`
+}
+
+var groups = []kong.Group{
+	{Key: "begin", Title: "To begin"},
+	{Key: "night", Title: "The night"},
+	{Key: "ask", Title: "To ask"},
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	var line commandLine
+	exited := -1
+	parser, err := kong.New(&line,
+		kong.Name("daybreak"),
+		kong.Description(app.About),
+		kong.ExplicitGroups(groups),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "daybreak:", err)
+		return app.ExitInternal
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 { // --help has printed what was asked for
+		return exited
+	}
+	if err != nil {
+		var parse *kong.ParseError
+		if errors.As(err, &parse) {
+			fmt.Fprintf(stderr, "daybreak: %v; see daybreak --help\n", err)
+			return app.ExitUsage
+		}
+		return app.Report(stderr, err)
+	}
+	// The first signal asks for an orderly end; a second one ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	defer stop()
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(&line.Globals, &app.Console{Out: stdout, Err: stderr})
+	return app.Report(stderr, command.Run())
+}

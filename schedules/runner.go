@@ -1,0 +1,293 @@
+package schedules
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Runs is what the runner asks of the ledger about runs.
+type Runs interface {
+	Now(ctx context.Context) (time.Time, error)
+	Runs(ctx context.Context, f elt.RunFilter) ([]elt.Run, error)
+	Steps(ctx context.Context, run elt.RunID) ([]elt.Step, error)
+	BlockSteps(ctx context.Context, steps []elt.StepID) error
+	FinishRun(ctx context.Context, run elt.RunID, state elt.RunState) error
+}
+
+// Leases is what the runner asks of the ledger about the step that it works on.
+type Leases interface {
+	Claim(ctx context.Context, step elt.StepID, w elt.WorkerID, ttl time.Duration) (elt.Lease, error)
+	Heartbeat(ctx context.Context, l elt.Lease, ttl time.Duration, p elt.Progress) (elt.Lease, error)
+	Finish(ctx context.Context, l elt.Lease, o elt.Outcome) error
+	Attempts(ctx context.Context, step elt.StepID) ([]elt.Attempt, error)
+}
+
+// Ledger is what the runner needs of the ledger.
+type Ledger interface {
+	Runs
+	Leases
+}
+
+// Stages does the work of a step. It must be safe to call again for the same step: a second call
+// replaces or finds what the first left. progress may be called at any rate.
+type Stages interface {
+	Do(ctx context.Context, s elt.Step, l elt.Lease, progress func(elt.Progress)) (elt.Result, error)
+}
+
+// Queue hands steps to workers. A step may be handed over more than once; the ledger's lease decides who
+// does it.
+type Queue interface {
+	Enqueue(ctx context.Context, step elt.Step) error
+}
+
+// Observer is told what happens, for progress bars and logs. Its methods return quickly.
+type Observer interface {
+	Started(s elt.Step)
+	Progressed(s elt.Step, p elt.Progress)
+	Ended(s elt.Step, o elt.Outcome, took time.Duration)
+}
+
+// Retries says how often a step is tried, and how long it waits in between. The delay doubles from First
+// to Max, each with up to half of it taken away at random.
+type Retries struct {
+	Attempts int
+	First    time.Duration
+	Max      time.Duration
+}
+
+// Runner carries the runs of the ledger forward, a step at a time. What is due, what is blocked and when a
+// run has ended follows from the ledger alone, so any process can take over where another stopped.
+type Runner struct {
+	Ledger   Ledger
+	Stages   Stages
+	Observer Observer
+	Retries  func(elt.RunID) Retries
+	Worker   elt.WorkerID
+	Lease    time.Duration // how long a lease lasts between two heartbeats
+	Log      *slog.Logger
+}
+
+// errLeaseLost is the cause of a cancelled step whose lease went to somebody else.
+var errLeaseLost = errors.New("the lease was lost")
+
+// errInterrupted is how a step ends that was stopped because the process is stopping.
+var errInterrupted = &elt.Error{
+	Code: elt.Interrupted, Class: elt.Transient,
+	What: "the process was asked to stop", Do: "nothing: the step is taken up again",
+}
+
+// Sweep enqueues every step that the ledger says is due, blocks what can never start, and ends the runs
+// that are done. It returns how many runs are still going on. The runs of one schedule go one after the
+// other, oldest date first: what a night publishes is what the next one builds on.
+func (r *Runner) Sweep(ctx context.Context, q Queue) (going int, err error) {
+	runs, err := r.Ledger.Runs(ctx, elt.RunFilter{State: elt.RunRunning})
+	if err != nil {
+		return 0, err
+	}
+	now, err := r.Ledger.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	slices.SortFunc(runs, func(a, b elt.Run) int {
+		return cmp.Or(a.Date.Compare(b.Date), cmp.Compare(a.ID, b.ID))
+	})
+	busy := make(map[elt.ScheduleName]bool)
+	for _, run := range runs {
+		if busy[run.Schedule] {
+			going++
+			continue
+		}
+		state, err := r.sweepRun(ctx, q, run, now)
+		if err != nil {
+			return 0, fmt.Errorf("carry run %s forward: %w", run.ID, err)
+		}
+		if !state.Terminal() {
+			busy[run.Schedule] = true
+			going++
+		}
+	}
+	return going, nil
+}
+
+func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Time) (elt.RunState, error) {
+	steps, err := r.Ledger.Steps(ctx, run.ID)
+	if err != nil {
+		return run.State, err
+	}
+	advice := Advise(steps, func(s elt.Step) bool { return due(s, now) })
+	if len(advice.Block) > 0 {
+		if err := r.Ledger.BlockSteps(ctx, advice.Block); err != nil {
+			return run.State, err
+		}
+	}
+	for _, s := range advice.Ready {
+		if err := q.Enqueue(ctx, s); err != nil {
+			return run.State, err
+		}
+	}
+	if advice.State.Terminal() {
+		r.Log.Info("run ended", "run", run.ID, "date", run.Date, "state", advice.State)
+		return advice.State, r.Ledger.FinishRun(ctx, run.ID, advice.State)
+	}
+	return advice.State, nil
+}
+
+// due reports whether a step that has begun can be taken up again.
+func due(s elt.Step, now time.Time) bool {
+	switch s.State {
+	case elt.StepRetrying:
+		return !s.NextAttemptAt.After(now)
+	case elt.StepRunning:
+		return s.LeaseUntil.Before(now)
+	}
+	return false
+}
+
+// Work claims the step, does it under a lease that heartbeats extend, and records how it ended. A step that
+// somebody else holds is left alone. The error is the ledger's: a step's own failure is recorded, not
+// returned.
+func (r *Runner) Work(ctx context.Context, s elt.Step) error {
+	lease, err := r.Ledger.Claim(ctx, s.ID, r.Worker, r.Lease)
+	if elt.CodeOf(err) == "step_not_claimable" {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("claim %s: %w", s.ID, err)
+	}
+	r.Observer.Started(s)
+	began := time.Now()
+	result, workErr := r.underLease(ctx, s, lease)
+	if errors.Is(workErr, errLeaseLost) {
+		r.Log.Warn("lease lost, the step is left to its new holder", "step", s.ID, "attempt", lease.Attempt)
+		return nil
+	}
+	if workErr != nil && ctx.Err() != nil { // whatever a driver makes of a cancelled context
+		workErr = errInterrupted
+	}
+	// What happened must be recorded even while the process is being asked to stop.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Lease)
+	defer cancel()
+	outcome, err := r.outcome(ctx, s, result, workErr)
+	if err != nil {
+		return err
+	}
+	r.Observer.Ended(s, outcome, time.Since(began))
+	if err := r.Ledger.Finish(ctx, lease, outcome); err != nil && elt.CodeOf(err) != "lease_lost" {
+		return fmt.Errorf("record the end of %s: %w", s.ID, err)
+	}
+	return nil
+}
+
+// underLease does the step while a second goroutine extends the lease and reports progress. Losing the
+// lease cancels the step.
+func (r *Runner) underLease(ctx context.Context, s elt.Step, lease elt.Lease) (elt.Result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		mu       sync.Mutex
+		latest   elt.Progress
+		beats    sync.WaitGroup
+		finished = make(chan struct{})
+	)
+	beats.Go(func() {
+		tick := time.NewTicker(min(r.Lease/4, time.Second))
+		defer tick.Stop()
+		held := lease
+		for {
+			select {
+			case <-finished:
+				return
+			case <-tick.C:
+			}
+			mu.Lock()
+			p := latest
+			mu.Unlock()
+			next, err := r.Ledger.Heartbeat(context.WithoutCancel(ctx), held, r.Lease, p)
+			switch {
+			case elt.CodeOf(err) == "lease_lost":
+				cancel(errLeaseLost)
+				return
+			case err != nil: // the ledger may come back before the lease runs out; if not, the fence decides
+				r.Log.Warn("heartbeat failed", "step", s.ID, "error", err)
+			default:
+				held = next
+			}
+		}
+	})
+	result, err := r.Stages.Do(ctx, s, lease, func(p elt.Progress) {
+		mu.Lock()
+		latest = p
+		mu.Unlock()
+		r.Observer.Progressed(s, p)
+	})
+	close(finished)
+	beats.Wait()
+	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) {
+		return result, errLeaseLost
+	}
+	return result, err
+}
+
+// outcome decides what an attempt's end means: success, another attempt later, or failure.
+func (r *Runner) outcome(ctx context.Context, s elt.Step, result elt.Result, workErr error) (elt.Outcome, error) {
+	if workErr == nil {
+		return elt.Outcome{State: elt.StepSucceeded, Result: result}, nil
+	}
+	failure := elt.NewFailure(workErr)
+	now, err := r.Ledger.Now(ctx)
+	if err != nil {
+		return elt.Outcome{}, fmt.Errorf("read the ledger's clock: %w", err)
+	}
+	if failure.Code == elt.Interrupted {
+		return elt.Outcome{State: elt.StepRetrying, Error: failure, NextAttemptAt: now}, nil
+	}
+	policy := r.Retries(s.Run)
+	failed, err := r.failedAttempts(ctx, s.ID)
+	if err != nil {
+		return elt.Outcome{}, err
+	}
+	if !retriable(failure.Class) || failed+1 >= policy.Attempts {
+		return elt.Outcome{State: elt.StepFailed, Result: result, Error: failure}, nil
+	}
+	return elt.Outcome{
+		State: elt.StepRetrying, Error: failure,
+		NextAttemptAt: now.Add(policy.delay(failed)),
+	}, nil
+}
+
+// failedAttempts counts the earlier attempts that failed by themselves. An interruption is no failure.
+func (r *Runner) failedAttempts(ctx context.Context, step elt.StepID) (n int, err error) {
+	attempts, err := r.Ledger.Attempts(ctx, step)
+	if err != nil {
+		return 0, fmt.Errorf("read the attempts of %s: %w", step, err)
+	}
+	for _, a := range attempts {
+		if a.Error != nil && a.Error.Code != elt.Interrupted {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// retriable reports whether time alone may mend an error of the class.
+func retriable(c elt.Class) bool {
+	return c == elt.Transient || c == elt.Budget || c == elt.Conflict
+}
+
+// delay returns how long to wait after the given number of earlier failures.
+func (p Retries) delay(failed int) time.Duration {
+	d := p.First << min(failed, 20)
+	if d > p.Max || d <= 0 {
+		d = p.Max
+	}
+	return d - time.Duration(rand.Int64N(int64(d/2)+1))
+}

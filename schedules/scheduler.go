@@ -1,0 +1,102 @@
+package schedules
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Clockwork is what the scheduler asks of the ledger.
+type Clockwork interface {
+	Now(ctx context.Context) (time.Time, error)
+	Ticks(ctx context.Context, s elt.ScheduleName, limit int) ([]elt.Tick, error)
+	RecordTick(ctx context.Context, t elt.Tick) (bool, error)
+	ExpectDays(ctx context.Context, days []elt.Day) error
+}
+
+// Starter creates the run of a schedule for a data date, or finds the one that is there already.
+type Starter interface {
+	Start(ctx context.Context, s *Schedule, date elt.Date, reason string) (elt.Run, error)
+	// Days returns the days that the schedule brings for the date, each with its deadline.
+	Days(ctx context.Context, s *Schedule, date elt.Date) ([]elt.Day, error)
+}
+
+// Scheduler turns the passing of time into runs: one for each local date of each schedule, whatever the
+// process missed while it was away.
+type Scheduler struct {
+	Schedules []*Schedule
+	Ledger    Clockwork
+	Starter   Starter
+	Log       *slog.Logger
+}
+
+// Tick decides every tick that is due by now: it starts the run, or records why it was skipped. It also
+// makes sure that the next date of each schedule is known to be expected. It may be called at any rate.
+func (s *Scheduler) Tick(ctx context.Context) error {
+	now, err := s.Ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for _, sched := range s.Schedules {
+		if err := s.tick(ctx, sched, now); err != nil {
+			return fmt.Errorf("schedule %s: %w", sched.Name, err)
+		}
+	}
+	return nil
+}
+
+func (s *Scheduler) tick(ctx context.Context, sched *Schedule, now time.Time) error {
+	next := sched.Next(now, 1)
+	if len(next) == 0 {
+		return nil
+	}
+	decided, err := s.Ledger.Ticks(ctx, sched.Name, 1)
+	if err != nil {
+		return err
+	}
+	if len(decided) == 0 {
+		// A schedule that was never seen before starts with its next tick: what went before it was nobody's
+		// promise. The row makes that a decision that can be read.
+		_, err := s.Ledger.RecordTick(ctx, elt.Tick{
+			Schedule: sched.Name, Date: next[0].Date.AddDays(-1), DueAt: now,
+			Skipped: "the schedule began after this date",
+		})
+		if err != nil {
+			return err
+		}
+	} else {
+		for _, tick := range sched.Due(decided[0].Date, now) {
+			if err := s.decide(ctx, sched, tick); err != nil {
+				return err
+			}
+		}
+	}
+	days, err := s.Starter.Days(ctx, sched, next[0].Date)
+	if err != nil {
+		return err
+	}
+	return s.Ledger.ExpectDays(ctx, days)
+}
+
+// decide starts the tick's run first and records the tick after it: a crash in between finds the same run
+// again, while the other order would lose it.
+func (s *Scheduler) decide(ctx context.Context, sched *Schedule, tick elt.Tick) error {
+	if tick.Skipped == "" {
+		run, err := s.Starter.Start(ctx, sched, tick.Date, "schedule "+string(sched.Name))
+		if err != nil {
+			return err
+		}
+		tick.Run = run.ID
+	}
+	fresh, err := s.Ledger.RecordTick(ctx, tick)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		s.Log.Info("tick", "schedule", sched.Name, "date", tick.Date, "run", tick.Run, "skipped", tick.Skipped)
+	}
+	return nil
+}
