@@ -3,6 +3,7 @@ package yamlfile
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -38,6 +39,9 @@ func (b *builder) node(n ast.Node) *Node {
 		out.scalar(n.Value.Value, n.Value.Value)
 	case *ast.IntegerNode:
 		out.scalar(integer(n.Value), t.Value)
+		if digits := strings.TrimLeft(t.Value, "+-"); len(digits) > 1 && digits[0] == '0' && digits[1] <= '9' {
+			b.report(t, CodeSyntax, fmt.Sprintf("%s could be read as octal or as decimal", t.Value), "leave out the leading zeros, or put it in quotes")
+		}
 	case *ast.FloatNode:
 		out.scalar(n.Value, t.Value)
 	case *ast.BoolNode:

@@ -18,10 +18,11 @@ import (
 
 // Limits of what a person could have written; past them a file is refused before it costs anything.
 const (
-	maxBytes = 1 << 20
-	maxDepth = 64      // brackets within brackets, or dashes in one line
-	maxCol   = 400     // indentation
-	maxNodes = 200_000 // with every alias counted in full
+	maxBytes  = 1 << 20
+	maxTokens = 100_000 // the parser's time rises with their square: this many take a second or two
+	maxDepth  = 64      // brackets within brackets, or dashes in one line
+	maxCol    = 400     // indentation
+	maxNodes  = 100_000 // with every alias counted in full
 )
 
 // Parse reads one YAML document. The file is never nil: with problems it holds what could be read, so
@@ -111,6 +112,10 @@ func (f *File) parse(data []byte) (body ast.Node, problems elt.Problems) {
 
 // refused finds tokens that these files have no use for, and nesting that no person writes.
 func (f *File) refused(tokens token.Tokens) (elt.Problem, bool) {
+	if len(tokens) > maxTokens {
+		return f.Problem(CodeTooLarge, fmt.Sprintf("it has more than the %d words and signs that a file may have", maxTokens),
+			"split it into several files"), true
+	}
 	flow, dashes, line := 0, 0, 0
 	for _, t := range tokens {
 		if t.Position.Line != line {

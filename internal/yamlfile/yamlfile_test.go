@@ -137,7 +137,9 @@ func TestProblems(t *testing.T) {
 		"deep dashes":         {strings.Repeat("- ", 1000), []string{`f.yaml:1:129: it is nested more than 64 deep; write it flatter`}},
 		"deep indentation":    {strings.Repeat(" ", 500) + "a: b\n", []string{`f.yaml:1:401: it is indented by more than 400 spaces; indent with two spaces a level`}},
 		"large":               {"name: " + strings.Repeat("x", 1<<20), []string{`f.yaml:1:1: it has 1048582 bytes, more than the 1048576 that a file may have; split it into several files`}},
-		"laughs":              {laughs(), []string{`f.yaml:1:1: its aliases unfold to more than 200000 values; write it without so many aliases`}},
+		"many":                {strings.Repeat("a: b\n", 100_000), []string{`f.yaml:1:1: it has more than the 100000 words and signs that a file may have; split it into several files`}},
+		"octal":               {"rows: 010\n", []string{`f.yaml:1:7: 010 could be read as octal or as decimal; leave out the leading zeros, or put it in quotes`}},
+		"laughs":              {laughs(), []string{`f.yaml:1:1: its aliases unfold to more than 100000 values; write it without so many aliases`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, problems := decode(t, tc.text)
