@@ -1,0 +1,46 @@
+package parquet
+
+import "github.com/daybreak-data/daybreak/internal/elt"
+
+// RowGroupRows is how many rows a batch, and so a row group, holds at most: what DuckDB likes to scan at once.
+const RowGroupRows = 122_880
+
+// batchBytes is how many octets of source data a batch holds before it is handed over, so that wide rows keep
+// memory as flat as narrow ones.
+const batchBytes = 32 << 20
+
+// Batch is a number of rows as one Vector for each column.
+type Batch struct {
+	Columns []*Vector
+	rows    int
+	bytes   int
+}
+
+// NewBatch returns an empty batch for the schema.
+func NewBatch(schema elt.Schema) *Batch {
+	b := &Batch{Columns: make([]*Vector, len(schema))}
+	for i, c := range schema {
+		b.Columns[i] = NewVector(c.Type)
+	}
+	return b
+}
+
+// EndRow counts a row whose cells have all been appended; size is about how many octets it took.
+func (b *Batch) EndRow(size int) {
+	b.rows++
+	b.bytes += size
+}
+
+// Rows returns how many rows were ended.
+func (b *Batch) Rows() int { return b.rows }
+
+// Full reports whether the batch should be handed over now.
+func (b *Batch) Full() bool { return b.rows >= RowGroupRows || b.bytes >= batchBytes }
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.rows, b.bytes = 0, 0
+	for _, v := range b.Columns {
+		v.Reset()
+	}
+}

@@ -1,0 +1,175 @@
+package parquet
+
+import (
+	"bytes"
+	"encoding/hex"
+	"math"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// statsPrefix is how many octets of a text's least and greatest value are compared.
+const statsPrefix = 64
+
+// Tally takes the facts of elt.TableStats from batches.
+type Tally struct {
+	rows    int64
+	columns []columnTally
+	names   []string
+}
+
+// NewTally returns a tally of no rows.
+func NewTally(schema elt.Schema) *Tally {
+	return &Tally{columns: make([]columnTally, len(schema)), names: schema.Names()}
+}
+
+// Add counts a batch.
+func (t *Tally) Add(b *Batch) {
+	t.rows += int64(b.Rows())
+	for i, v := range b.Columns {
+		t.columns[i].add(v)
+	}
+}
+
+// Stats returns the facts about everything that was added.
+func (t *Tally) Stats() elt.TableStats {
+	s := elt.TableStats{Rows: t.rows, Columns: make([]elt.ColumnStats, len(t.columns))}
+	for i := range t.columns {
+		s.Columns[i] = t.columns[i].stats(t.names[i])
+	}
+	return s
+}
+
+// columnTally holds one column's facts. Integers are compared in their own width within a batch and widened
+// once for each batch.
+type columnTally struct {
+	nonNull, length, nans int64
+	integer               bool // has sum, least and most
+	sum                   sum192
+	least, most           Int128
+	floating              bool // has low and high
+	low, high             float64
+	octets                bool // has first and last
+	first, last           []byte
+}
+
+func (c *columnTally) add(v *Vector) {
+	if v.isList {
+		c.addList(v)
+		return
+	}
+	c.nonNull += int64(v.values())
+	switch v.layout {
+	case inBools:
+		for _, x := range v.bools {
+			n := int64(0)
+			if x {
+				n = 1
+			}
+			c.widen(ToInt128(n), ToInt128(n))
+			c.sum.add(ToInt128(n))
+		}
+	case inDays:
+		addIntegers(c, v.days)
+	case inInts:
+		if v.leaf.Kind == elt.Uint64 {
+			c.addUnsigned(v.ints)
+		} else {
+			addIntegers(c, v.ints)
+		}
+	case inWide:
+		for _, x := range v.wide {
+			c.widen(x, x)
+			c.sum.add(x)
+		}
+	case inFloats:
+		c.addFloats(v.floats)
+	case inOctets:
+		c.addOctets(v)
+	}
+}
+
+// addList counts lists and their elements, NULL ones too.
+func (c *columnTally) addList(v *Vector) {
+	for i, def := range v.def {
+		if v.rep[i] == 0 && def >= listEmpty {
+			c.nonNull++
+		}
+		if def >= elemAbsent {
+			c.length++
+		}
+	}
+}
+
+func addIntegers[T int32 | int64](c *columnTally, xs []T) {
+	if len(xs) == 0 {
+		return
+	}
+	low, high := xs[0], xs[0]
+	for _, x := range xs {
+		low, high = min(low, x), max(high, x)
+		c.sum.add(ToInt128(int64(x)))
+	}
+	c.widen(ToInt128(int64(low)), ToInt128(int64(high)))
+}
+
+func (c *columnTally) addUnsigned(xs []int64) {
+	for _, x := range xs {
+		n := Int128{0, uint64(x)}
+		c.widen(n, n)
+		c.sum.add(n)
+	}
+}
+
+func (c *columnTally) widen(low, high Int128) {
+	if !c.integer || low.Compare(c.least) < 0 {
+		c.least = low
+	}
+	if !c.integer || high.Compare(c.most) > 0 {
+		c.most = high
+	}
+	c.integer = true
+}
+
+func (c *columnTally) addFloats(xs []float64) {
+	for _, x := range xs {
+		if math.IsNaN(x) {
+			c.nans++
+			continue
+		}
+		if !c.floating {
+			c.floating, c.low, c.high = true, x, x
+			continue
+		}
+		c.low, c.high = min(c.low, x), max(c.high, x)
+	}
+}
+
+func (c *columnTally) addOctets(v *Vector) {
+	c.length += int64(len(v.data))
+	for i := range v.ends {
+		x := v.octets(i)
+		x = x[:min(len(x), statsPrefix)]
+		switch {
+		case !c.octets:
+			c.octets, c.first, c.last = true, bytes.Clone(x), bytes.Clone(x)
+		case bytes.Compare(x, c.first) < 0:
+			c.first = append(c.first[:0], x...)
+		case bytes.Compare(x, c.last) > 0:
+			c.last = append(c.last[:0], x...)
+		}
+	}
+}
+
+func (c *columnTally) stats(name string) elt.ColumnStats {
+	s := elt.ColumnStats{Column: name, NonNull: c.nonNull, Length: c.length, NaNs: c.nans}
+	switch {
+	case c.integer:
+		s.Sum, s.Min, s.Max = c.sum.String(), c.least.String(), c.most.String()
+	case c.floating:
+		s.Min, s.Max = FormatFloat(c.low), FormatFloat(c.high)
+	case c.octets:
+		s.Min, s.Max = hex.EncodeToString(c.first), hex.EncodeToString(c.last)
+	}
+	return s
+}

@@ -1,0 +1,271 @@
+package parquet
+
+import (
+	"encoding/hex"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// layout is how the values of a kind lie in a Vector.
+type layout int
+
+const (
+	inBools layout = iota
+	inDays
+	inInts
+	inWide
+	inFloats
+	inOctets
+)
+
+// intDigits is how many decimal digits an int64 can hold whatever they are.
+const intDigits = 18
+
+func layoutOf(t elt.Type) layout {
+	switch t.Kind {
+	case elt.Bool:
+		return inBools
+	case elt.DateKind:
+		return inDays
+	case elt.Int64, elt.Uint64, elt.TimeKind, elt.Timestamp, elt.LocalTimestamp:
+		return inInts
+	case elt.Float64:
+		return inFloats
+	case elt.Decimal:
+		if t.Precision > intDigits {
+			return inWide
+		}
+		return inInts
+	}
+	return inOctets
+}
+
+// Definition levels. A scalar is absent or present; a list is absent, empty, or holds elements that are
+// absent or present.
+const (
+	absent        = 0
+	scalarPresent = 1
+	listEmpty     = 1
+	elemAbsent    = 2
+	elemPresent   = 3
+)
+
+// Vector is one column of a Batch: dense non-NULL values of one layout, and the levels that say where they
+// belong. Append to it with the method of the column's kind; a list's elements between BeginList and EndList.
+type Vector struct {
+	leaf    elt.Type // the list's element, or the column's own type
+	layout  layout
+	isList  bool
+	present int16 // the definition level of a value
+
+	def, rep []int16 // rep for lists only
+	rows     int
+	inList   bool
+	again    int16 // the repetition level of the open list's next element
+
+	bools  []bool
+	days   []int32
+	ints   []int64
+	wide   []Int128
+	floats []float64
+	data   []byte
+	ends   []int // where each value ends in data
+}
+
+// NewVector returns an empty vector for a column of type t.
+func NewVector(t elt.Type) *Vector {
+	v := &Vector{leaf: t, present: scalarPresent}
+	if t.Kind == elt.List {
+		v.isList, v.leaf, v.present = true, *t.Elem, elemPresent
+	}
+	v.layout = layoutOf(v.leaf)
+	return v
+}
+
+// Reset empties the vector and keeps its memory.
+func (v *Vector) Reset() {
+	v.def, v.rep, v.rows, v.inList = v.def[:0], v.rep[:0], 0, false
+	v.bools, v.days, v.ints, v.wide, v.floats = v.bools[:0], v.days[:0], v.ints[:0], v.wide[:0], v.floats[:0]
+	v.data, v.ends = v.data[:0], v.ends[:0]
+}
+
+// level notes that a value or a NULL comes, inside the open list or as a row.
+func (v *Vector) level(def int16) {
+	v.def = append(v.def, def)
+	if v.inList {
+		v.rep = append(v.rep, v.again)
+		v.again = 1
+		return
+	}
+	v.rows++
+	if v.isList {
+		v.rep = append(v.rep, 0)
+	}
+}
+
+// AppendNull appends a NULL: a row, or an element of the open list.
+func (v *Vector) AppendNull() {
+	if v.inList {
+		v.level(elemAbsent)
+	} else {
+		v.level(absent)
+	}
+}
+
+// BeginList opens a list: what is appended until EndList are its elements.
+func (v *Vector) BeginList() { v.inList, v.again = true, 0 }
+
+// EndList ends the row that BeginList began.
+func (v *Vector) EndList() {
+	v.inList = false
+	if v.again == 0 {
+		v.level(listEmpty)
+	} else {
+		v.rows++
+	}
+}
+
+// AppendBool appends a bool.
+func (v *Vector) AppendBool(x bool) { v.level(v.present); v.bools = append(v.bools, x) }
+
+// AppendDays appends a date as days since 1970-01-01.
+func (v *Vector) AppendDays(x int32) { v.level(v.present); v.days = append(v.days, x) }
+
+// AppendInt appends an integer, or microseconds of a time or timestamp; a uint64 by its bits.
+func (v *Vector) AppendInt(x int64) { v.level(v.present); v.ints = append(v.ints, x) }
+
+// AppendFloat appends a float64.
+func (v *Vector) AppendFloat(x float64) { v.level(v.present); v.floats = append(v.floats, x) }
+
+// AppendDecimal appends a decimal scaled to the column's scale.
+func (v *Vector) AppendDecimal(x Int128) {
+	v.level(v.present)
+	if v.layout == inInts {
+		v.ints = append(v.ints, int64(x.Lo))
+	} else {
+		v.wide = append(v.wide, x)
+	}
+}
+
+// AppendOctets appends a string, bytes, json or uuid by copying it.
+func (v *Vector) AppendOctets(x []byte) {
+	v.level(v.present)
+	v.data = append(v.data, x...)
+	v.ends = append(v.ends, len(v.data))
+}
+
+// AppendString appends a string, json or uuid by copying it.
+func (v *Vector) AppendString(x string) {
+	v.level(v.present)
+	v.data = append(v.data, x...)
+	v.ends = append(v.ends, len(v.data))
+}
+
+// values returns how many values, NULLs left out, the vector holds.
+func (v *Vector) values() int {
+	switch v.layout {
+	case inBools:
+		return len(v.bools)
+	case inDays:
+		return len(v.days)
+	case inInts:
+		return len(v.ints)
+	case inWide:
+		return len(v.wide)
+	case inFloats:
+		return len(v.floats)
+	}
+	return len(v.ends)
+}
+
+// octets returns the ith value of a vector of octets; it is valid until the vector is reset.
+func (v *Vector) octets(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = v.ends[i-1]
+	}
+	return v.data[from:v.ends[i]:v.ends[i]]
+}
+
+// Text returns the vector's rows as canonical text, joined by commas: for messages, keys and hashes. NULL is
+// "NULL", instants end in "+00", bytes begin with \x.
+func (v *Vector) Text() string {
+	var b strings.Builder
+	value := 0
+	for i, def := range v.def {
+		switch {
+		case i > 0 && (!v.isList || v.rep[i] == 0):
+			b.WriteString(",")
+		case i > 0:
+			b.WriteString(" ")
+		}
+		switch {
+		case def == v.present:
+			b.WriteString(v.text(value))
+			value++
+		case v.isList && def == listEmpty:
+			b.WriteString("[]")
+		default:
+			b.WriteString("NULL")
+		}
+	}
+	return b.String()
+}
+
+// Layouts of canonical text.
+const (
+	clockLayout = "15:04:05.999999"
+	stampLayout = "2006-01-02 15:04:05.999999"
+)
+
+func (v *Vector) text(i int) string {
+	switch v.layout {
+	case inBools:
+		return strconv.FormatBool(v.bools[i])
+	case inDays:
+		return time.Unix(int64(v.days[i])*86400, 0).UTC().Format(time.DateOnly)
+	case inWide:
+		return FormatDecimal(v.wide[i], v.leaf.Scale)
+	case inFloats:
+		return FormatFloat(v.floats[i])
+	case inInts:
+		return v.intText(v.ints[i])
+	}
+	if v.leaf.Kind == elt.Bytes {
+		return `\x` + hex.EncodeToString(v.octets(i))
+	}
+	return string(v.octets(i))
+}
+
+func (v *Vector) intText(x int64) string {
+	switch v.leaf.Kind {
+	case elt.Uint64:
+		return strconv.FormatUint(uint64(x), 10)
+	case elt.Decimal:
+		return FormatDecimal(ToInt128(x), v.leaf.Scale)
+	case elt.TimeKind:
+		return time.UnixMicro(x).UTC().Format(clockLayout)
+	case elt.LocalTimestamp:
+		return time.UnixMicro(x).UTC().Format(stampLayout)
+	case elt.Timestamp:
+		return time.UnixMicro(x).UTC().Format(stampLayout) + "+00"
+	}
+	return strconv.FormatInt(x, 10)
+}
+
+// FormatFloat returns the shortest decimal that reads back equal: "-0" is "0", infinities "inf" and "-inf".
+func FormatFloat(f float64) string {
+	switch {
+	case f == 0:
+		return "0"
+	case math.IsInf(f, 1):
+		return "inf"
+	case math.IsInf(f, -1):
+		return "-inf"
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
