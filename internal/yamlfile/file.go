@@ -141,6 +141,12 @@ func (n *Node) Get(key string) *Node {
 // Items returns a list's items, and nothing for any other node.
 func (n *Node) Items() []*Node { return n.items }
 
+// IsText reports whether the node is a scalar that was written as text, not as a number or a truth value.
+func (n *Node) IsText() bool {
+	_, ok := n.value.(string)
+	return ok
+}
+
 // Problem returns a problem placed at the node.
 func (n *Node) Problem(code elt.Code, what, do string) elt.Problem {
 	return elt.Problem{File: n.file.name, Line: n.Line, Column: n.Column, Code: code, What: what, Do: do}

@@ -19,7 +19,7 @@ func (n *Node) wrong(want string) elt.Problems {
 	case want == "true or false" && isText:
 		do = "write true or false, without quotes"
 	case want == "a list" && n.Kind == Scalar:
-		do = fmt.Sprintf("write [%s]", n.text)
+		do = fmt.Sprintf("write [%q]", n.text)
 	}
 	return elt.Problems{n.Problem(CodeWrongType, fmt.Sprintf("%s is given where %s is wanted", n.describe(), want), do)}
 }

@@ -105,7 +105,7 @@ func TestProblems(t *testing.T) {
 		"all at once": {"name: 5\nrows: many\nkey: id\nallow_empty: 'true'\noverlap: 5\nstart: 2026-02-30\ntags: [a]\ninner: x\nratio: [1]\ntoken: 12\n", []string{
 			`f.yaml:1:7: the number 5 is given where text is wanted; put it in quotes: "5"`,
 			`f.yaml:2:7: the text "many" is given where a whole number is wanted; write a whole number`,
-			`f.yaml:3:6: the text "id" is given where a list is wanted; write [id]`,
+			`f.yaml:3:6: the text "id" is given where a list is wanted; write ["id"]`,
 			`f.yaml:4:14: the text "true" is given where true or false is wanted; write true or false, without quotes`,
 			`f.yaml:5:10: the number 5 is given where a duration such as 30s, 10m or 2h is wanted; write a duration such as 30s, 10m or 2h`,
 			`f.yaml:6:8: "2026-02-30" is not a date: write it as 2026-01-05; correct it`,
