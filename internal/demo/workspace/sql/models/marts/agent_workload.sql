@@ -4,12 +4,14 @@ with written as (
     select
         cast(date_trunc('week', p.sent_on) as date) as week,
         p.author_id as agent_id,
+        any_value(c.company_id) as company_id,
         count(distinct p.conversation_id) as conversations,
         count(*) filter (where p.kind = 'message') as replies,
         count(*) filter (where p.kind = 'note') as notes,
         count(*) filter (where p.kind = 'close') as closed,
         count(distinct p.sent_on) as days_active
     from {{ ref('stg_message_parts') }} as p
+    join {{ ref('stg_conversations') }} as c using (conversation_id)
     where p.author_type = 'agent'
     group by 1, 2
 ),
@@ -27,7 +29,7 @@ rated as (
 select
     written.week,
     written.agent_id,
-    agent.company_id,
+    written.company_id,
     written.conversations,
     written.replies,
     written.notes,
@@ -35,6 +37,4 @@ select
     written.days_active,
     rated.average_rating
 from written
-join {{ ref('stg_users') }} as agent on agent.user_id = written.agent_id
-join {{ ref('stg_companies') }} as company using (company_id)
 left join rated on rated.week = written.week and rated.agent_id = written.agent_id
