@@ -138,6 +138,16 @@ func (n *Node) Get(key string) *Node {
 	return nil
 }
 
+// KeyAt returns the position of a mapping's key itself; 0, 0 when it is absent.
+func (n *Node) KeyAt(key string) (line, column int) {
+	for _, e := range n.entries {
+		if e.key == key {
+			return e.line, e.column
+		}
+	}
+	return 0, 0
+}
+
 // Items returns a list's items, and nothing for any other node.
 func (n *Node) Items() []*Node { return n.items }
 

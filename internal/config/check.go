@@ -1,0 +1,244 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/yamlfile"
+)
+
+// The codes of problems in daybreak.yaml.
+const (
+	CodeWorkspaceMissing elt.Code = "workspace_missing"
+	CodeNoSources        elt.Code = "no_sources"
+	CodeBadSource        elt.Code = "bad_source"
+	CodeEngineUnknown    elt.Code = "engine_unknown"
+	CodeBadLedger        elt.Code = "bad_ledger"
+	CodeBadLake          elt.Code = "bad_lake"
+	CodeBadWarehouse     elt.Code = "bad_warehouse"
+	CodeBadModels        elt.Code = "bad_models"
+	CodeBadThreads       elt.Code = "bad_threads"
+	CodeBadStatus        elt.Code = "bad_status"
+	CodeStatusClosed     elt.Code = "status_closed"
+	CodeWeakToken        elt.Code = "weak_token"
+	CodeWeakMaskKey      elt.Code = "weak_mask_key"
+)
+
+// checker finds what is wrong with the meaning of a configuration, before its paths are resolved.
+type checker struct {
+	file     *yamlfile.File
+	config   *Config
+	problems elt.Problems
+}
+
+func (c *checker) all() {
+	c.ledger()
+	c.lake()
+	c.warehouse()
+	c.sources()
+	c.models()
+	c.limits()
+	c.status()
+}
+
+func (c *checker) problem(code elt.Code, what, do string, path ...any) {
+	c.problems = append(c.problems, c.file.Problem(code, what, do, path...))
+}
+
+// scalar reports whether the path holds text: anything else was reported when it was decoded.
+func (c *checker) scalar(path ...string) bool {
+	n := c.file.Root()
+	for _, key := range path {
+		if n = n.Get(key); n == nil {
+			return false
+		}
+	}
+	return n.Kind == yamlfile.Scalar && n.IsText()
+}
+
+// sqliteLedger returns the path of a ledger that is an SQLite file.
+func sqliteLedger(dsn Secret) (path string, ok bool) {
+	return strings.CutPrefix(dsn.Reveal(), "sqlite:")
+}
+
+func (c *checker) ledger() {
+	dsn := c.config.Ledger
+	path, isFile := sqliteLedger(dsn)
+	switch {
+	case isFile && path == "":
+		c.problem(CodeBadLedger, "ledger names no file", "write sqlite:state/ledger.db", "ledger")
+	case !isFile && !postgresURL(dsn):
+		c.problem(CodeBadLedger, "ledger is neither an SQLite file nor the URL of a PostgreSQL database",
+			"write sqlite:state/ledger.db, or postgres://user:password@host/database (from ${env:…})", "ledger")
+	}
+}
+
+// postgresURL reports whether s is a PostgreSQL URL that names a host or a socket.
+func postgresURL(s Secret) bool {
+	u, err := url.Parse(s.Reveal())
+	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && (u.Host != "" || u.Query().Has("host"))
+}
+
+func (c *checker) lake() {
+	s3 := c.config.Lake.S3
+	switch {
+	case s3 == nil && c.config.Lake.Folder == "":
+		if _, other := otherEngine("lake", c.file.Root().Get("lake")); other {
+			return
+		}
+		c.problem(CodeBadLake, "lake is neither a folder nor a bucket", "write lake: lake, or lake: {s3: {bucket: …}}", "lake")
+		return
+	case s3 == nil:
+		return
+	case s3.Bucket == "":
+		c.problem(CodeBadLake, "lake.s3 names no bucket", "add bucket:", "lake", "s3")
+	}
+	if (s3.AccessKey == "") != (s3.SecretKey == "") {
+		c.problem(CodeBadLake, "lake.s3 gives one of access_key and secret_key", "give both, or none to use the machine's own credentials", "lake", "s3")
+	}
+	if s3.Endpoint != "" && !httpURL(s3.Endpoint) {
+		c.problem(CodeBadLake, fmt.Sprintf("the endpoint %q is not an http or https URL", s3.Endpoint), "write it as https://s3.example.com", "lake", "s3", "endpoint")
+	}
+	if strings.HasPrefix(s3.Prefix, "/") {
+		c.problem(CodeBadLake, fmt.Sprintf("the prefix %q begins with a slash, which makes a folder without a name", s3.Prefix), "write it without the slash", "lake", "s3", "prefix")
+	}
+}
+
+func httpURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+var memorySize = regexp.MustCompile(`^[0-9]+(\.[0-9]+)? ?([KMGT]i?B)$`)
+
+func (c *checker) warehouse() {
+	w := c.config.Warehouse
+	if w.DuckDB == "" || w.ReadCopy == "" {
+		c.problem(CodeBadWarehouse, "the warehouse needs a file and a place for its copy", "leave duckdb and read_copy out to have both by default", "warehouse")
+	} else if filepath.Clean(w.DuckDB) == filepath.Clean(w.ReadCopy) {
+		c.problem(CodeBadWarehouse, "read_copy is the warehouse itself, which readers cannot open while it is written",
+			"name another file, such as read/warehouse.duckdb", "warehouse", "read_copy")
+	}
+	if w.Memory != "" && !memorySize.MatchString(w.Memory) {
+		c.problem(CodeBadWarehouse, fmt.Sprintf("%q is not an amount of memory", w.Memory), "write it as 2GB or 512MB", "warehouse", "memory")
+	}
+}
+
+func (c *checker) sources() {
+	if len(c.config.Sources) == 0 && (!c.has("sources") || c.file.Root().Get("sources").Kind == yamlfile.Mapping) {
+		c.problem(CodeNoSources, "no production database is named", "add sources:, such as {shop: {postgres: ${env:SHOP_URL}}}", "sources")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.config.Sources)) {
+		c.source(name, c.config.Sources[name])
+	}
+}
+
+func (c *checker) source(name elt.SourceName, s Source) {
+	at := func(more ...any) []any { return append([]any{"sources", string(name)}, more...) }
+	if _, err := elt.ParseDatasetName(string(name) + ".t"); err != nil {
+		c.problem(CodeBadSource, fmt.Sprintf("%q cannot name a source: it is the first part of its datasets' names", name),
+			"use lower-case letters, digits and _, beginning with a letter; run_… and _daybreak… are Daybreak's own", at()...)
+	}
+	if string(name) == c.config.Models.Schema {
+		c.problem(CodeBadSource, fmt.Sprintf("the source %q would share its schema in the warehouse with the models", name), "rename the source, or set models.schema", at()...)
+	}
+	hasPostgres, hasSQLite := c.has("sources", string(name), "postgres"), c.has("sources", string(name), "sqlite")
+	switch {
+	case hasPostgres && hasSQLite:
+		c.problem(CodeBadSource, fmt.Sprintf("the source %q is given twice, as postgres and as sqlite", name), "keep one of them", at("sqlite")...)
+	case hasPostgres:
+		if c.scalar("sources", string(name), "postgres") && !postgresURL(s.Postgres) {
+			c.problem(CodeBadSource, fmt.Sprintf("postgres of the source %q is not the URL of a PostgreSQL database", name),
+				"write it as postgres://user:password@host/database, best from ${env:…}", at("postgres")...)
+		}
+	case hasSQLite:
+		if c.scalar("sources", string(name), "sqlite") && s.SQLite == "" {
+			c.problem(CodeBadSource, fmt.Sprintf("sqlite of the source %q names no file", name), "write the file's path", at("sqlite")...)
+		}
+	default:
+		if _, other := otherEngine("sources", c.file.Root().Get("sources").Get(string(name))); !other {
+			c.problem(CodeBadSource, fmt.Sprintf("nothing says which database the source %q is", name), "add postgres: with its URL, or sqlite: with its file", at()...)
+		}
+	}
+	const most = 64
+	switch {
+	case !c.has("sources", string(name), "connections"):
+	case hasSQLite:
+		c.problem(CodeBadSource, "connections is for servers; an SQLite file is read by one", "remove it", at("connections")...)
+	case s.Connections < 1 || s.Connections > most:
+		c.problem(CodeBadSource, fmt.Sprintf("%d connections are not possible", s.Connections), fmt.Sprintf("give a number from 1 to %d", most), at("connections")...)
+	}
+}
+
+// has reports whether the file has a value at the path.
+func (c *checker) has(path ...string) bool {
+	n := c.file.Root()
+	for _, key := range path {
+		if n = n.Get(key); n == nil {
+			return false
+		}
+	}
+	return n.Kind != yamlfile.Null
+}
+
+var (
+	schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+	varName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+func (c *checker) models() {
+	m := c.config.Models
+	if m.Dir == "" {
+		c.problem(CodeBadModels, "models.dir is empty", "leave it out for sql", "models", "dir")
+	}
+	if !schemaName.MatchString(m.Schema) || strings.HasPrefix(m.Schema, "run_") || strings.HasPrefix(m.Schema, "_daybreak") {
+		c.problem(CodeBadModels, fmt.Sprintf("%q cannot name a schema", m.Schema),
+			"use lower-case letters, digits and _, beginning with a letter; run_… and _daybreak… are Daybreak's own", "models", "schema")
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Vars)) {
+		if !varName.MatchString(name) {
+			c.problem(CodeBadModels, fmt.Sprintf("%q cannot name a variable", name), "use letters, digits and _", "models", "vars", name)
+		}
+	}
+}
+
+func (c *checker) limits() {
+	const mostThreads = 256
+	if t := c.config.Threads; t < 1 || t > mostThreads {
+		c.problem(CodeBadThreads, fmt.Sprintf("%d threads are not possible", t), fmt.Sprintf("give a number from 1 to %d", mostThreads), "threads")
+	}
+	const leastKey = 16
+	if k := c.config.Masking.Key.Reveal(); k != "" && len(k) < leastKey {
+		c.problem(CodeWeakMaskKey, fmt.Sprintf("masking.key has %d characters: what it hides could be guessed", len(k)),
+			"use 32 random bytes, as from openssl rand -hex 32", "masking", "key")
+	}
+}
+
+func (c *checker) status() {
+	s := c.config.Status
+	host, port, err := net.SplitHostPort(s.Listen)
+	number, nerr := strconv.Atoi(port)
+	if cmp.Or(err, nerr) != nil || number < 0 || number > 65535 || strings.ContainsAny(host, " /") {
+		c.problem(CodeBadStatus, fmt.Sprintf("status cannot listen on %q", s.Listen), "write host:port, such as 127.0.0.1:8080 or :8080", "status", "listen")
+	}
+	if s.BaseURL != "" && !httpURL(s.BaseURL) {
+		c.problem(CodeBadStatus, fmt.Sprintf("base_url %q is not an http or https URL", s.BaseURL), "write it as https://daybreak.example.com", "status", "base_url")
+	}
+	const leastToken = 16
+	switch t := s.Token.Reveal(); {
+	case t == "" && !s.Public && !c.has("status", "token"):
+		c.problems = append(c.problems, c.file.Warning(CodeStatusClosed, "nobody may read the status: it is not public and has no token",
+			"set status.token from ${env:…}, or status.public: true", "status"))
+	case t != "" && len(t) < leastToken:
+		c.problem(CodeWeakToken, fmt.Sprintf("status.token has %d characters: it could be guessed", len(t)), "use 32 random bytes, as from openssl rand -hex 32", "status", "token")
+	}
+}

@@ -1,0 +1,187 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/yamlfile"
+)
+
+// FileName is the file that makes a folder a workspace.
+const FileName = "daybreak.yaml"
+
+// Secret is a value that is never shown.
+type Secret = yamlfile.Secret
+
+// Config is a workspace's configuration, with its defaults filled in and its paths made relative to the
+// process instead of the workspace.
+type Config struct {
+	Dir       string                    `yaml:"-"` // the workspace, as it was given to Load
+	Title     string                    `yaml:"title"`
+	Ledger    Secret                    `yaml:"ledger"` // "sqlite:path" or "postgres://…"
+	Lake      Lake                      `yaml:"lake"`
+	Warehouse Warehouse                 `yaml:"warehouse"`
+	Sources   map[elt.SourceName]Source `yaml:"sources"`
+	Masking   Masking                   `yaml:"masking"`
+	Models    Models                    `yaml:"models"`
+	Threads   int                       `yaml:"threads"` // steps at work at the same time
+	Status    Status                    `yaml:"status"`
+}
+
+// Lake is a folder or a bucket: exactly one of the two is set.
+type Lake struct {
+	Folder string `yaml:"-"`
+	S3     *S3    `yaml:"s3"`
+}
+
+// S3 is a bucket of Amazon S3 or of anything that speaks its protocol.
+type S3 struct {
+	Bucket    string `yaml:"bucket"`
+	Prefix    string `yaml:"prefix"`
+	Region    string `yaml:"region"`
+	Endpoint  string `yaml:"endpoint"` // empty for Amazon's own
+	PathStyle bool   `yaml:"path_style"`
+	// AccessKey and SecretKey are both empty where the machine's own credentials serve.
+	AccessKey Secret `yaml:"access_key"`
+	SecretKey Secret `yaml:"secret_key"`
+}
+
+// UnmarshalNode reads a lake that is a folder's path or a mapping.
+func (l *Lake) UnmarshalNode(n *yamlfile.Node) elt.Problems {
+	if n.Kind != yamlfile.Mapping {
+		return n.Decode(&l.Folder)
+	}
+	*l = Lake{}
+	type plain Lake // without this method
+	return n.Decode((*plain)(l))
+}
+
+// Warehouse is the embedded warehouse.
+type Warehouse struct {
+	DuckDB   string `yaml:"duckdb"`    // its file
+	ReadCopy string `yaml:"read_copy"` // the copy that people query
+	Memory   string `yaml:"memory"`    // its limit, "2GB"; empty for the engine's own
+}
+
+// Source is a production database: exactly one of Postgres and SQLite is set.
+type Source struct {
+	Postgres    Secret `yaml:"postgres"` // its URL
+	SQLite      string `yaml:"sqlite"`   // its file
+	Connections int    `yaml:"connections"`
+}
+
+// Masking says how columns are hashed.
+type Masking struct {
+	Key Secret `yaml:"key"`
+}
+
+// Models says where the SQL is and how it is rendered.
+type Models struct {
+	Dir    string         `yaml:"dir"`
+	Schema string         `yaml:"schema"`
+	Vars   map[string]any `yaml:"vars"`
+	Target string         `yaml:"target"`
+}
+
+// Status is the HTTP service.
+type Status struct {
+	Listen  string `yaml:"listen"`
+	Public  bool   `yaml:"public"` // everybody may read
+	Token   Secret `yaml:"token"`
+	BaseURL string `yaml:"base_url"` // under which people reach it; for links
+}
+
+// defaults is what holds where the file says nothing.
+func defaults() *Config {
+	return &Config{
+		Title:     "Daybreak",
+		Ledger:    "sqlite:state/ledger.db",
+		Lake:      Lake{Folder: "lake"},
+		Warehouse: Warehouse{DuckDB: "state/warehouse.duckdb", ReadCopy: "read/warehouse.duckdb"},
+		Models:    Models{Dir: "sql", Schema: "analytics", Target: "prod"},
+		Threads:   4,
+		Status:    Status{Listen: "127.0.0.1:8080"},
+	}
+}
+
+// defaultConnections is how many connections a run opens to a PostgreSQL source that says nothing else.
+const defaultConnections = 4
+
+// Load reads the configuration of the workspace in dir. It is never nil: with problems it holds what could be read, so
+// that a caller may look for more of them before it gives up. References to the environment and to files are
+// expanded; files are looked for in the workspace.
+func Load(dir string) (*Config, elt.Problems) {
+	c := defaults()
+	c.Dir = dir
+	data, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil {
+		what, do := fmt.Sprintf("it cannot be read: %v", err), "check its permissions"
+		if errors.Is(err, fs.ErrNotExist) {
+			what, do = fmt.Sprintf("there is no %s in %s", FileName, dir), "go to the workspace, name it with --dir, or make one with daybreak init"
+		}
+		return c, elt.Problems{{File: FileName, Code: CodeWorkspaceMissing, What: what, Do: do}}
+	}
+	f, problems := yamlfile.Parse(FileName, data)
+	if problems.Err() != nil && f.Root().Kind == yamlfile.Null {
+		return c, problems
+	}
+	problems = append(problems, f.Expand(os.LookupEnv, func(path string) ([]byte, error) { return os.ReadFile(c.resolve(path)) })...)
+	problems = append(problems, c.decode(f)...)
+	check := checker{file: f, config: c}
+	check.all()
+	problems = append(problems, check.problems...)
+	c.resolvePaths()
+	yamlfile.Sort(problems)
+	return c, problems
+}
+
+// decode reads the file over the defaults.
+func (c *Config) decode(f *yamlfile.File) elt.Problems {
+	problems := nameEngines(f, f.Decode(c))
+	for name, s := range c.Sources {
+		if s.Connections == 0 && s.Postgres != "" && f.Root().Get("sources").Get(string(name)).Get("connections") == nil {
+			s.Connections = defaultConnections
+			c.Sources[name] = s
+		}
+	}
+	return problems
+}
+
+// resolve returns a path of the workspace as the process sees it.
+func (c *Config) resolve(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.Dir, path)
+}
+
+func (c *Config) resolvePaths() {
+	if path, ok := sqliteLedger(c.Ledger); ok {
+		c.Ledger = Secret("sqlite:" + c.resolve(path))
+	}
+	c.Lake.Folder = c.resolve(c.Lake.Folder)
+	c.Warehouse.DuckDB = c.resolve(c.Warehouse.DuckDB)
+	c.Warehouse.ReadCopy = c.resolve(c.Warehouse.ReadCopy)
+	c.Models.Dir = c.resolve(c.Models.Dir)
+	for name, s := range c.Sources {
+		s.SQLite = c.resolve(s.SQLite)
+		c.Sources[name] = s
+	}
+}
+
+// TableSchemas returns for each source the schema in which it looks for a table that names none: what
+// schedules.Options wants.
+func (c *Config) TableSchemas() map[elt.SourceName]string {
+	out := make(map[elt.SourceName]string, len(c.Sources))
+	for name, s := range c.Sources {
+		out[name] = ""
+		if s.Postgres != "" {
+			out[name] = "public"
+		}
+	}
+	return out
+}
