@@ -1,0 +1,102 @@
+// Package docs_test keeps the book true: references that are made from the code, and links that lead somewhere.
+package docs_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/daybreak-data/daybreak/internal/config"
+)
+
+var update = flag.Bool("update", false, "write the generated parts of the book")
+
+// TestConfigurationReference holds configuration.md to the JSON schemas: go test ./docs -update writes it.
+func TestConfigurationReference(t *testing.T) {
+	b, err := os.ReadFile("configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	for part, schema := range map[string][]byte{"daybreak.yaml": config.DaybreakSchema, "schedule": config.ScheduleSchema} {
+		reference, err := config.Reference(schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, rest, ok := strings.Cut(page, "<!-- generated: "+part+" -->\n")
+		old, after, closed := strings.Cut(rest, "<!-- /generated -->")
+		if !ok || !closed {
+			t.Fatalf("configuration.md has no place for %s", part)
+		}
+		if diff := cmp.Diff(reference, old); diff != "" && !*update {
+			t.Errorf("the reference of %s is not what the schema says; run go test ./docs -update (-schema +page):\n%s", part, diff)
+		}
+		page = before + "<!-- generated: " + part + " -->\n" + reference + "<!-- /generated -->" + after
+	}
+	if *update {
+		if err := os.WriteFile("configuration.md", []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	anchor  = regexp.MustCompile(`<a id="([^"]+)"`)
+	notSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// TestLinks follows every relative link of the book and the README, headings included.
+func TestLinks(t *testing.T) {
+	pages, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, "../README.md") {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(b), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			path, fragment, _ := strings.Cut(m[1], "#")
+			target := filepath.Join(filepath.Dir(page), path)
+			if path == "" {
+				target = page
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s: %v", page, m[1], err)
+				continue
+			}
+			if fragment != "" && !anchors(t, target)[fragment] {
+				t.Errorf("%s links to %s: there is no such heading", page, m[1])
+			}
+		}
+	}
+}
+
+// anchors returns what a page can be linked to at, as GitHub names its headings.
+func anchors(t *testing.T, page string) map[string]bool {
+	t.Helper()
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make(map[string]bool)
+	for _, m := range heading.FindAllStringSubmatch(string(b), -1) {
+		slug := notSlug.ReplaceAllString(strings.ToLower(m[1]), "")
+		out[strings.ReplaceAll(slug, " ", "-")] = true
+	}
+	for _, m := range anchor.FindAllStringSubmatch(string(b), -1) {
+		out[m[1]] = true
+	}
+	return out
+}
