@@ -29,6 +29,7 @@ type S3Server struct {
 	AccessKey string
 	SecretKey string
 
+	keeper  *keeper // held, for its pipe would be closed with it
 	buckets atomic.Int64
 }
 
@@ -96,7 +97,7 @@ func (s *S3Server) start(program string) error {
 	}
 	// The path is unlike any other server's, so that nobody else's answer on this port is taken for ours.
 	health := "/" + filepath.Base(dir)
-	k, err := keep(`dir=$1; shift; cd "$dir"; "$@" >log 2>&1 & server=$!; `+untilGone+`; kill -9 $server; rm -rf -- "$dir"`,
+	s.keeper, err = keep(`dir=$1; shift; cd "$dir"; "$@" >log 2>&1 & server=$!; `+untilGone+`; kill -9 $server; rm -rf -- "$dir"`,
 		dir, "env", "-i", program, "--port", strings.TrimPrefix(s.Endpoint, "http://"), "--region", s.Region,
 		"--access", s.AccessKey, "--secret", s.SecretKey, "--health", health, "--quiet", "--keep-alive",
 		"posix", "--sidecar", meta, buckets)
@@ -105,7 +106,7 @@ func (s *S3Server) start(program string) error {
 	}
 	if err := awaitOK(s.Endpoint+health, 20*time.Second); err != nil {
 		log, readErr := os.ReadFile(filepath.Join(dir, "log"))
-		return errors.Join(fmt.Errorf("start the S3 server: %w\n%s", err, log), readErr, k.end())
+		return errors.Join(fmt.Errorf("start the S3 server: %w\n%s", err, log), readErr, s.keeper.end())
 	}
 	return nil
 }

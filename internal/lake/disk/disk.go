@@ -3,7 +3,6 @@ package disk
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -106,13 +105,11 @@ func (s *Store) write(ctx context.Context, name, key string, body io.Reader) (ob
 			err = s.failure("write", key, closeErr)
 		}
 	}()
-	digest := sha256.New()
-	source := &reader{ctx: ctx, r: body}
-	size, err := io.Copy(io.MultiWriter(f, digest), source)
-	switch {
-	case source.err != nil:
-		return object, fmt.Errorf("write %s to %s: %w", key, s, source.err)
-	case err != nil:
+	source := lake.NewBody(ctx, body)
+	if _, err = io.Copy(f, source); source.Err() != nil {
+		return object, fmt.Errorf("write %s to %s: %w", key, s, source.Err())
+	}
+	if err != nil {
 		return object, s.failure("write", key, err)
 	}
 	if err := f.Sync(); err != nil {
@@ -122,13 +119,13 @@ func (s *Store) write(ctx context.Context, name, key string, body io.Reader) (ob
 	if err != nil {
 		return object, s.failure("write", key, err)
 	}
-	if info.Size() != size {
-		return object, lake.Corrupt(s.String(), key, fmt.Sprintf("%d bytes of %d", info.Size(), size))
+	if info.Size() != source.Size() {
+		return object, lake.Corrupt(s.String(), key, fmt.Sprintf("%d bytes of %d", info.Size(), source.Size()))
 	}
 	if err := context.Cause(ctx); err != nil {
 		return object, fmt.Errorf("write %s to %s: %w", key, s, err)
 	}
-	return elt.Object{Key: key, Bytes: size, SHA256: hex.EncodeToString(digest.Sum(nil)), ModifiedAt: info.ModTime()}, nil
+	return newObject(key, source, info), nil
 }
 
 // publish gives the finished object its key, and makes that survive a power cut.
@@ -218,13 +215,15 @@ func (s *Store) Stat(ctx context.Context, key string) (object elt.Object, err er
 			err = s.failure("read", key, closeErr)
 		}
 	}()
-	digest := sha256.New()
-	source := &reader{ctx: ctx, r: f}
-	size, err := io.Copy(digest, source)
-	if err != nil {
+	content := lake.NewBody(ctx, f)
+	if _, err := io.Copy(io.Discard, content); err != nil {
 		return elt.Object{}, s.failure("read", key, err)
 	}
-	return elt.Object{Key: key, Bytes: size, SHA256: hex.EncodeToString(digest.Sum(nil)), ModifiedAt: info.ModTime()}, nil
+	return newObject(key, content, info), nil
+}
+
+func newObject(key string, content *lake.Body, info fs.FileInfo) elt.Object {
+	return elt.Object{Key: key, Bytes: content.Size(), SHA256: hex.EncodeToString(content.SHA256()), ModifiedAt: info.ModTime()}
 }
 
 // Delete removes the object, and the folders that it leaves empty. See lake.Store.
@@ -266,23 +265,4 @@ func (s *Store) sweep(before time.Time) error {
 		}
 	}
 	return nil
-}
-
-// reader stops with the context, and keeps what failed apart from what a writer says.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
-	err error
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	if err := context.Cause(r.ctx); err != nil {
-		r.err = err
-		return 0, err
-	}
-	n, err := r.r.Read(p)
-	if err != nil && err != io.EOF {
-		r.err = err
-	}
-	return n, err
 }

@@ -3,12 +3,15 @@ package disk_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/daybreak-data/daybreak/internal/lake"
 	"github.com/daybreak-data/daybreak/internal/lake/disk"
@@ -72,6 +75,30 @@ func TestDeleteLeavesNoEmptyFolder(t *testing.T) {
 	if left := files(t, dir); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
+}
+
+// Two writers come and go in one folder, which vanishes whenever it is empty.
+func TestDeletesAndWritesDoNotDisturbEachOther(t *testing.T) {
+	s := open(t, t.TempDir())
+	var both errgroup.Group
+	for i := range 2 {
+		both.Go(func() error {
+			key := fmt.Sprintf("shared/folder/%d", i)
+			for range 50 {
+				if _, err := s.Put(t.Context(), key, strings.NewReader("x")); err != nil {
+					return err
+				}
+				if err := s.Delete(t.Context(), key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := both.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	laketest.WantEmpty(t, s)
 }
 
 func TestOpenSweepsWhatACrashLeftAndSparesWhatIsBeingWritten(t *testing.T) {
