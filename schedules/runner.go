@@ -70,7 +70,7 @@ type Runner struct {
 	Ledger   Ledger
 	Stages   Stages
 	Observer Observer
-	Retries  func(elt.RunID) Retries
+	Retries  func(context.Context, elt.RunID) (Retries, error)
 	Worker   elt.WorkerID
 	Lease    time.Duration // how long a lease lasts between two heartbeats
 	Log      *slog.Logger
@@ -250,7 +250,10 @@ func (r *Runner) outcome(ctx context.Context, s elt.Step, result elt.Result, wor
 	if failure.Code == elt.Interrupted {
 		return elt.Outcome{State: elt.StepRetrying, Error: failure, NextAttemptAt: now}, nil
 	}
-	policy := r.Retries(s.Run)
+	policy, err := r.Retries(ctx, s.Run)
+	if err != nil {
+		return elt.Outcome{}, err
+	}
 	failed, err := r.failedAttempts(ctx, s.ID)
 	if err != nil {
 		return elt.Outcome{}, err

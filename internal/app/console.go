@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,9 +16,12 @@ import (
 
 // Globals are the flags that every command takes.
 type Globals struct {
-	Dir string `short:"C" name:"dir" default:"." placeholder:"DIR" help:"The workspace: the folder that holds daybreak.yaml."`
+	Dir string `short:"C" name:"dir" placeholder:"DIR" help:"The workspace: the folder that holds daybreak.yaml; by default this folder (for demo: ./daybreak-demo)."`
 	Log string `enum:"auto,text,json" default:"auto" help:"What is written while it works: progress for people (auto), or log lines (text, json)."`
 }
+
+// workspace returns the folder that was named, or the current one.
+func (g *Globals) workspace() string { return cmp.Or(g.Dir, ".") }
 
 // Console is where a command writes.
 type Console struct {

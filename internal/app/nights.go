@@ -89,6 +89,27 @@ func (n *nights) Days(ctx context.Context, s *schedules.Schedule, date elt.Date)
 	return days, nil
 }
 
+// retriable refuses to try a run again whose failed datasets have newer versions by now.
+func (n *nights) retriable(ctx context.Context, run elt.Run) error {
+	steps, err := n.ledger.Steps(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	for _, st := range steps {
+		if st.State == elt.StepSucceeded || st.Dataset == "" {
+			continue
+		}
+		if newer, held := n.stages.supersededBy(n.catalog.byName[st.Dataset], run.Date); held {
+			return &elt.Error{
+				Code: "day_superseded", Class: elt.Data,
+				What: fmt.Sprintf("%s of %s cannot be brought any more: %s is published", st.Dataset, run.Date, newer),
+				Do:   "nothing: its newer version stands, and the day keeps saying that it failed",
+			}
+		}
+	}
+	return nil
+}
+
 // newRunID returns an ID that sorts by the time of creation: 20261121t020003-9f3a1c.
 func newRunID(now time.Time) elt.RunID {
 	var b [3]byte

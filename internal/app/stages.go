@@ -2,7 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -134,6 +137,31 @@ func (s *stages) endNight(run elt.RunID) error {
 		return nil
 	}
 	return n.Close()
+}
+
+// openNights returns the runs whose snapshots are held.
+func (s *stages) openNights() []elt.RunID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.nights))
+}
+
+// endNights lets go of every snapshot.
+func (s *stages) endNights() error {
+	var errs []error
+	for _, run := range s.openNights() {
+		errs = append(errs, s.endNight(run))
+	}
+	return errors.Join(errs...)
+}
+
+// supersededBy reports whether a newer date of the dataset is published already, so that an older one can not be
+// brought any more: a full table's past is gone from production. Incremental datasets take any date.
+func (s *stages) supersededBy(d elt.Dataset, date elt.Date) (newer elt.Date, superseded bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.published[d.Name]
+	return v.Date, ok && v.Date.After(date) && d.Materialized != string(elt.Incremental)
 }
 
 // manifestOf returns the key of the manifest that the dataset's extract step of the run wrote.

@@ -1,0 +1,143 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/schedules"
+	"github.com/daybreak-data/daybreak/transform"
+)
+
+// catalog is everything that the workspace's files say about datasets: the tables of its schedules and the
+// models and seeds of its SQL, each with the schedule that brings it.
+type catalog struct {
+	datasets  []elt.Dataset // in dependency order
+	schedules map[elt.ScheduleName]*schedules.Schedule
+	tables    map[elt.DatasetName]elt.Extraction
+	byName    map[elt.DatasetName]elt.Dataset
+}
+
+// newCatalog joins the schedules with the project and says what does not fit together: a model that no schedule
+// builds, or two build.
+func newCatalog(scheds []*schedules.Schedule, project *transform.Project) (*catalog, elt.Problems) {
+	c := &catalog{
+		schedules: make(map[elt.ScheduleName]*schedules.Schedule),
+		tables:    make(map[elt.DatasetName]elt.Extraction),
+		byName:    make(map[elt.DatasetName]elt.Dataset),
+	}
+	var problems elt.Problems
+	var all []elt.Dataset
+	docs := project.TableDocs()
+	builtBy := make(map[elt.DatasetName]*schedules.Schedule)
+	for _, s := range scheds {
+		c.schedules[s.Name] = s
+		for _, t := range s.Tables {
+			c.tables[t.Dataset] = t.Extraction
+			all = append(all, tableDataset(s, t, docs[t.Dataset]))
+		}
+		selected, found := project.Select(s.Models)
+		for _, p := range found {
+			p.File, p.Line = s.File, 1
+			problems = append(problems, p)
+		}
+		for _, name := range selected {
+			if other := builtBy[name]; other != nil {
+				problems = append(problems, elt.Problem{
+					File: s.File, Line: 1, Code: "two_schedules",
+					What: fmt.Sprintf("model %s is built by %s already", name, other.File),
+					Do:   "select it in one of the two schedules only",
+				})
+				continue
+			}
+			builtBy[name] = s
+		}
+	}
+	for _, d := range project.Datasets() {
+		s := builtBy[d.Name]
+		if s == nil {
+			problems = append(problems, elt.Problem{
+				File: "schedules", Code: "model_without_schedule", Warning: true,
+				What: fmt.Sprintf("model %s is built by no schedule", d.Name),
+				Do:   "select it under models: of a schedule",
+			})
+			continue
+		}
+		d.Schedule, d.Zone = s.Name, s.Zone.String()
+		d.DeadlineTime = cmp.Or(d.DeadlineTime, s.Deadline)
+		if len(d.Owners) == 0 {
+			d.Owners = s.Owners
+		}
+		if len(d.Owners) < 2 {
+			problems = append(problems, oneOwner(project.File(d.Name), d))
+		}
+		all = append(all, d)
+	}
+	c.datasets = elt.InOrder(all)
+	for _, d := range c.datasets {
+		c.byName[d.Name] = d
+	}
+	return c, problems
+}
+
+func oneOwner(file string, d elt.Dataset) elt.Problem {
+	return elt.Problem{
+		File: file, Code: "one_owner", Warning: true,
+		What: fmt.Sprintf("%s has %s: when that one is away, nobody looks after it", d.Name, plural(len(d.Owners), "owner")),
+		Do:   "name two or more under meta.owners of its schema.yml, or under owners of its schedule",
+	}
+}
+
+// tableDataset is the catalogue entry of an extracted table: its schedule says how it is brought, schema.yml what
+// it means.
+func tableDataset(s *schedules.Schedule, t schedules.Table, doc elt.Dataset) elt.Dataset {
+	return elt.Dataset{
+		Name: t.Dataset, Kind: elt.TableDataset, Schedule: s.Name,
+		Description: cmp.Or(t.Description, doc.Description),
+		Owners:      t.Owners, Tags: t.Tags, Columns: doc.Columns,
+		Relation: string(t.Dataset), Materialized: string(t.Mode),
+		DeadlineTime: t.Deadline, Zone: s.Zone.String(),
+	}
+}
+
+// of returns the datasets that the schedule brings, in dependency order.
+func (c *catalog) of(s elt.ScheduleName) []elt.Dataset {
+	return slices.DeleteFunc(slices.Clone(c.datasets), func(d elt.Dataset) bool { return d.Schedule != s })
+}
+
+// table returns how the dataset is extracted. A run that outlived its configuration meets the error.
+func (c *catalog) table(d elt.DatasetName) (elt.Extraction, error) {
+	t, ok := c.tables[d]
+	if !ok {
+		return t, &elt.Error{
+			Code: "dataset_retired", Class: elt.Config,
+			What: fmt.Sprintf("%s is a step of the run, but no schedule brings it any more", d),
+			Do:   "put it back into a schedule, or let the run end without it",
+		}
+	}
+	return t, nil
+}
+
+// zone returns the zone of the dataset's data dates.
+func (c *catalog) zone(d elt.DatasetName) *time.Location {
+	if s := c.schedules[c.byName[d].Schedule]; s != nil {
+		return s.Zone
+	}
+	return time.UTC
+}
+
+func (c *catalog) relation(d elt.DatasetName) string { return c.byName[d].Relation }
+
+// tested reports whether the dataset has tests of its own.
+func (c *catalog) tested(d elt.DatasetName) bool { return c.hasTests[d] }
+
+// names returns the names of all datasets, for messages that say what there is.
+func (c *catalog) names() []elt.DatasetName {
+	out := make([]elt.DatasetName, len(c.datasets))
+	for i, d := range c.datasets {
+		out[i] = d.Name
+	}
+	return out
+}

@@ -1,0 +1,76 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/yamlfile"
+)
+
+// Check names every problem of a workspace at once.
+type Check struct {
+	Offline bool `help:"Look at the files only; ask no source."`
+}
+
+// Help is the long help of the command.
+func (Check) Help() string {
+	return `Reads daybreak.yaml, every schedule, every model and schema.yml, and asks each source's catalog whether the tables, keys and columns that are declared are there. It reads no rows and changes nothing.
+
+Every problem is one line, file:line:column, with what is wrong and what to do. Warnings do not fail: a dataset with one owner is one. Exit code 0 or 78.
+
+  daybreak check
+  daybreak check --offline     in a CI job that reaches no database`
+}
+
+// Run runs the command.
+func (k *Check) Run(ctx context.Context, g *Globals, c *Console) error {
+	ws, problems := readWorkspace(g.workspace())
+	if !k.Offline && len(ws.schedules) > 0 {
+		problems = append(problems, ws.checkSources(ctx, c.Logger(g, slog.LevelWarn))...)
+	}
+	yamlfile.Sort(problems)
+	wrong := 0
+	for _, p := range problems {
+		fmt.Fprintln(c.Out, p)
+		if !p.Warning {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		fmt.Fprintf(c.Err, "daybreak: %s, %s\n", plural(wrong, "problem"), plural(len(problems)-wrong, "warning"))
+		return exitStatus(ExitConfig)
+	}
+	c.printf("ok: %s, %s; %s\n", plural(len(ws.catalog.datasets), "dataset"), plural(len(ws.schedules), "schedule"),
+		plural(len(problems), "warning"))
+	return nil
+}
+
+// checkSources asks the catalogs of the sources, and puts what they say at the datasets' places in the schedules.
+// A source that cannot be reached is one problem, not one for each of its tables.
+func (ws *workspace) checkSources(ctx context.Context, log *slog.Logger) (problems elt.Problems) {
+	sources := newSources(ws, log)
+	x := extract.New(extract.Options{Sources: sources, MaskKey: []byte(ws.config.Masking.Key.Reveal()), Log: log})
+	away := make(map[elt.SourceName]bool)
+	for _, s := range ws.schedules {
+		for _, t := range s.Tables {
+			if away[t.Source] || sources[t.Source] == nil {
+				continue
+			}
+			found := x.Check(ctx, []elt.Extraction{t.Extraction})
+			away[t.Source] = slices.ContainsFunc(found, func(p elt.Problem) bool { return p.Code == "source_unreachable" })
+			for _, p := range found {
+				problems = append(problems, s.Place(p, t.Dataset))
+			}
+		}
+	}
+	for name, s := range sources {
+		if err := s.Close(); err != nil {
+			log.Warn("source did not close cleanly", "source", name, "error", err)
+		}
+	}
+	return problems
+}

@@ -1,0 +1,109 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/schedules"
+)
+
+// Plan shows what a run would do.
+type Plan struct {
+	Schedule string `placeholder:"NAME" help:"The schedule; needed when there are several."`
+}
+
+// Help is the long help of the command.
+func (Plan) Help() string {
+	return `Prints what a run of the schedule would read from production, table by table with its estimated rows and size, and which models it would build in which order. Production is asked for its catalog only; no row is read.
+
+  daybreak plan`
+}
+
+// Run runs the command.
+func (k *Plan) Run(ctx context.Context, g *Globals, c *Console) error {
+	ws, err := loadWorkspace(g.workspace())
+	if err != nil {
+		return err
+	}
+	s, err := ws.schedule(k.Schedule)
+	if err != nil {
+		return err
+	}
+	log := c.Logger(g, slog.LevelWarn)
+	sources := newSources(ws, log)
+	defer func() {
+		for name, source := range sources {
+			if err := source.Close(); err != nil {
+				log.Warn("source did not close cleanly", "source", name, "error", err)
+			}
+		}
+	}()
+	x := extract.New(extract.Options{Sources: sources, MaskKey: []byte(ws.config.Masking.Key.Reveal()), Log: log})
+	if err := printPlan(ctx, x, s, c); err != nil {
+		return err
+	}
+	printModels(ws.catalog.of(s.Name), c)
+	steps := schedules.Plan(elt.Run{}, ws.catalog.of(s.Name), ws.catalog.tested)
+	c.printf("\n%s in all; what passes is published in one swap\n", plural(len(steps), "step"))
+	return nil
+}
+
+// printPlan prints what the schedule reads from its sources.
+func printPlan(ctx context.Context, x *extract.Extractor, s *schedules.Schedule, c *Console) error {
+	tables := make([]elt.Extraction, len(s.Tables))
+	for i, t := range s.Tables {
+		tables[i] = t.Extraction
+	}
+	estimates, err := x.Plan(ctx, tables)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "DATASET\tTABLE\tMODE\tROWS\tSIZE\tCOLUMNS\n")
+	var rows, bytes int64
+	for i, e := range estimates {
+		mode := string(tables[i].Mode)
+		if tables[i].Mode == elt.Incremental {
+			mode += " by " + tables[i].Cursor
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\n", e.Dataset, tables[i].Table, mode, about(e.Rows, count), about(e.Bytes, size), e.Columns)
+		rows, bytes = rows+max(e.Rows, 0), bytes+max(e.Bytes, 0)
+	}
+	fmt.Fprintf(w, "\t\t\t%s\t%s\t\n", about(rows, count), about(bytes, size))
+	return w.Flush()
+}
+
+// about writes an estimate, or says that nobody knows.
+func about(n int64, write func(int64) string) string {
+	if n <= 0 {
+		return "unknown"
+	}
+	return "~" + write(n)
+}
+
+func printModels(datasets []elt.Dataset, c *Console) {
+	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
+	printed := false
+	for _, d := range datasets {
+		if d.Kind == elt.TableDataset {
+			continue
+		}
+		if !printed {
+			fmt.Fprintf(w, "\nMODEL\tAS\tFROM\n")
+			printed = true
+		}
+		var from []string
+		for _, in := range d.Inputs {
+			from = append(from, string(in))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", d.Name, d.Materialized, strings.Join(from, ", "))
+	}
+	if err := w.Flush(); err != nil {
+		fmt.Fprintln(c.Err, "daybreak:", err)
+	}
+}

@@ -1,0 +1,174 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/schedules"
+)
+
+// Run runs one night to its end.
+type Run struct {
+	Schedule string `placeholder:"NAME" help:"The schedule; needed when there are several."`
+	Date     string `placeholder:"DATE" help:"The data date, such as 2026-01-05; by default the last date that has ended."`
+	Again    bool   `help:"Run a date once more that has been brought already: a new version, while the old one serves."`
+	Yes      bool   `short:"y" help:"Do not ask before the first contact with production."`
+}
+
+// Help is the long help of the command.
+func (Run) Help() string {
+	return `Extracts, loads, verifies, transforms and tests the datasets of a schedule for one data date, and publishes what passed in one swap. What failed, and what depends on it, keeps its previous version.
+
+A date has one run, whatever asks for it: a run that was interrupted goes on where it stopped, one that failed is retried from its failed steps, and one that succeeded is left alone.
+
+Exit codes: 0 everything is published; 65 something was held back; 69 a server did not answer; 75 another process is at work, or the run was interrupted; 78 a file of the workspace is wrong.
+
+  daybreak run                       the last date that has ended
+  daybreak run --date 2026-01-05     that one
+  daybreak run --log json            log lines for a machine`
+}
+
+// Run runs the command.
+func (r *Run) Run(ctx context.Context, g *Globals, c *Console) error {
+	log := c.Logger(g, slog.LevelWarn)
+	ws, err := loadWorkspace(g.workspace())
+	if err != nil {
+		return err
+	}
+	s, err := ws.schedule(r.Schedule)
+	if err != nil {
+		return err
+	}
+	p, err := ws.open(ctx, log, newDisplay(c, g, log))
+	if err != nil {
+		return err
+	}
+	defer p.close(log)
+	date, err := r.date(ctx, p, s)
+	if err != nil {
+		return err
+	}
+	if err := r.firstContact(ctx, p, s, c); err != nil {
+		return err
+	}
+	run, err := r.start(ctx, p, s, date)
+	if err != nil {
+		return err
+	}
+	if run.State == elt.RunSucceeded {
+		c.printf("%s has been brought already by run %s; daybreak run --again makes a new version of it\n", date, run.ID)
+		return nil
+	}
+	run, steps, err := p.nights.finish(ctx, run)
+	if err != nil {
+		return interrupted(err, run)
+	}
+	return runError(run, steps)
+}
+
+// date returns the data date that was asked for, or the last one that has ended in the schedule's zone.
+func (r *Run) date(ctx context.Context, p *parts, s *schedules.Schedule) (elt.Date, error) {
+	now, err := p.ledger.Now(ctx)
+	if err != nil {
+		return elt.Date{}, err
+	}
+	last := elt.DateOf(now.In(s.Zone)).AddDays(-1)
+	if r.Date == "" {
+		return last, nil
+	}
+	date, err := elt.ParseDate(r.Date)
+	if err != nil {
+		return date, &elt.Error{Code: "bad_date", Class: elt.Config, What: err.Error(), Do: "write the date as 2026-01-05"}
+	}
+	if date.After(last) {
+		return date, &elt.Error{
+			Code: "date_not_over", Class: elt.Config,
+			What: fmt.Sprintf("%s has not ended yet in %s", date, s.Zone),
+			Do:   fmt.Sprintf("run it after midnight there; the last date that has ended is %s", last),
+		}
+	}
+	return date, nil
+}
+
+// start finds or creates the run, and has a run that failed tried again.
+func (r *Run) start(ctx context.Context, p *parts, s *schedules.Schedule, date elt.Date) (elt.Run, error) {
+	reason := "by hand, " + actor()
+	start := p.nights.Start
+	if r.Again {
+		start = p.nights.Again
+	}
+	run, err := start(ctx, s, date, reason)
+	if err != nil || !run.State.Terminal() || run.State == elt.RunSucceeded {
+		return run, err
+	}
+	if err := p.nights.retriable(ctx, run); err != nil {
+		return run, err
+	}
+	if _, err := p.ledger.RetryRun(ctx, run.ID, actor()); err != nil {
+		return run, err
+	}
+	return p.ledger.Run(ctx, run.ID)
+}
+
+// firstContact shows what a first run would read, and asks a person who watches.
+func (r *Run) firstContact(ctx context.Context, p *parts, s *schedules.Schedule, c *Console) error {
+	for _, t := range s.Tables {
+		if p.stages.isPublished(t.Dataset) {
+			return nil
+		}
+	}
+	if r.Yes || !c.Terminal() || len(s.Tables) == 0 {
+		return nil
+	}
+	c.printf("This is the first contact with production. The run will read:\n\n")
+	if err := printPlan(ctx, p.extractor, s, c); err != nil {
+		return err
+	}
+	c.printf("\nGo on? [y/N] ")
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(line)); err == nil && (answer == "y" || answer == "yes") {
+		return nil
+	}
+	return &elt.Error{Code: "not_confirmed", Class: elt.Config, What: "nothing was read", Do: "answer y, or give --yes"}
+}
+
+// actor names who runs the command, for the audit trail.
+func actor() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("uid %d", os.Getuid())
+}
+
+// interrupted says what becomes of a run whose process was asked to stop.
+func interrupted(err error, run elt.Run) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &elt.Error{
+		Code: elt.Interrupted, Class: elt.Conflict,
+		What: fmt.Sprintf("run %s of %s was interrupted; nothing is half-published", run.ID, run.Date),
+		Do:   "daybreak run goes on where it stopped",
+	}
+}
+
+// runError is nil for a run that published everything, else an exit status of the class of its first failure:
+// the display has told the failures already.
+func runError(run elt.Run, steps []elt.Step) error {
+	if run.State == elt.RunSucceeded {
+		return nil
+	}
+	for _, s := range steps {
+		if s.State == elt.StepFailed && s.Error != nil {
+			return exitStatus(exitOf(s.Error.Class))
+		}
+	}
+	return exitStatus(ExitData)
+}

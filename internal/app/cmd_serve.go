@@ -1,0 +1,200 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/queue/pool"
+	"github.com/daybreak-data/daybreak/schedules"
+	"github.com/daybreak-data/daybreak/status"
+)
+
+// Serve runs the schedules and the status service in one process.
+type Serve struct {
+	Listen string        `placeholder:"ADDR" help:"Where the status service listens; by default status.listen of daybreak.yaml."`
+	Grace  time.Duration `default:"60s" help:"How long running steps may go on after SIGTERM before they are stopped."`
+}
+
+// Help is the long help of the command.
+func (Serve) Help() string {
+	return `Starts every schedule's run when it is due, carries the runs forward, and serves the status page and API. Runs that another process left unfinished are picked up.
+
+SIGTERM (or Ctrl-C) drains: no new step begins, running steps may end within --grace, and the rest goes on with the next process. A second signal ends at once.
+
+  daybreak serve
+  daybreak serve --listen 0.0.0.0:8080 --log json`
+}
+
+// Run runs the command.
+func (v *Serve) Run(ctx context.Context, g *Globals, c *Console) error {
+	if g.Log == "auto" {
+		g.Log = "text"
+	}
+	log := c.Logger(g, slog.LevelInfo)
+	ws, err := loadWorkspace(g.workspace())
+	if err != nil {
+		return err
+	}
+	if v.Listen != "" {
+		ws.config.Status.Listen = v.Listen
+	}
+	p, err := ws.open(ctx, log, logLines{log})
+	if err != nil {
+		return err
+	}
+	defer p.close(log)
+	return p.serve(ctx, v.Grace)
+}
+
+// serve runs scheduler, workers, watch and status until ctx ends, and then lets running steps end within grace.
+func (p *parts) serve(ctx context.Context, grace time.Duration) error {
+	listener, err := listen(p.ws.config.Status.Listen)
+	if err != nil {
+		return err
+	}
+	service, err := p.ws.newStatus(p.ledger, p.log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	// Steps have a context of their own: they outlive the signal by the grace.
+	stepCtx, stopSteps := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSteps()
+	workers := pool.New(p.ws.config.Threads, p.log, p.runner.Work)
+	server := status.NewServer("", service.Handler())
+
+	var scheduling, parts sync.WaitGroup
+	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers) })
+	parts.Go(func() { p.keepWatching(ctx) })
+	parts.Go(func() {
+		if err := service.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			p.log.Error("the status service stopped looking at the ledger", "error", err)
+		}
+	})
+	failed := make(chan error, 1)
+	parts.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("serve %s: %w", listener.Addr(), err)
+		}
+	})
+	p.log.Info("serving", "url", "http://"+listener.Addr().String(), "schedules", len(p.ws.schedules))
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	stop()
+	p.log.Info("draining", "grace", grace)
+	scheduling.Wait()
+	timer := time.AfterFunc(grace, stopSteps)
+	workers.Drain()
+	timer.Stop()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if shut := server.Shutdown(closing); shut != nil {
+		p.log.Warn("some clients were still connected", "error", shut, "closed", server.Close())
+	}
+	parts.Wait()
+	p.log.Info("stopped")
+	return err
+}
+
+// listen takes the address, or says who should change what.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, &elt.Error{
+			Code: "address_in_use", Class: elt.Conflict,
+			What: fmt.Sprintf("cannot listen on %s", address), Err: err,
+			Do: "stop what listens there, or choose another address with --listen or status.listen",
+		}
+	}
+	return l, nil
+}
+
+// keepScheduling decides ticks and carries runs forward until ctx ends. A ledger that is away is asked again.
+func (p *parts) keepScheduling(ctx, stepCtx context.Context, workers *pool.Pool) {
+	scheduler := &schedules.Scheduler{Schedules: p.ws.schedules, Ledger: p.ledger, Starter: p.nights, Log: p.log}
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	trouble := repeated{log: p.log}
+	for ctx.Err() == nil {
+		err := scheduler.Tick(ctx)
+		if err == nil {
+			err = p.sweep(stepCtx, workers)
+		}
+		trouble.note("the schedules cannot be carried forward", err)
+		select {
+		case <-ctx.Done():
+		case <-workers.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// sweep carries every run forward and lets go of the snapshots of those that have ended.
+func (p *parts) sweep(ctx context.Context, workers *pool.Pool) error {
+	if _, err := p.runner.Sweep(ctx, workers); err != nil {
+		return err
+	}
+	for _, id := range p.stages.openNights() {
+		run, err := p.ledger.Run(ctx, id)
+		if err != nil {
+			return err
+		}
+		if run.State.Terminal() {
+			if err := p.stages.endNight(id); err != nil {
+				p.log.Warn("the source's snapshot did not close cleanly", "run", id, "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+// watchEvery is how often deadlines are compared with the board: a deadline passes without any event.
+const watchEvery = 5 * time.Second
+
+// keepWatching opens and resolves incidents until ctx ends.
+func (p *parts) keepWatching(ctx context.Context) {
+	watch := schedules.Watch{Ledger: p.ledger, Days: 14, Log: p.log}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	trouble := repeated{log: p.log}
+	for ctx.Err() == nil {
+		now, err := p.ledger.Now(ctx)
+		if err == nil {
+			err = watch.Look(ctx, elt.DateOf(now))
+		}
+		trouble.note("deadlines cannot be watched", err)
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// repeated logs an error that comes again and again once, and once when it is over.
+type repeated struct {
+	log  *slog.Logger
+	last string
+}
+
+func (r *repeated) note(what string, err error) {
+	switch {
+	case errors.Is(err, context.Canceled):
+	case err == nil && r.last != "":
+		r.log.Info("over: " + what)
+		r.last = ""
+	case err != nil && err.Error() != r.last:
+		r.log.Error(what, "error", err)
+		r.last = err.Error()
+	}
+}

@@ -1,0 +1,245 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/postgres"
+	"github.com/daybreak-data/daybreak/extract/sqlite"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/lake"
+	"github.com/daybreak-data/daybreak/internal/lake/disk"
+	"github.com/daybreak-data/daybreak/internal/lake/s3"
+	"github.com/daybreak-data/daybreak/internal/ledger"
+	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
+	"github.com/daybreak-data/daybreak/load"
+	"github.com/daybreak-data/daybreak/schedules"
+	"github.com/daybreak-data/daybreak/transform"
+)
+
+// parts is everything that a night needs, opened and wired.
+type parts struct {
+	ws        *workspace
+	log       *slog.Logger
+	ledger    *ledger.Ledger
+	lake      lake.Store
+	warehouse *duckdb.Warehouse
+	extractor *extract.Extractor
+	stages    *stages
+	runner    *schedules.Runner
+	nights    *nights
+
+	closers []func() error // in the order of opening
+}
+
+// leaseTime is how long a silent worker keeps its step. A worker that died on the machine of a SQLite ledger is
+// noticed at once, by its file lock.
+const leaseTime = 30 * time.Second
+
+// open opens every part in the order in which data flows, takes the workspace for this process, and settles what a
+// process before it may have left: its leases, and versions that it published but could not record.
+func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (_ *parts, err error) {
+	p := &parts{ws: ws, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.closeAll())
+		}
+	}()
+	if err := p.openLedger(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.openExtract(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.openWarehouse(ctx); err != nil {
+		return nil, err
+	}
+	p.stages = &stages{
+		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor,
+		loader: load.New(load.Options{
+			Lake: p.lake, Warehouse: p.warehouse, Log: log,
+			Spool: filepath.Join(filepath.Dir(ws.config.Warehouse.DuckDB), "spool"),
+		}),
+		engine:    transform.New(transform.EngineOptions{Project: ws.project, Warehouse: p.warehouse, Log: log}),
+		nights:    make(map[elt.RunID]*extract.Night),
+		published: make(map[elt.DatasetName]elt.Version),
+	}
+	p.closers = append(p.closers, p.stages.endNights)
+	if err := p.reconcile(ctx); err != nil {
+		return nil, err
+	}
+	p.runner = &schedules.Runner{
+		Ledger: p.ledger, Stages: p.stages, Observer: show, Retries: p.retries,
+		Worker: workerID(), Lease: leaseTime, Log: log,
+	}
+	p.nights = &nights{
+		catalog: ws.catalog, ledger: p.ledger, stages: p.stages, runner: p.runner,
+		show: show, threads: ws.config.Threads, log: log,
+	}
+	return p, nil
+}
+
+// openLedger opens and migrates the ledger, and makes sure that no other process works on this workspace.
+func (p *parts) openLedger(ctx context.Context) error {
+	cfg := p.ws.config
+	if path, ok := strings.CutPrefix(cfg.Ledger.Reveal(), "sqlite:"); ok {
+		if err := makeFolders(path); err != nil {
+			return err
+		}
+	}
+	release, err := ledger.LockWorker(cfg.Ledger.Reveal())
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, release)
+	p.ledger, err = ledger.Open(ctx, cfg.Ledger.Reveal(), p.log)
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, p.ledger.Close)
+	if err := p.ledger.Migrate(ctx); err != nil {
+		return err
+	}
+	if strings.HasPrefix(cfg.Ledger.Reveal(), "sqlite:") { // the lock says that no other worker is alive
+		if _, err := p.ledger.ReleaseLeases(ctx); err != nil {
+			return err
+		}
+	}
+	return p.ledger.SyncDatasets(ctx, p.ws.catalog.datasets)
+}
+
+// openExtract opens the lake and names the sources; a source is reached when it is first read.
+func (p *parts) openExtract(ctx context.Context) (err error) {
+	if p.lake, err = openLake(ctx, p.ws); err != nil {
+		return err
+	}
+	if c, ok := p.lake.(interface{ Close() error }); ok {
+		p.closers = append(p.closers, c.Close)
+	}
+	sources := newSources(p.ws, p.log)
+	for _, s := range sources {
+		p.closers = append(p.closers, s.Close)
+	}
+	p.extractor = extract.New(extract.Options{
+		Sources: sources, Lake: p.lake, MaskKey: []byte(p.ws.config.Masking.Key.Reveal()),
+		Log: p.log, Now: time.Now,
+	})
+	return nil
+}
+
+func openLake(ctx context.Context, ws *workspace) (lake.Store, error) {
+	cfg := ws.config.Lake
+	if cfg.S3 == nil {
+		return disk.Open(cfg.Folder)
+	}
+	return s3.Open(ctx, s3.Options{
+		Bucket: cfg.S3.Bucket, Prefix: cfg.S3.Prefix, Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint,
+		AccessKey: cfg.S3.AccessKey.Reveal(), SecretKey: cfg.S3.SecretKey.Reveal(), PathStyle: cfg.S3.PathStyle,
+	})
+}
+
+// newSources is the registry of source engines.
+func newSources(ws *workspace, log *slog.Logger) map[elt.SourceName]extract.Source {
+	out := make(map[elt.SourceName]extract.Source, len(ws.config.Sources))
+	for name, s := range ws.config.Sources {
+		if s.SQLite != "" {
+			out[name] = sqlite.New(sqlite.Options{Source: name, Path: s.SQLite, Log: log})
+			continue
+		}
+		out[name] = postgres.New(postgres.Options{Source: name, URL: s.Postgres.Reveal(), Connections: s.Connections, Log: log})
+	}
+	return out
+}
+
+func (p *parts) openWarehouse(ctx context.Context) (err error) {
+	cfg := p.ws.config.Warehouse
+	if err := makeFolders(cfg.DuckDB, cfg.ReadCopy); err != nil {
+		return err
+	}
+	p.warehouse, err = duckdb.Open(ctx, duckdb.Options{
+		Path: cfg.DuckDB, ReadPath: cfg.ReadCopy, MemoryLimit: cfg.Memory, Now: time.Now, Log: p.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, p.warehouse.Close)
+	return nil
+}
+
+// reconcile makes the ledger agree with the warehouse, which alone decides what is visible: versions whose
+// publish committed just before a crash are recorded, and a ledger that knows of more than the warehouse has is
+// refused, because everything that it says would be a lie.
+func (p *parts) reconcile(ctx context.Context) error {
+	versions, err := p.warehouse.Versions(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.ledger.RecordVersions(ctx, versions); err != nil {
+		return err
+	}
+	p.stages.remember(versions)
+	current, err := p.ledger.Current(ctx)
+	if err != nil {
+		return err
+	}
+	for name, v := range current {
+		if !p.stages.isPublished(name) {
+			return &elt.Error{
+				Code: "warehouse_behind_ledger", Class: elt.Config,
+				What: fmt.Sprintf("the ledger says that %s was published by run %s, but warehouse %s has no version of it",
+					name, v.Run, p.ws.config.Warehouse.DuckDB),
+				Do: "put back the warehouse file that belongs to this ledger; or, to begin again, move the ledger away too",
+			}
+		}
+	}
+	return nil
+}
+
+// retries returns the run's policy, that of its schedule.
+func (p *parts) retries(ctx context.Context, id elt.RunID) (schedules.Retries, error) {
+	run, err := p.ledger.Run(ctx, id)
+	if err != nil {
+		return schedules.Retries{}, err
+	}
+	s := p.ws.catalog.schedules[run.Schedule]
+	if s == nil { // the schedule was deleted while its run went on
+		return schedules.Retries{Attempts: 1}, nil
+	}
+	return s.Retries, nil
+}
+
+// workerID names this process in the ledger.
+func workerID() elt.WorkerID {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	var b [3]byte
+	rand.Read(b[:]) // never fails
+	return elt.WorkerID(fmt.Sprintf("%s:%d:%s", host, os.Getpid(), hex.EncodeToString(b[:])))
+}
+
+// close lets go of everything, in the reverse order of opening.
+func (p *parts) close(log *slog.Logger) {
+	if err := p.closeAll(); err != nil {
+		log.Warn("not everything closed cleanly", "error", err)
+	}
+}
+
+func (p *parts) closeAll() error {
+	var errs []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		errs = append(errs, p.closers[i]())
+	}
+	p.closers = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,124 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/config"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/schedules"
+	"github.com/daybreak-data/daybreak/transform"
+)
+
+// workspace is what the files of a workspace say, before anything is opened.
+type workspace struct {
+	dir       string
+	config    *config.Config
+	schedules []*schedules.Schedule
+	project   *transform.Project
+	catalog   *catalog
+}
+
+// readWorkspace reads every file of the workspace and returns what is wrong with any of them, at once. Where
+// problems.Err() is not nil, the workspace may lack parts.
+func readWorkspace(dir string) (*workspace, elt.Problems) {
+	cfg, problems := config.Load(dir)
+	ws := &workspace{dir: dir, config: cfg}
+	if slices.ContainsFunc(problems, func(p elt.Problem) bool { return p.Code == config.CodeWorkspaceMissing }) {
+		return ws, problems
+	}
+	scheds, found := schedules.Parse(os.DirFS(filepath.Join(dir, "schedules")), schedules.Options{
+		Sources: cfg.TableSchemas(), MaskKey: cfg.Masking.Key != "",
+	})
+	ws.schedules = scheds
+	problems = append(problems, found...)
+	ws.project, found = ws.parseProject()
+	problems = append(problems, found...)
+	if problems.Err() == nil {
+		ws.catalog, found = newCatalog(scheds, ws.project)
+		problems = append(problems, found...)
+	}
+	return ws, problems
+}
+
+// parseProject parses the SQL of the workspace. A workspace without the folder has no models.
+func (ws *workspace) parseProject() (*transform.Project, elt.Problems) {
+	var tables []elt.Dataset
+	for _, s := range ws.schedules {
+		for _, t := range s.Tables {
+			tables = append(tables, elt.Dataset{Name: t.Dataset, Kind: elt.TableDataset, Relation: string(t.Dataset)})
+		}
+	}
+	project, problems := transform.Parse(os.DirFS(ws.config.Models.Dir), transform.Options{
+		Vars: ws.config.Models.Vars, Target: ws.config.Models.Target, Schema: ws.config.Models.Schema,
+		Env: os.LookupEnv, Tables: tables,
+	})
+	folder, err := filepath.Rel(ws.dir, ws.config.Models.Dir)
+	if err != nil {
+		folder = ws.config.Models.Dir
+	}
+	for i := range problems {
+		problems[i].File = filepath.Join(folder, problems[i].File)
+	}
+	return project, problems
+}
+
+// loadWorkspace reads a workspace that commands can work with. Warnings are for daybreak check: here only what is wrong
+// stops.
+func loadWorkspace(dir string) (*workspace, error) {
+	ws, problems := readWorkspace(dir)
+	return ws, problems.Err()
+}
+
+// schedule returns the schedule of that name, or the only one.
+func (ws *workspace) schedule(name string) (*schedules.Schedule, error) {
+	var names []string
+	for _, s := range ws.schedules {
+		if string(s.Name) == name || name == "" && len(ws.schedules) == 1 {
+			return s, nil
+		}
+		names = append(names, string(s.Name))
+	}
+	what := fmt.Sprintf("there is no schedule %q", name)
+	if name == "" {
+		what = "there are several schedules"
+	}
+	return nil, &elt.Error{
+		Code: "schedule_unknown", Class: elt.Config, What: what,
+		Do: "name one with --schedule: " + strings.Join(names, ", "),
+	}
+}
+
+// location returns the zone in which times over several datasets are told: that of the schedules when they agree.
+func (ws *workspace) location() *time.Location {
+	zone := time.UTC
+	for i, s := range ws.schedules {
+		if i > 0 && s.Zone.String() != zone.String() {
+			return time.UTC
+		}
+		zone = s.Zone
+	}
+	return zone
+}
+
+// makeFolders creates the folders of the workspace's own files, so that a fresh clone can run.
+func makeFolders(files ...string) error {
+	for _, f := range files {
+		if f == "" {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(f), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return &elt.Error{
+				Code: "folder_unwritable", Class: elt.Config, Err: err,
+				What: "cannot make the folder of " + f, Do: "check that this user may write there",
+			}
+		}
+	}
+	return nil
+}

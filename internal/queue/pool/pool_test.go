@@ -1,0 +1,86 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+func step(n int) elt.Step { return elt.Step{ID: elt.StepID(fmt.Sprintf("r/%d", n))} }
+
+func TestPoolIsBoundedAndForgetsWhatItCannotTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running, most, ended atomic.Int32
+		p := New(3, slog.New(slog.DiscardHandler), func(context.Context, elt.Step) error {
+			now := running.Add(1)
+			defer running.Add(-1)
+			most.Store(max(most.Load(), now))
+			time.Sleep(time.Minute) // of the bubble's clock
+			ended.Add(1)
+			return nil
+		})
+		for n := range 10 {
+			if err := p.Enqueue(t.Context(), step(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Drain()
+		if most.Load() != 3 || ended.Load() != 3 {
+			t.Errorf("%d ran at once and %d ended, want 3 and 3: the rest waits for the next sweep", most.Load(), ended.Load())
+		}
+		if err := p.Enqueue(t.Context(), step(9)); err != nil {
+			t.Fatal(err)
+		}
+		p.Drain()
+		if ended.Load() != 4 {
+			t.Errorf("%d ended, want 4: a worker that is free takes the next step", ended.Load())
+		}
+	})
+}
+
+func TestPoolRunsAStepOnceAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var begun atomic.Int32
+		p := New(4, slog.New(slog.DiscardHandler), func(context.Context, elt.Step) error {
+			begun.Add(1)
+			time.Sleep(time.Minute)
+			return errors.New("the ledger is away")
+		})
+		for range 5 {
+			if err := p.Enqueue(t.Context(), step(1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-p.Done()
+		if begun.Load() != 1 {
+			t.Errorf("the step was begun %d times at once", begun.Load())
+		}
+		if err := p.Enqueue(t.Context(), step(1)); err != nil {
+			t.Fatal(err)
+		}
+		p.Drain()
+		if begun.Load() != 2 {
+			t.Errorf("begun %d times, want 2: a step whose end was not recorded is taken up again", begun.Load())
+		}
+	})
+}
+
+func TestPoolTakesNothingAfterTheEnd(t *testing.T) {
+	p := New(1, slog.New(slog.DiscardHandler), func(context.Context, elt.Step) error {
+		t.Error("a step was begun")
+		return nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Enqueue(ctx, step(1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	p.Drain()
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// asProgram makes the test binary behave as daybreak itself, so that tests run the real program as processes of
+// their own, with the race detector where the tests have it.
+const asProgram = "DAYBREAK_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) == "1" {
+		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	code := m.Run()
+	for _, clean := range cleanups {
+		clean()
+	}
+	os.Exit(code)
+}
+
+// cleanups are called after the last test.
+var cleanups []func()
+
+// program returns the command of a daybreak process in dir, with an empty HOME and no environment but env.
+func program(ctx context.Context, t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.Dir = dir
+	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}, env...)
+	return cmd
+}
+
+// answer is how a process ended.
+type answer struct {
+	code        int
+	out, errors string
+}
+
+// do runs daybreak to its end.
+func do(t *testing.T, dir string, env []string, args ...string) answer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := program(ctx, t, dir, env, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("daybreak %s: %v", strings.Join(args, " "), err)
+	}
+	return answer{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+// must runs daybreak and fails the test unless it exits with 0.
+func must(t *testing.T, dir string, env []string, args ...string) answer {
+	t.Helper()
+	a := do(t, dir, env, args...)
+	if a.code != 0 {
+		t.Fatalf("daybreak %s: exit %d\n%s%s", strings.Join(args, " "), a.code, a.out, a.errors)
+	}
+	return a
+}
+
+func TestHelpTeaches(t *testing.T) {
+	help := must(t, t.TempDir(), nil, "--help").out
+	for _, want := range []string{"To begin", "The night", "To ask", "daybreak demo", "daybreak wait"} {
+		if !strings.Contains(help, want) {
+			t.Errorf("--help does not say %q:\n%s", want, help)
+		}
+	}
+	for _, command := range []string{"demo", "init", "discover", "check", "plan", "run", "serve", "status", "wait", "verify", "query", "version"} {
+		if h := must(t, t.TempDir(), nil, command, "--help").out; len(h) < 200 {
+			t.Errorf("%s --help teaches little:\n%s", command, h)
+		}
+	}
+	if bare := do(t, t.TempDir(), nil); bare.out != help || bare.code != 0 {
+		t.Errorf("daybreak alone exits with %d and says:\n%s", bare.code, bare.out)
+	}
+}
+
+func TestAWrongCommandLineExitsWith64(t *testing.T) {
+	for _, args := range [][]string{{"rnu"}, {"run", "--dat", "2026-01-05"}, {"query"}, {"wait"}} {
+		a := do(t, t.TempDir(), nil, args...)
+		if a.code != 64 || !strings.Contains(a.errors, "daybreak: ") {
+			t.Errorf("daybreak %s: exit %d, want 64: %s", strings.Join(args, " "), a.code, a.errors)
+		}
+	}
+}
