@@ -28,18 +28,20 @@ func (s *Store) failure(operation, key string, err error) error {
 	status := statusOf(err)
 	switch {
 	case isCode(err, "NoSuchBucket"):
-		return s.noBucket(err)
-	case status == http.StatusNotFound && operation == "read":
-		return lake.Missing(s.String(), key)
+		return &elt.Error{Code: lake.CodeBucketMissing, Class: elt.Config, Err: err,
+			What: fmt.Sprintf("%s: there is no bucket %s", s, *s.bucket),
+			Do:   "create the bucket, or correct its name, region and endpoint in the lake's configuration"}
 	case isCode(err, "RequestTimeTooSkewed"):
 		return s.misconfigured(what, "set this machine's clock: it differs from the server's", err)
 	case status == http.StatusMovedPermanently, isCode(err, "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
 		return s.misconfigured(what, "set the lake's region to the bucket's own", err)
 	case status == http.StatusNotImplemented:
 		return s.misconfigured(what, "use a server that knows conditional writes and multipart uploads", err)
-	case status == http.StatusForbidden, status == http.StatusUnauthorized:
+	case status == http.StatusForbidden, status == http.StatusUnauthorized, isCode(err, "InvalidAccessKeyId", "XAdminUserNotFound"):
 		return &elt.Error{Code: lake.CodeAccessDenied, Class: elt.Config, What: what, Err: err,
 			Do: "check the lake's access key and secret, and let them get, put, list and delete objects in bucket " + *s.bucket}
+	case status == http.StatusNotFound && operation == "read":
+		return lake.Missing(s.String(), key)
 	case status == http.StatusInsufficientStorage, isCode(err, "QuotaExceeded", "XMinioStorageFull"):
 		return &elt.Error{Code: lake.CodeFull, Class: elt.Quota, What: what, Err: err,
 			Do: "free space in bucket " + *s.bucket + ", or raise its quota; what was published stays readable"}
@@ -51,12 +53,6 @@ func (s *Store) failure(operation, key string, err error) error {
 	}
 	return &elt.Error{Code: lake.CodeUnavailable, Class: elt.Transient, What: what, Err: err,
 		Do: "nothing: it is tried again; if it lasts, check that the server can be reached from here"}
-}
-
-func (s *Store) noBucket(err error) error {
-	return &elt.Error{Code: lake.CodeBucketMissing, Class: elt.Config, Err: err,
-		What: fmt.Sprintf("%s: there is no bucket %s", s, *s.bucket),
-		Do:   "create the bucket, or correct its name, region and endpoint in the lake's configuration"}
 }
 
 func (s *Store) noCredentials(err error) error {

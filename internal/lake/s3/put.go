@@ -29,6 +29,7 @@ const (
 
 const (
 	maxParts = 10_000 // S3's limit
+	aborts   = 5
 	// tidyTime is how long it may take to confirm or undo an upload, also after its context has ended.
 	tidyTime = 30 * time.Second
 )
@@ -91,13 +92,31 @@ func (u *upload) sendParts(ctx context.Context, first []byte) (elt.Object, error
 	if err == nil {
 		return object, nil
 	}
-	tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
-	defer cancel()
-	_, abortErr := u.client.AbortMultipartUpload(tidy, &s3.AbortMultipartUploadInput{Bucket: u.bucket, Key: u.at(u.key), UploadId: created.UploadId})
-	if abortErr != nil && !isStatus(abortErr, http.StatusNotFound) {
-		err = errors.Join(err, fmt.Errorf("its parts remain in the bucket until a lifecycle rule removes them: %w", abortErr))
+	if abortErr := u.abort(ctx, created.UploadId); abortErr != nil {
+		err = errors.Join(err, fmt.Errorf("its parts stay in the bucket until a lifecycle rule removes them: %w", abortErr))
 	}
 	return elt.Object{}, err
+}
+
+// abort removes the parts that arrived. One that was under way may arrive after an abort, so it is
+// repeated until the server knows no such upload.
+func (u *upload) abort(ctx context.Context, id *string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	defer cancel()
+	for range aborts {
+		_, err := u.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: u.bucket, Key: u.at(u.key), UploadId: id})
+		if err != nil && !isStatus(err, http.StatusNotFound) {
+			return err
+		}
+		_, err = u.client.ListParts(ctx, &s3.ListPartsInput{Bucket: u.bucket, Key: u.at(u.key), UploadId: id, MaxParts: aws.Int32(1)})
+		if isStatus(err, http.StatusNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("parts still arrive after %d aborts", aborts)
 }
 
 func (u *upload) complete(ctx context.Context, id *string, first []byte) (elt.Object, error) {
@@ -115,7 +134,8 @@ func (u *upload) complete(ctx context.Context, id *string, first []byte) (elt.Ob
 
 // parts sends the body in parts, some at a time, and returns them in order.
 func (u *upload) parts(ctx context.Context, id *string, piece []byte) ([]types.CompletedPart, error) {
-	senders, ctx := errgroup.WithContext(ctx)
+	// Parts under way are let finish when another fails: no abort can be sure to catch them.
+	senders, failed := errgroup.WithContext(ctx)
 	free := make(chan []byte, u.parallel) // one buffer for each sender
 	for range u.parallel - 1 {
 		free <- make([]byte, u.partSize)
@@ -141,7 +161,7 @@ func (u *upload) parts(ctx context.Context, id *string, piece []byte) ([]types.C
 			if piece, end, err = u.read(buffer); err != nil {
 				return nil, errors.Join(err, senders.Wait())
 			}
-		case <-ctx.Done():
+		case <-failed.Done():
 			return nil, senders.Wait()
 		}
 	}

@@ -137,10 +137,8 @@ func (s *Store) Check(ctx context.Context) error {
 	if _, err := s.credentials.Retrieve(ctx); err != nil {
 		return s.noCredentials(err)
 	}
-	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: s.bucket})
-	if isStatus(err, http.StatusNotFound) {
-		return s.noBucket(err)
-	}
+	// Unlike HeadBucket's, a failed list's answer has a body that says what failed.
+	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: s.bucket, Prefix: &s.prefix, MaxKeys: aws.Int32(1)})
 	return s.failure("reach", "", err)
 }
 
@@ -177,11 +175,9 @@ func (s *Store) Stat(ctx context.Context, key string) (object elt.Object, err er
 		return elt.Object{}, err
 	}
 	head, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: s.bucket, Key: s.at(key)})
-	if isStatus(err, http.StatusNotFound) {
-		return elt.Object{}, cmp.Or(s.Check(ctx), lake.Missing(s.String(), key))
-	}
 	if err != nil {
-		return elt.Object{}, s.failure("read", key, err)
+		// The answer to a HEAD has no body that would tell a missing object from a missing bucket.
+		return elt.Object{}, cmp.Or(s.Check(ctx), s.failure("read", key, err))
 	}
 	object = elt.Object{
 		Key: key, Bytes: aws.ToInt64(head.ContentLength), SHA256: head.Metadata[sumName], ModifiedAt: aws.ToTime(head.LastModified),
