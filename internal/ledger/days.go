@@ -1,0 +1,78 @@
+package ledger
+
+import (
+	"context"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+const dayColumns = `dataset, date, run, not_expected, deadline, withdrawn`
+
+func scanDay(row scanner) (d elt.Day, err error) {
+	err = row.Scan(&d.Dataset, intoDate{&d.Date}, intoText[elt.RunID]{&d.Run}, &d.NotExpected, intoInstant{&d.Deadline}, &d.Withdrawn)
+	return d, err
+}
+
+// ExpectDays writes what the calendar says of days: that they are expected, by when, or why not. A day's
+// run and its withdrawal are not the calendar's, and stay. Saying the same again changes nothing.
+func (l *Ledger) ExpectDays(ctx context.Context, days []elt.Day) error {
+	return l.change(ctx, "write the expected days", func(ctx context.Context, c *change) error {
+		var rows [][]any
+		for _, d := range latestDays(days) {
+			rows = append(rows, []any{string(d.Dataset), d.Date.String(), d.NotExpected, instant(d.Deadline)})
+		}
+		const head = `INSERT INTO days (dataset, date, not_expected, deadline) VALUES `
+		const tail = ` ON CONFLICT (dataset, date) DO UPDATE SET not_expected = excluded.not_expected, deadline = excluded.deadline
+			WHERE days.not_expected <> excluded.not_expected OR days.deadline IS DISTINCT FROM excluded.deadline
+			RETURNING ` + dayColumns
+		for text, args := range statements(head, tail, rows) {
+			changed, err := collect(ctx, c, scanDay, text, args...)
+			if err != nil {
+				return err
+			}
+			for _, d := range changed {
+				kind := "day.expected"
+				if d.NotExpected != "" {
+					kind = "day.not_expected"
+				}
+				if _, err := c.record(elt.Event{Kind: kind, Dataset: d.Dataset, Date: d.Date, Run: d.Run}, nil); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// bringDays gives days to a run. A deadline that the run does not name stays as the calendar set it.
+func (c *change) bringDays(ctx context.Context, run elt.RunID, days []elt.Day) error {
+	var rows [][]any
+	for _, d := range latestDays(days) {
+		rows = append(rows, []any{string(d.Dataset), d.Date.String(), string(run), d.NotExpected, instant(d.Deadline)})
+	}
+	const head = `INSERT INTO days (dataset, date, run, not_expected, deadline) VALUES `
+	const tail = ` ON CONFLICT (dataset, date) DO UPDATE
+		SET run = excluded.run, not_expected = excluded.not_expected, deadline = COALESCE(excluded.deadline, days.deadline)`
+	for text, args := range statements(head, tail, rows) {
+		if _, err := c.ExecContext(ctx, text, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// latestDays returns the last of the days for each key: one statement may not change a row twice.
+func latestDays(days []elt.Day) []elt.Day {
+	at := make(map[elt.DayKey]int, len(days))
+	out := make([]elt.Day, 0, len(days))
+	for _, d := range days {
+		key := elt.DayKey{Dataset: d.Dataset, Date: d.Date}
+		if i, seen := at[key]; seen {
+			out[i] = d
+			continue
+		}
+		at[key] = len(out)
+		out = append(out, d)
+	}
+	return out
+}

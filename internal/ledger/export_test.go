@@ -1,0 +1,26 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"time"
+
+	"github.com/golang-migrate/migrate/v4"
+)
+
+// Writer is the ledger's own connection, for tests that look behind its methods.
+func (l *Ledger) Writer() *sql.DB { return l.writer }
+
+// MigrateDown takes every migration back.
+func (l *Ledger) MigrateDown(ctx context.Context) error {
+	if err := l.migrate(ctx, (*migrate.Migrate).Down); err != nil {
+		return err
+	}
+	return l.checkSchema(ctx)
+}
+
+// OpenImpatient opens a SQLite ledger that waits only so long for another process's transaction.
+func OpenImpatient(ctx context.Context, path string, busy time.Duration, log *slog.Logger) (*Ledger, error) {
+	return open(ctx, &sqliteEngine{path: path, busy: busy}, log)
+}

@@ -1,0 +1,94 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Facts returns what the status of every day between two dates, both inclusive, follows from, as the
+// ledger was at one moment. Steps are those of a day that has no version, or that another run brings
+// than its version's, with that run's publish step.
+func (l *Ledger) Facts(ctx context.Context, from, to elt.Date) (f elt.Facts, err error) {
+	err = l.snapshot(ctx, "read the facts of "+from.String()+" to "+to.String(), func(ctx context.Context, q queryer) error {
+		f = elt.Facts{}
+		if f.Revision, err = readRevision(ctx, q); err != nil {
+			return err
+		}
+		if f.Now, err = l.clock(ctx, q); err != nil {
+			return err
+		}
+		if f.Datasets, err = readDatasets(ctx, q); err != nil {
+			return err
+		}
+		const days = `SELECT ` + dayColumns + ` FROM days WHERE date >= $1 AND date <= $2`
+		if f.Days, err = collect(ctx, q, scanDay, days, from.String(), to.String()); err != nil {
+			return err
+		}
+		const versions = `SELECT ` + versionColumns + ` FROM versions WHERE is_newest = 1 AND date >= $1 AND date <= $2`
+		if f.Versions, err = collect(ctx, q, scanVersion, versions, from.String(), to.String()); err != nil {
+			return err
+		}
+		f.Steps, err = readSteps(ctx, q, unsettled(f))
+		return err
+	})
+	if err != nil {
+		return elt.Facts{}, err
+	}
+	slices.SortFunc(f.Days, func(a, b elt.Day) int {
+		return cmp.Or(cmp.Compare(a.Dataset, b.Dataset), a.Date.Compare(b.Date))
+	})
+	return f, nil
+}
+
+// ownSteps names the steps of one dataset in a run; those of the run itself have no dataset.
+type ownSteps struct {
+	run     elt.RunID
+	dataset elt.DatasetName
+}
+
+// unsettled returns whose steps a day's status still depends on.
+func unsettled(f elt.Facts) []ownSteps {
+	bringer := make(map[elt.DayKey]elt.RunID, len(f.Versions))
+	for _, v := range f.Versions {
+		bringer[elt.DayKey{Dataset: v.Dataset, Date: v.Date}] = v.Run
+	}
+	runs := make(map[elt.RunID]bool)
+	var out []ownSteps
+	for _, d := range f.Days {
+		if d.Run == "" || d.Run == bringer[elt.DayKey{Dataset: d.Dataset, Date: d.Date}] {
+			continue
+		}
+		if !runs[d.Run] {
+			runs[d.Run] = true
+			out = append(out, ownSteps{run: d.Run})
+		}
+		out = append(out, ownSteps{d.Run, d.Dataset})
+	}
+	return out
+}
+
+func readSteps(ctx context.Context, q queryer, whose []ownSteps) ([]elt.Step, error) {
+	rows := make([][]any, len(whose))
+	for i, w := range whose {
+		rows[i] = []any{string(w.run), string(w.dataset)}
+	}
+	var held []heldStep
+	for text, args := range statements(`SELECT `+stepColumns+` FROM steps WHERE (run, dataset) IN (VALUES `, `)`, rows) {
+		some, err := collect(ctx, q, scanHeldStep, text, args...)
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, some...)
+	}
+	slices.SortFunc(held, func(a, b heldStep) int {
+		return cmp.Or(cmp.Compare(a.Run, b.Run), cmp.Compare(a.position, b.position))
+	})
+	steps := make([]elt.Step, len(held))
+	for i, s := range held {
+		steps[i] = s.Step
+	}
+	return steps, nil
+}

@@ -1,0 +1,124 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+const incidentColumns = `id, cause, date, title, failure, affected, opened_at, acknowledged_by, resolved_at`
+
+func scanIncident(row scanner) (i elt.Incident, err error) {
+	err = row.Scan(&i.ID, &i.Cause, intoDate{&i.Date}, &i.Title, intoDocument{&i.Failure}, intoDocument{&i.Affected},
+		intoInstant{&i.OpenedAt}, &i.AcknowledgedBy, intoInstant{&i.ResolvedAt})
+	return i, err
+}
+
+// OpenIncident opens an incident, unless one is open for the same cause and date: then it returns that
+// one, and opened is false. An incident without an ID is given one.
+func (l *Ledger) OpenIncident(ctx context.Context, in elt.Incident) (incident elt.Incident, opened bool, err error) {
+	err = l.change(ctx, fmt.Sprintf("open an incident for %s of %s", in.Cause, in.Date), func(ctx context.Context, c *change) error {
+		const same = `SELECT ` + incidentColumns + ` FROM incidents WHERE cause = $1 AND date = $2 AND resolved_at IS NULL`
+		incident, err = scanIncident(c.QueryRowContext(ctx, same, string(in.Cause), in.Date.String()))
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		incident, opened = in, true
+		incident.OpenedAt = c.now
+		seq, err := c.record(incidentEvent("opened", incident), nil)
+		if err != nil {
+			return err
+		}
+		if incident.ID == "" {
+			incident.ID = elt.IncidentID(fmt.Sprintf("incident-%d", seq))
+		}
+		failure, affected, err := incidentTexts(incident)
+		if err != nil {
+			return err
+		}
+		row := []any{string(incident.ID), string(incident.Cause), incident.Date.String(), incident.Title, failure, affected, instant(incident.OpenedAt), seq, incident.AcknowledgedBy}
+		return c.insert(ctx, "incidents (id, cause, date, title, failure, affected, opened_at, opened_seq, acknowledged_by)", [][]any{row})
+	})
+	if err != nil {
+		return elt.Incident{}, false, err
+	}
+	return incident, opened, nil
+}
+
+func incidentTexts(i elt.Incident) (failure, affected any, err error) {
+	if failure, err = (document{i.Failure}).text(); err != nil {
+		return nil, nil, err
+	}
+	affected, err = document{i.Affected}.text()
+	return failure, affected, err
+}
+
+func incidentEvent(what string, i elt.Incident) elt.Event {
+	return elt.Event{Kind: "incident." + what, Dataset: i.Cause, Date: i.Date}
+}
+
+// UpdateIncident writes an open incident's title, failure, affected datasets and who acknowledged it;
+// code incident_resolved when it is open no more. Saying the same again changes nothing.
+func (l *Ledger) UpdateIncident(ctx context.Context, i elt.Incident) error {
+	return l.change(ctx, fmt.Sprintf("update incident %s", i.ID), func(ctx context.Context, c *change) error {
+		old, err := c.incident(ctx, i.ID)
+		if err != nil {
+			return err
+		}
+		if !old.ResolvedAt.IsZero() {
+			return &elt.Error{
+				Code: "incident_resolved", Class: elt.Conflict,
+				What: fmt.Sprintf("incident %s was resolved at %s", i.ID, instant(old.ResolvedAt)),
+				Do:   "nothing: every affected day is ready",
+			}
+		}
+		failure, affected, err := incidentTexts(i)
+		if err != nil {
+			return err
+		}
+		const text = `UPDATE incidents SET title = $2, failure = $3, affected = $4, acknowledged_by = $5
+			WHERE id = $1 AND (title <> $2 OR failure IS DISTINCT FROM $3 OR affected IS DISTINCT FROM $4 OR acknowledged_by <> $5)`
+		n, err := c.exec(ctx, text, string(i.ID), i.Title, failure, affected, i.AcknowledgedBy)
+		if err != nil || n == 0 {
+			return err
+		}
+		_, err = c.record(incidentEvent("updated", old), nil)
+		return err
+	})
+}
+
+// ResolveIncident closes an incident. Resolving it again changes nothing.
+func (l *Ledger) ResolveIncident(ctx context.Context, id elt.IncidentID) error {
+	return l.change(ctx, fmt.Sprintf("resolve incident %s", id), func(ctx context.Context, c *change) error {
+		i, err := c.incident(ctx, id)
+		if err != nil || !i.ResolvedAt.IsZero() {
+			return err
+		}
+		if _, err := c.exec(ctx, `UPDATE incidents SET resolved_at = $2 WHERE id = $1`, string(id), instant(c.now)); err != nil {
+			return err
+		}
+		_, err = c.record(incidentEvent("resolved", i), nil)
+		return err
+	})
+}
+
+func (c *change) incident(ctx context.Context, id elt.IncidentID) (elt.Incident, error) {
+	i, err := scanIncident(c.QueryRowContext(ctx, `SELECT `+incidentColumns+` FROM incidents WHERE id = $1`, string(id)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return i, unknown("incident", id)
+	}
+	return i, err
+}
+
+// Incidents returns incidents, the last opened first; openOnly leaves out those that are resolved.
+func (l *Ledger) Incidents(ctx context.Context, openOnly bool, limit int) (incidents []elt.Incident, err error) {
+	text := fmt.Sprintf(`SELECT %s FROM incidents WHERE resolved_at IS NULL OR $1 = 0 ORDER BY opened_seq DESC LIMIT %d`, incidentColumns, limited(limit))
+	err = l.read(ctx, "list incidents", func(ctx context.Context, q queryer) error {
+		incidents, err = collect(ctx, q, scanIncident, text, number(openOnly))
+		return err
+	})
+	return incidents, err
+}

@@ -1,0 +1,232 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// held is the condition of every write under a lease.
+const held = ` WHERE id = $1 AND attempt = $2 AND fence = $3 AND state = 'running'`
+
+// Claim begins an attempt at a step that is pending, whose retry is due, or whose lease has run out, and
+// returns the lease on it. The error's code is step_not_claimable when somebody was faster or the step
+// is in another state.
+func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl time.Duration) (lease elt.Lease, err error) {
+	err = l.change(ctx, fmt.Sprintf("claim step %s", id), func(ctx context.Context, c *change) error {
+		s, err := readStep(ctx, c, id)
+		if err != nil {
+			return err
+		}
+		if why := notClaimable(s, c.now); why != "" {
+			return stepNotClaimable(id, why)
+		}
+		fence, err := c.nextFence(ctx)
+		if err != nil {
+			return err
+		}
+		lease = elt.Lease{Step: id, Attempt: s.Attempt + 1, Fence: fence, Worker: w, Until: c.now.Add(ttl).Truncate(time.Microsecond)}
+		const text = `UPDATE steps SET state = 'running', attempt = $2, fence = $3, worker = $4, lease_until = $5, next_attempt_at = NULL,
+				started_at = COALESCE(started_at, $6), rows = 0, rows_expected = 0, bytes = 0
+			WHERE id = $1 AND fence = $7 AND (state <> 'running' OR lease_until <= $6)`
+		n, err := c.exec(ctx, text, string(id), lease.Attempt, fence, string(w), instant(lease.Until), instant(c.now), s.fence)
+		if err != nil {
+			return err
+		}
+		if n == 0 { // a heartbeat came between
+			return stepNotClaimable(id, "its worker has just answered")
+		}
+		if s.State == elt.StepRunning {
+			if err := c.endAttempt(ctx, s, "lost", leaseExpired(s)); err != nil {
+				return err
+			}
+			l.log.WarnContext(ctx, "lease ran out: step taken over", slog.String("step", string(id)), slog.String("from", string(s.worker)), slog.String("by", string(w)))
+		}
+		row := []any{string(id), lease.Attempt, string(w), fence, instant(c.now)}
+		if err := c.insert(ctx, "attempts (step, number, worker, fence, started_at)", [][]any{row}); err != nil {
+			return err
+		}
+		_, err = c.record(stepEvent(s.Step, elt.StepRunning), map[string]int{"attempt": lease.Attempt})
+		return err
+	})
+	if err != nil {
+		return elt.Lease{}, err
+	}
+	return lease, nil
+}
+
+// notClaimable says why nobody may begin the step now, "" when somebody may.
+func notClaimable(s heldStep, now time.Time) string {
+	switch {
+	case s.State == elt.StepRunning && s.LeaseUntil.After(now):
+		return fmt.Sprintf("worker %s holds it until %s", s.worker, s.LeaseUntil.Format(time.RFC3339))
+	case s.State == elt.StepRetrying && s.NextAttemptAt.After(now):
+		return "its next attempt is due at " + s.NextAttemptAt.Format(time.RFC3339)
+	case s.State.Terminal():
+		return "it is " + string(s.State)
+	}
+	return ""
+}
+
+func stepNotClaimable(id elt.StepID, why string) error {
+	return &elt.Error{
+		Code: "step_not_claimable", Class: elt.Conflict,
+		What: fmt.Sprintf("cannot claim step %s: %s", id, why),
+		Do:   "nothing: whoever holds it works on it",
+	}
+}
+
+// leaseExpired is how an attempt ends whose worker fell silent: an interruption, which does not count as
+// the step's own failure.
+func leaseExpired(s heldStep) *elt.Failure {
+	return &elt.Failure{
+		Code: elt.Interrupted, Class: elt.Transient,
+		Message: fmt.Sprintf("worker %s stopped answering: its lease ended at %s", s.worker, s.LeaseUntil.Format(time.RFC3339)),
+		Do:      "nothing: the step is taken up again; look at that worker if it happens often",
+	}
+}
+
+// Heartbeat prolongs a lease to ttl from now and writes the attempt's progress. It raises the revision
+// without recording an event. As long as nobody else claimed the step, a lease that ran out revives.
+func (l *Ledger) Heartbeat(ctx context.Context, lease elt.Lease, ttl time.Duration, p elt.Progress) (elt.Lease, error) {
+	op := fmt.Sprintf("renew the lease on step %s", lease.Step)
+	err := l.update(ctx, op, func(ctx context.Context, t *sql.Tx) error {
+		now, err := l.clock(ctx, t)
+		if err != nil {
+			return err
+		}
+		lease.Until = now.Add(ttl).Truncate(time.Microsecond)
+		const text = `UPDATE steps SET lease_until = $4, rows = $5, rows_expected = $6, bytes = $7` + held
+		r, err := t.ExecContext(ctx, text, string(lease.Step), lease.Attempt, lease.Fence, instant(lease.Until), p.Rows, p.RowsExpected, p.Bytes)
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 0 {
+			return orLost(err, lease, op)
+		}
+		return touch(ctx, t)
+	})
+	if err != nil {
+		return elt.Lease{}, err
+	}
+	return lease, nil
+}
+
+func orLost(err error, lease elt.Lease, op string) error {
+	if err != nil {
+		return err
+	}
+	return leaseLost(lease, op)
+}
+
+// Finish ends an attempt. When the ledger already has this very ending, as after an answer that was
+// lost on its way, it changes nothing and there is no error.
+func (l *Ledger) Finish(ctx context.Context, lease elt.Lease, o elt.Outcome) error {
+	op := fmt.Sprintf("finish step %s as %s", lease.Step, o.State)
+	if err := checkOutcome(o, op); err != nil {
+		return err
+	}
+	return l.change(ctx, op, func(ctx context.Context, c *change) error {
+		result, err := document{o.Result}.text()
+		if err != nil {
+			return err
+		}
+		failure, err := document{o.Error}.text()
+		if err != nil {
+			return err
+		}
+		ended := c.now
+		if !o.State.Terminal() {
+			ended = time.Time{}
+		}
+		const text = `UPDATE steps SET state = $4, lease_until = NULL, next_attempt_at = $5, finished_at = $6, result = $7, error = $8` + held
+		n, err := c.exec(ctx, text, string(lease.Step), lease.Attempt, lease.Fence, string(o.State), instant(o.NextAttemptAt), instant(ended), result, failure)
+		if err != nil {
+			return err
+		}
+		s, err := readStep(ctx, c, lease.Step)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			if s.Attempt == lease.Attempt && s.fence == lease.Fence && s.State == o.State {
+				return nil
+			}
+			return leaseLost(lease, op)
+		}
+		if err := c.endAttempt(ctx, s, string(o.State), o.Error); err != nil {
+			return err
+		}
+		_, err = c.record(stepEvent(s.Step, o.State), outcomeDetail(lease, o))
+		return err
+	})
+}
+
+func checkOutcome(o elt.Outcome, op string) error {
+	ending := o.State == elt.StepSucceeded || o.State == elt.StepFailed || o.State == elt.StepCancelled
+	if ending && o.NextAttemptAt.IsZero() || o.State == elt.StepRetrying && !o.NextAttemptAt.IsZero() {
+		return nil
+	}
+	return &elt.Error{
+		Code: "outcome_invalid", Class: elt.Internal,
+		What: fmt.Sprintf("cannot %s: an attempt ends as succeeded, failed or cancelled, or as retrying with a time", op),
+		Do:   "report it with this message",
+	}
+}
+
+func outcomeDetail(lease elt.Lease, o elt.Outcome) map[string]any {
+	detail := map[string]any{"attempt": lease.Attempt}
+	if o.Error != nil {
+		detail["code"] = o.Error.Code
+	}
+	if o.State == elt.StepRetrying {
+		detail["next_attempt_at"] = instant(o.NextAttemptAt)
+	}
+	return detail
+}
+
+// endAttempt closes the latest attempt's row.
+func (c *change) endAttempt(ctx context.Context, s heldStep, outcome string, failure *elt.Failure) error {
+	text, err := document{failure}.text()
+	if err != nil {
+		return err
+	}
+	const update = `UPDATE attempts SET finished_at = $3, outcome = $4, error = $5 WHERE step = $1 AND number = $2`
+	_, err = c.exec(ctx, update, string(s.ID), s.Attempt, instant(c.now), outcome, text)
+	return err
+}
+
+// ReleaseLeases ends every live lease now, so that its step can be claimed at once, and returns how many
+// there were. Only a process that holds the worker lock may call it: it is for what a killed process left.
+// Should its holder live after all, its fence is no longer the step's.
+func (l *Ledger) ReleaseLeases(ctx context.Context) (released int, err error) {
+	err = l.change(ctx, "release the leases of a process that ended", func(ctx context.Context, c *change) error {
+		const live = `SELECT ` + stepColumns + ` FROM steps WHERE state = 'running' AND lease_until > $1 ORDER BY run, position`
+		steps, err := collect(ctx, c, scanHeldStep, live, instant(c.now))
+		if err != nil {
+			return err
+		}
+		for _, s := range steps {
+			fence, err := c.nextFence(ctx)
+			if err != nil {
+				return err
+			}
+			const text = `UPDATE steps SET lease_until = $2, fence = $3 WHERE id = $1`
+			if _, err := c.exec(ctx, text, string(s.ID), instant(c.now), fence); err != nil {
+				return err
+			}
+			e := stepEvent(s.Step, s.State)
+			e.Kind = "step.released"
+			if _, err := c.record(e, map[string]int{"attempt": s.Attempt}); err != nil {
+				return err
+			}
+		}
+		released = len(steps)
+		return nil
+	})
+	return released, err
+}

@@ -1,0 +1,237 @@
+package ledger_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/ledger"
+)
+
+// begin returns a ledger's new run, with its steps.
+func begin(t testing.TB, l *ledger.Ledger) (elt.Run, []elt.Step) {
+	t.Helper()
+	run, steps, days := night("run-1", day("2026-01-05"))
+	must2(l.CreateRun(t.Context(), run, steps, days))(t)
+	return run, steps
+}
+
+func TestClaimIsWonByOne(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		_, steps := begin(t, l)
+		var won, refused atomic.Int64
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				_, err := l.Claim(t.Context(), steps[0].ID, "w", hour)
+				switch {
+				case err == nil:
+					won.Add(1)
+				case elt.CodeOf(err) == "step_not_claimable":
+					refused.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if won.Load() != 1 || refused.Load() != 99 {
+			t.Errorf("%d won, %d were refused", won.Load(), refused.Load())
+		}
+		checkInvariants(t, l)
+	})
+}
+
+func TestAStepsLife(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		ctx := t.Context()
+		_, steps := begin(t, l)
+		id := steps[0].ID
+		lease := must(l.Claim(ctx, id, "w", hour))(t)
+		now := must(l.Now(ctx))(t)
+		if left := lease.Until.Sub(now); left > hour || left < hour-time.Minute {
+			t.Errorf("a lease of an hour has %s left by the ledger's clock", left)
+		}
+		before := must(l.Revision(ctx))(t)
+		seen := len(must(l.Events(ctx, 0, 0))(t))
+		progress := elt.Progress{Rows: 10, RowsExpected: 20, Bytes: 30}
+		lease = must(l.Heartbeat(ctx, lease, 2*hour, progress))(t)
+		if after := must(l.Revision(ctx))(t); after <= before {
+			t.Errorf("a heartbeat left the revision at %d", after)
+		}
+		if n := len(must(l.Events(ctx, 0, 0))(t)); n != seen {
+			t.Errorf("a heartbeat recorded %d events", n-seen)
+		}
+		s := must(l.Step(ctx, id))(t)
+		if s.State != elt.StepRunning || s.Progress != progress || !s.LeaseUntil.Equal(lease.Until) || s.StartedAt.IsZero() || s.Attempt != 1 {
+			t.Errorf("step %+v", s)
+		}
+
+		failure := &elt.Failure{Code: "source_unreachable", Class: elt.Transient, Message: "cut", Do: "nothing"}
+		later := now.Add(hour).Truncate(time.Microsecond)
+		ok(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepRetrying, Error: failure, NextAttemptAt: later}))
+		s = must(l.Step(ctx, id))(t)
+		if s.State != elt.StepRetrying || !s.NextAttemptAt.Equal(later) || !s.LeaseUntil.IsZero() || !s.FinishedAt.IsZero() || !cmp.Equal(s.Error, failure) {
+			t.Errorf("step %+v", s)
+		}
+		_, err := l.Claim(ctx, id, "w", hour)
+		wantCode(t, err, "step_not_claimable")
+		_, err = l.Claim(ctx, "none", "w", hour)
+		wantCode(t, err, "step_unknown")
+
+		// Its time comes.
+		_, err = l.Writer().ExecContext(ctx, `UPDATE steps SET next_attempt_at = $1 WHERE id = $2`, "2020-01-01T00:00:00.000000Z", string(id))
+		ok(t, err)
+		lease = must(l.Claim(ctx, id, "w", hour))(t)
+		result := elt.Result{Rows: 5, Manifest: "m", Notes: []elt.Check{{Name: "unique(id)", Passed: true}}}
+		ok(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepSucceeded, Result: result}))
+		ok(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepSucceeded, Result: result})) // the first answer was lost
+		wantCode(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepFailed}), "lease_lost")
+		s = must(l.Step(ctx, id))(t)
+		if s.State != elt.StepSucceeded || s.FinishedAt.IsZero() || s.Error != nil || !cmp.Equal(s.Result, result) || s.Attempt != 2 {
+			t.Errorf("step %+v", s)
+		}
+		wantCode(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepRetrying}), "outcome_invalid")
+		wantCode(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepBlocked}), "outcome_invalid")
+		checkInvariants(t, l)
+	})
+}
+
+func TestAStaleFenceChangesNothing(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		ctx := t.Context()
+		_, steps := begin(t, l)
+		id := steps[0].ID
+		stale := must(l.Claim(ctx, id, "paused", 0))(t) // a lease that has run out already
+		fresh := must(l.Claim(ctx, id, "awake", hour))(t)
+		if fresh.Fence <= stale.Fence || fresh.Attempt != stale.Attempt+1 {
+			t.Errorf("leases %+v, then %+v", stale, fresh)
+		}
+		before := ledgerText(t, l)
+		_, err := l.Heartbeat(ctx, stale, hour, elt.Progress{Rows: 99})
+		wantCode(t, err, "lease_lost")
+		for _, state := range []elt.StepState{elt.StepSucceeded, elt.StepFailed, elt.StepCancelled} {
+			wantCode(t, l.Finish(ctx, stale, elt.Outcome{State: state}), "lease_lost")
+		}
+		wantCode(t, l.SaveManifest(ctx, stale, manifest(t, stale)), "lease_lost")
+		for _, forged := range []elt.Lease{{Step: id, Attempt: fresh.Attempt, Fence: stale.Fence}, {Step: id, Attempt: stale.Attempt, Fence: fresh.Fence}} {
+			wantCode(t, l.Finish(ctx, forged, elt.Outcome{State: elt.StepSucceeded}), "lease_lost")
+		}
+		if diff := cmp.Diff(before, ledgerText(t, l)); diff != "" {
+			t.Errorf("a stale lease changed the ledger: %s", diff)
+		}
+		attempts := must(l.Attempts(ctx, id))(t)
+		if attempts[0].Error == nil || attempts[0].Error.Code != elt.Interrupted || !strings.Contains(attempts[0].Error.Message, "paused") {
+			t.Errorf("attempts %+v", attempts)
+		}
+		checkInvariants(t, l)
+	})
+}
+
+// ledgerText is the ledger's whole content about steps, as text.
+func ledgerText(t testing.TB, l *ledger.Ledger) (out []string) {
+	t.Helper()
+	for _, query := range []string{
+		`SELECT id || state || attempt || fence || worker || COALESCE(lease_until, '') || rows || COALESCE(result, '') FROM steps ORDER BY id`,
+		`SELECT step || number || fence || COALESCE(outcome, '') FROM attempts ORDER BY step, number`,
+		`SELECT name || value FROM counters ORDER BY name`, `SELECT seq || kind FROM events ORDER BY seq`, `SELECT key FROM manifests`,
+	} {
+		rows, err := l.Writer().QueryContext(t.Context(), query)
+		ok(t, err)
+		for rows.Next() {
+			var line string
+			ok(t, rows.Scan(&line))
+			out = append(out, line)
+		}
+		ok(t, rows.Err())
+		ok(t, rows.Close())
+	}
+	return out
+}
+
+func TestReleasedLeasesCanBeClaimedAtOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		ctx := t.Context()
+		_, steps := begin(t, l)
+		killed := []elt.Lease{must(l.Claim(ctx, steps[0].ID, "killed", hour))(t), must(l.Claim(ctx, steps[2].ID, "killed", hour))(t)}
+		done := must(l.Claim(ctx, steps[1].ID, "killed", hour))(t)
+		ok(t, l.Finish(ctx, done, elt.Outcome{State: elt.StepSucceeded}))
+		if n := must(l.ReleaseLeases(ctx))(t); n != 2 {
+			t.Errorf("released %d leases, want 2", n)
+		}
+		if n := must(l.ReleaseLeases(ctx))(t); n != 0 {
+			t.Errorf("released %d leases again", n)
+		}
+		for _, lease := range killed {
+			_, err := l.Heartbeat(ctx, lease, hour, elt.Progress{})
+			wantCode(t, err, "lease_lost")
+			next := must(l.Claim(ctx, lease.Step, "next", hour))(t)
+			if next.Fence <= lease.Fence || next.Attempt != 2 {
+				t.Errorf("lease %+v after %+v", next, lease)
+			}
+		}
+		checkInvariants(t, l)
+	})
+}
+
+// As long as nobody else took the step, its worker may still end what it has done.
+func TestALeaseThatRanOutUnnoticedRevives(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		ctx := t.Context()
+		_, steps := begin(t, l)
+		lease := must(l.Claim(ctx, steps[0].ID, "slow", 0))(t)
+		lease = must(l.Heartbeat(ctx, lease, hour, elt.Progress{}))(t)
+		_, err := l.Claim(ctx, steps[0].ID, "other", hour)
+		wantCode(t, err, "step_not_claimable")
+		ok(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepSucceeded}))
+	})
+}
+
+// A worker's clock can be wrong by a day, or run backwards, and change nothing: nothing here reads it.
+func TestNoProcessClockIsRead(t *testing.T) {
+	noTests := func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") && f.Name() != "lock.go" }
+	packages, err := parser.ParseDir(token.NewFileSet(), ".", noTests, 0)
+	ok(t, err)
+	if len(packages["ledger"].Files) < 10 {
+		t.Fatal("the package's files were not found")
+	}
+	for name, file := range packages["ledger"].Files {
+		ast.Inspect(file, func(n ast.Node) bool {
+			s, isSelector := n.(*ast.SelectorExpr)
+			if !isSelector {
+				return true
+			}
+			if x, isName := s.X.(*ast.Ident); isName && x.Name == "time" && (s.Sel.Name == "Now" || s.Sel.Name == "Since" || s.Sel.Name == "Until") {
+				t.Errorf("%s reads the process's clock with time.%s", name, s.Sel.Name)
+			}
+			return true
+		})
+	}
+}
+
+func TestTheLedgersClockIsItsServers(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, dsn string) {
+		query := `SELECT CAST(strftime('%s', 'now') AS INTEGER)`
+		if strings.HasPrefix(dsn, "postgres") {
+			query = `SELECT floor(extract(epoch FROM clock_timestamp()))::bigint`
+		}
+		epoch := func() (sec int64) {
+			ok(t, l.Writer().QueryRowContext(t.Context(), query).Scan(&sec))
+			return sec
+		}
+		before := epoch()
+		now := must(l.Now(t.Context()))(t)
+		if after := epoch(); now.Unix() < before || now.Unix() > after || now.Location() != time.UTC {
+			t.Errorf("now is %s, the server's clock went from %d to %d", now, before, after)
+		}
+	})
+}

@@ -1,0 +1,53 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// SaveManifest keeps what an extraction wrote to the lake, under the lease of its step: code lease_lost.
+// Saving the same again changes nothing.
+func (l *Ledger) SaveManifest(ctx context.Context, lease elt.Lease, m *elt.Manifest) error {
+	op := fmt.Sprintf("save manifest %s", m.ObjectKey())
+	return l.change(ctx, op, func(ctx context.Context, c *change) error {
+		body, err := m.Encode()
+		if err != nil {
+			return err
+		}
+		n, err := c.exec(ctx, `UPDATE steps SET fence = fence`+held, string(lease.Step), lease.Attempt, lease.Fence)
+		if err != nil || n == 0 {
+			return orLost(err, lease, op)
+		}
+		const text = `INSERT INTO manifests (key, step, attempt, dataset, date, rows, bytes, parts, saved_at, body)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (key) DO NOTHING`
+		n, err = c.exec(ctx, text, m.ObjectKey(), string(lease.Step), lease.Attempt, string(m.Dataset), m.Date.String(),
+			m.Rows(), m.Bytes(), len(m.Parts), instant(c.now), string(body))
+		if err != nil || n == 0 {
+			return err
+		}
+		detail := map[string]int64{"rows": m.Rows(), "bytes": m.Bytes(), "parts": int64(len(m.Parts))}
+		_, err = c.record(elt.Event{Kind: "manifest.saved", Dataset: m.Dataset, Date: m.Date, Run: m.Run, Step: lease.Step}, detail)
+		return err
+	})
+}
+
+// Manifest returns the manifest with that key in the lake; code manifest_unknown.
+func (l *Ledger) Manifest(ctx context.Context, key string) (m *elt.Manifest, err error) {
+	err = l.read(ctx, "read manifest "+key, func(ctx context.Context, q queryer) error {
+		var body []byte
+		err := q.QueryRowContext(ctx, `SELECT body FROM manifests WHERE key = $1`, key).Scan(&body)
+		if errors.Is(err, sql.ErrNoRows) {
+			return unknown("manifest", key)
+		}
+		if err != nil {
+			return err
+		}
+		m, err = elt.DecodeManifest(body)
+		return err
+	})
+	return m, err
+}

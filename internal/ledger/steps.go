@@ -1,0 +1,79 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+const stepColumns = `id, run, kind, dataset, date, needs, state, attempt, next_attempt_at, lease_until, started_at, finished_at,
+	rows, rows_expected, bytes, result, error, fence, worker, position`
+
+// heldStep is a step with who holds it, and its place.
+type heldStep struct {
+	elt.Step
+	fence    int64
+	worker   elt.WorkerID
+	position int // within its run
+}
+
+func scanHeldStep(row scanner) (s heldStep, err error) {
+	err = row.Scan(&s.ID, &s.Run, &s.Kind, &s.Dataset, intoDate{&s.Date}, intoDocument{&s.Needs}, &s.State, &s.Attempt,
+		intoInstant{&s.NextAttemptAt}, intoInstant{&s.LeaseUntil}, intoInstant{&s.StartedAt}, intoInstant{&s.FinishedAt},
+		&s.Progress.Rows, &s.Progress.RowsExpected, &s.Progress.Bytes, intoDocument{&s.Result}, intoDocument{&s.Error}, &s.fence, &s.worker, &s.position)
+	return s, err
+}
+
+func scanStep(row scanner) (elt.Step, error) {
+	s, err := scanHeldStep(row)
+	return s.Step, err
+}
+
+// Steps returns a run's steps in their order.
+func (l *Ledger) Steps(ctx context.Context, run elt.RunID) (steps []elt.Step, err error) {
+	err = l.read(ctx, fmt.Sprintf("read the steps of run %s", run), func(ctx context.Context, q queryer) error {
+		steps, err = collect(ctx, q, scanStep, `SELECT `+stepColumns+` FROM steps WHERE run = $1 ORDER BY position`, string(run))
+		return err
+	})
+	return steps, err
+}
+
+// Step returns one step; code step_unknown.
+func (l *Ledger) Step(ctx context.Context, id elt.StepID) (step elt.Step, err error) {
+	err = l.read(ctx, fmt.Sprintf("read step %s", id), func(ctx context.Context, q queryer) error {
+		held, err := readStep(ctx, q, id)
+		step = held.Step
+		return err
+	})
+	return step, err
+}
+
+func readStep(ctx context.Context, q queryer, id elt.StepID) (heldStep, error) {
+	s, err := scanHeldStep(q.QueryRowContext(ctx, `SELECT `+stepColumns+` FROM steps WHERE id = $1`, string(id)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, unknown("step", id)
+	}
+	return s, err
+}
+
+// Attempts returns every try at a step, the first one first.
+func (l *Ledger) Attempts(ctx context.Context, step elt.StepID) (attempts []elt.Attempt, err error) {
+	const text = `SELECT step, number, worker, fence, started_at, finished_at, error FROM attempts WHERE step = $1 ORDER BY number`
+	scan := func(row scanner) (a elt.Attempt, err error) {
+		err = row.Scan(&a.Step, &a.Number, &a.Worker, &a.Fence, intoInstant{&a.StartedAt}, intoInstant{&a.FinishedAt}, intoDocument{&a.Error})
+		return a, err
+	}
+	err = l.read(ctx, fmt.Sprintf("read the attempts of step %s", step), func(ctx context.Context, q queryer) error {
+		attempts, err = collect(ctx, q, scan, text, string(step))
+		return err
+	})
+	return attempts, err
+}
+
+// stepEvent is the event of a step that came into a state.
+func stepEvent(s elt.Step, state elt.StepState) elt.Event {
+	return elt.Event{Kind: "step." + string(state), Dataset: s.Dataset, Date: s.Date, Run: s.Run, Step: s.ID}
+}
