@@ -1,0 +1,217 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Publish makes every item visible in one transaction, or none: it checks the fences, points the published
+// views at what the run staged, merges the deltas of incremental datasets, and records the versions. An item
+// whose version is there already is left as it is, so publishing again is harmless. A view must come after
+// the items that it reads. Afterwards it drops what no published name needs any more and renews the read
+// copy; an error of that last step comes with the versions, which are committed.
+//
+// The errors are stale_fence, relation_taken, staging_missing and, for an incremental dataset that changed
+// since it was staged, schema_changed.
+func (w *Warehouse) Publish(ctx context.Context, p elt.Publication) ([]elt.Version, error) {
+	versions, err := w.publish(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return versions, w.RefreshReadCopy(ctx)
+}
+
+func (w *Warehouse) publish(ctx context.Context, p elt.Publication) ([]elt.Version, error) {
+	release, err := w.shared(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := w.publishing.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("wait for another publish to end: %w", err)
+	}
+	defer w.publishing.Release(1)
+	var versions []elt.Version
+	err = w.transaction(ctx, "publish run "+string(p.Run), func(tx *sql.Tx) error {
+		now := w.now().UTC().Truncate(time.Microsecond)
+		for _, item := range p.Items {
+			v, err := w.publishItem(ctx, tx, p, item, now)
+			if err != nil {
+				return err
+			}
+			versions = append(versions, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	delete(w.open, p.Run)
+	w.mu.Unlock()
+	if err := w.sweep(ctx, p.Run); err != nil {
+		w.log.Warn("cannot drop what nothing needs any more; the next publish tries again", "run", p.Run, "error", err)
+	}
+	return versions, nil
+}
+
+func (w *Warehouse) publishItem(ctx context.Context, tx *sql.Tx, p elt.Publication, item elt.PublicationItem, now time.Time) (elt.Version, error) {
+	v := item.Version
+	there, err := versionsWhere(ctx, tx, "version_id = ?", string(v.ID))
+	if err != nil {
+		return v, err
+	}
+	if len(there) > 0 {
+		return there[0], nil
+	}
+	v.Fence = p.Fence
+	if v.PublishedAt.IsZero() {
+		v.PublishedAt = now
+	}
+	if err := checkFence(ctx, tx, v.Dataset, p.Fence); err != nil {
+		return v, err
+	}
+	current, published, err := behind(ctx, tx, item.Relation)
+	if err != nil {
+		return v, err
+	}
+	schema, table := splitRelation(item.Relation)
+	if !published {
+		if err := w.mayTake(ctx, tx, schema, table, item.Relation); err != nil {
+			return v, err
+		}
+	}
+	physical, selects, err := w.settle(ctx, tx, p.Run, item, current)
+	if err != nil {
+		return v, err
+	}
+	if _, err := tx.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(schema)); err != nil {
+		return v, err
+	}
+	if physical != current || selects != "" {
+		if selects == "" {
+			selects = "SELECT * FROM " + physical
+		}
+		if _, err := tx.ExecContext(ctx, "CREATE OR REPLACE VIEW "+qualified(schema, table)+" AS "+selects); err != nil {
+			return v, w.modelRefused(ctx, v.Dataset, err)
+		}
+	}
+	return v, record(ctx, tx, v, item.Relation, physical)
+}
+
+// settle brings the item's rows to where its published view will read them. It returns the quoted name of
+// that table, or for a view over published names its SELECT and no table.
+func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item elt.PublicationItem, current string) (physical, selects string, err error) {
+	if item.ViewSQL != "" {
+		return "", wrapped(item.ViewSQL), nil
+	}
+	d := item.Version.Dataset
+	shape, staged, err := w.stagedShape(ctx, tx, run, d)
+	switch {
+	case err != nil:
+		return "", "", err
+	case shape == nothing:
+		return "", "", w.stagingMissing(run, d)
+	case shape == whole && (item.Strategy == "" || current == ""):
+		return staged, "", nil
+	case shape == view || item.Strategy == "" || current == "":
+		return "", "", fmt.Errorf("publish %s: run %s staged what strategy %q cannot publish as %s", d, run, item.Strategy, item.Relation)
+	}
+	// Rows that were staged whole because nothing was published then, and now something is, merge as well.
+	columns, err := columnsOf(ctx, tx, staged)
+	if err != nil {
+		return "", "", err
+	}
+	if err := schemaFits(ctx, tx, d, item.Relation, columns); err != nil {
+		return "", "", err
+	}
+	return current, "", merge(ctx, tx, current, staged, columns.Names(), item)
+}
+
+// merge puts staged rows into the table behind a published name.
+func merge(ctx context.Context, tx *sql.Tx, table, staged string, columns []string, item elt.PublicationItem) error {
+	if item.Strategy != elt.Append {
+		if len(item.Key) == 0 {
+			return fmt.Errorf("publish %s: strategy %q without a key", item.Version.Dataset, item.Strategy)
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" AS p USING "+staged+" AS d WHERE "+sameKey("p", "d", item.Key)); err != nil {
+			return err
+		}
+	}
+	list := quoteAll("", columns)
+	_, err := tx.ExecContext(ctx, "INSERT INTO "+table+" ("+list+") SELECT "+list+" FROM "+staged)
+	return err
+}
+
+// checkFence refuses a fence lower than one that the dataset was published under.
+func checkFence(ctx context.Context, tx *sql.Tx, d elt.DatasetName, fence int64) error {
+	var seen int64
+	err := tx.QueryRowContext(ctx, "SELECT fence FROM _daybreak.fences WHERE dataset = ?", string(d)).Scan(&seen)
+	switch {
+	case errors.Is(err, sql.ErrNoRows) || err == nil && seen <= fence:
+		return nil
+	case err != nil:
+		return err
+	}
+	return &elt.Error{
+		Code: codeStaleFence, Class: elt.Conflict,
+		What: fmt.Sprintf("cannot publish %s under fence %d: it was published under fence %d since", d, fence, seen),
+		Do:   "nothing: a newer worker has published; this one stops",
+	}
+}
+
+// mayTake refuses a name under which somebody else keeps a relation.
+func (w *Warehouse) mayTake(ctx context.Context, tx *sql.Tx, schema, table, relation string) error {
+	kinds, err := relationKinds(ctx, tx, schema)
+	if err != nil {
+		return err
+	}
+	view, taken := kinds[table]
+	if !taken {
+		return nil
+	}
+	kind := "table"
+	if view {
+		kind = "view"
+	}
+	return &elt.Error{
+		Code: codeRelationTaken, Class: elt.Config,
+		What: fmt.Sprintf("cannot publish %s: the warehouse has a %s of that name which Daybreak did not make", relation, kind),
+		Do:   fmt.Sprintf("rename or drop the %s, or publish under another name", kind),
+	}
+}
+
+// record writes what an item's publication is into Daybreak's own tables.
+func record(ctx context.Context, tx *sql.Tx, v elt.Version, relation, physical string) error {
+	inputs := v.Inputs
+	if inputs == nil {
+		inputs = map[elt.DatasetName]elt.VersionID{}
+	}
+	encoded, err := json.Marshal(inputs)
+	if err != nil {
+		return fmt.Errorf("encode the inputs of %s: %w", v.ID, err)
+	}
+	statements := []struct {
+		query string
+		args  []any
+	}{
+		{`INSERT OR REPLACE INTO _daybreak.published VALUES (?, ?, ?)`, []any{relation, string(v.Dataset), physical}},
+		{`INSERT OR REPLACE INTO _daybreak.fences VALUES (?, ?)`, []any{string(v.Dataset), v.Fence}},
+		{`INSERT INTO _daybreak.versions VALUES (?, CAST(? AS VARCHAR), CAST(CAST(? AS VARCHAR) AS DATE), ?, ?, ?, ?, ?, ?, CAST(? AS JSON), ?)`, []any{
+			string(v.ID), string(v.Dataset), v.Date.String(), string(v.Run), v.Fence, v.Manifest, relation, v.Rows,
+			string(v.Checks), string(encoded), v.PublishedAt,
+		}},
+	}
+	for _, s := range statements {
+		if _, err := tx.ExecContext(ctx, s.query, s.args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// staging is one attempt at the staged relation of a dataset. It is built under a name of its own and takes
+// the dataset's staging name in one transaction at the end, so a reader of the staging name never sees half
+// of it, and an attempt that lost its lease cannot touch what a newer one staged or published.
+type staging struct {
+	w       *Warehouse
+	run     elt.RunID
+	dataset elt.DatasetName
+	scratch string // name of the table being built, in the run's schema
+	// base is the published relation that the staged rows will be merged into; empty when they are the whole.
+	base     string
+	strategy elt.Strategy
+	key      []string
+}
+
+// stage prepares the run's schema and returns an attempt at the dataset's staged relation.
+func (w *Warehouse) stage(ctx context.Context, run elt.RunID, d elt.DatasetName) (*staging, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.open[run] {
+		// One at a time: two transactions that make the same schema conflict.
+		if _, err := w.db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(runSchema(run))); err != nil {
+			return nil, w.fail(ctx, "make the staging schema of run "+string(run), err)
+		}
+		w.open[run] = true
+	}
+	return &staging{w: w, run: run, dataset: d, scratch: fmt.Sprintf("%s:attempt%d", d, w.serial.Add(1))}, nil
+}
+
+// onto declares that the rows will be merged into the published relation if there is one.
+func (s *staging) onto(ctx context.Context, relation string, strategy elt.Strategy, key []string) error {
+	_, published, err := behind(ctx, s.w.db, relation)
+	if published {
+		s.base, s.strategy, s.key = relation, strategy, key
+	}
+	return err
+}
+
+// table returns the quoted name of the table being built.
+func (s *staging) table() string { return qualified(runSchema(s.run), s.scratch) }
+
+// clear drops what a failed attempt built.
+func (s *staging) clear(ctx context.Context) {
+	if err := drop(context.WithoutCancel(ctx), s.w.db, runSchema(s.run), s.scratch, false); err != nil {
+		s.w.log.Warn("cannot drop a failed attempt's table", "dataset", s.dataset, "run", s.run, "error", err)
+	}
+}
+
+// fits reports an error schema_changed when the columns cannot be merged into the published relation.
+func (s *staging) fits(ctx context.Context, columns elt.Schema) error {
+	return schemaFits(ctx, s.w.db, s.dataset, s.base, columns)
+}
+
+func schemaFits(ctx context.Context, q queryer, d elt.DatasetName, base string, columns elt.Schema) error {
+	published, err := columnsOf(ctx, q, publishedName(base))
+	if err != nil {
+		return err
+	}
+	diff := published.Diff(columns)
+	if len(diff) == 0 {
+		return nil
+	}
+	return &elt.Error{
+		Code: codeSchemaChanged, Class: elt.Data,
+		What: fmt.Sprintf("the columns of %s changed since it was published: %s", d, strings.Join(diff, "; ")),
+		Do:   "take the change back, or load it whole again: a full refresh for a model; for a table make it mode full for one night",
+	}
+}
+
+// hasKey checks that the key's columns are there and, when unique is wanted, that no two rows share a key.
+func (s *staging) hasKey(ctx context.Context, columns elt.Schema, key []string, unique bool) error {
+	for _, k := range key {
+		if _, ok := columns.Column(k); !ok {
+			return &elt.Error{
+				Code: codeKeyMissing, Class: elt.Config,
+				What: fmt.Sprintf("%s has no column %q, which its key names", s.dataset, k),
+				Do:   "correct the key; the columns are " + strings.Join(columns.Names(), ", "),
+			}
+		}
+	}
+	if len(key) == 0 || !unique {
+		return nil
+	}
+	shown := make([]string, len(key))
+	for i, k := range key {
+		shown[i] = "CAST(" + quote(k) + " AS VARCHAR)"
+		if c, _ := columns.Column(k); c.Masked != "" {
+			shown[i] = "'(masked)'"
+		}
+	}
+	var value string
+	var times, keys int64
+	err := s.w.db.QueryRowContext(ctx, fmt.Sprintf(
+		`SELECT concat_ws(', ', %s), times, count(*) OVER () FROM
+		(SELECT %s, count(*) AS times FROM %s GROUP BY ALL HAVING count(*) > 1) ORDER BY ALL LIMIT 1`,
+		coalesced(shown), quoteAll("", key), s.table())).Scan(&value, &times, &keys)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return &elt.Error{
+		Code: codeDuplicateKey, Class: elt.Data,
+		What: fmt.Sprintf("%s brings %d rows with the key (%s) = (%s); %d keys come more than once",
+			s.dataset, times, strings.Join(key, ", "), value, keys),
+		Do: "declare a key that is unique, or remove the duplicates",
+	}
+}
+
+func coalesced(exprs []string) string {
+	out := make([]string, len(exprs))
+	for i, e := range exprs {
+		out[i] = "coalesce(" + e + ", 'NULL')"
+	}
+	return strings.Join(out, ", ")
+}
+
+// finish gives the table being built the dataset's staging name. For rows that will be merged it is the
+// delta's name, and the staging name becomes a view of the table as it will be; columns are those of the rows.
+func (s *staging) finish(ctx context.Context, columns []string) error {
+	return s.replace(ctx, func(tx *sql.Tx) error {
+		name := string(s.dataset)
+		if s.base != "" {
+			name = deltaName(s.dataset)
+		}
+		if _, err := tx.ExecContext(ctx, "ALTER TABLE "+s.table()+" RENAME TO "+quote(name)); err != nil || s.base == "" {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "CREATE VIEW "+s.w.Staged(s.run, s.dataset)+" AS "+s.candidate(columns))
+		return err
+	})
+}
+
+// candidate is the SELECT of the published relation as it will be once the delta is merged.
+func (s *staging) candidate(columns []string) string {
+	delta := qualified(runSchema(s.run), deltaName(s.dataset))
+	kept := "SELECT " + quoteAll("p.", columns) + " FROM " + publishedName(s.base) + " AS p"
+	if s.strategy != elt.Append {
+		kept += " ANTI JOIN " + delta + " AS d ON (" + sameKey("p", "d", s.key) + ")"
+	}
+	return kept + " UNION ALL SELECT " + quoteAll("", columns) + " FROM " + delta
+}
+
+// sameKey is the null-safe condition that two rows have the same key.
+func sameKey(a, b string, key []string) string {
+	terms := make([]string, len(key))
+	for i, k := range key {
+		terms[i] = a + "." + quote(k) + " IS NOT DISTINCT FROM " + b + "." + quote(k)
+	}
+	return strings.Join(terms, " AND ")
+}
+
+// replace drops what the run staged for the dataset and calls put, in one transaction. What the run has
+// published already is not touched any more: its tables are what people read.
+func (s *staging) replace(ctx context.Context, put func(*sql.Tx) error) error {
+	if err := s.w.publishing.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for a publish to end: %w", err)
+	}
+	defer s.w.publishing.Release(1)
+	schema := runSchema(s.run)
+	return s.w.transaction(ctx, "stage "+string(s.dataset), func(tx *sql.Tx) error {
+		done, err := versionsWhere(ctx, tx, "dataset = ? AND run_id = ?", string(s.dataset), string(s.run))
+		if err != nil {
+			return err
+		}
+		if len(done) > 0 {
+			return &elt.Error{
+				Code: codePublished, Class: elt.Conflict,
+				What: fmt.Sprintf("run %s has published %s already", s.run, s.dataset),
+				Do:   "nothing: what is published stays; start another run to load it again",
+			}
+		}
+		kinds, err := relationKinds(ctx, tx, schema)
+		if err != nil {
+			return err
+		}
+		for _, name := range []string{string(s.dataset), deltaName(s.dataset)} {
+			if view, ok := kinds[name]; ok {
+				if err := drop(ctx, tx, schema, name, view); err != nil {
+					return err
+				}
+			}
+		}
+		return put(tx)
+	})
+}
+
+// shape is what a run has staged for a dataset.
+type shape int
+
+const (
+	nothing shape = iota // nothing is staged
+	whole                // a table with all rows
+	delta                // a table with the rows to merge, and a view of the result
+	view                 // a view over other relations
+)
+
+// stagedShape returns what the run has staged, and the quoted name of the table that holds staged rows.
+func (w *Warehouse) stagedShape(ctx context.Context, q queryer, run elt.RunID, d elt.DatasetName) (shape, string, error) {
+	kinds, err := relationKinds(ctx, q, runSchema(run))
+	if err != nil {
+		return nothing, "", err
+	}
+	isView, staged := kinds[string(d)]
+	_, hasDelta := kinds[deltaName(d)]
+	switch {
+	case !staged:
+		return nothing, "", nil
+	case hasDelta:
+		return delta, qualified(runSchema(run), deltaName(d)), nil
+	case isView:
+		return view, w.Staged(run, d), nil
+	}
+	return whole, w.Staged(run, d), nil
+}
+
+func (w *Warehouse) stagingMissing(run elt.RunID, d elt.DatasetName) error {
+	return &elt.Error{
+		Code: codeStagingMissing, Class: elt.Data,
+		What: fmt.Sprintf("run %s has nothing staged for %s; a newer night may have cleaned it up", run, d),
+		Do:   "start the run again from its load",
+	}
+}
+
+// isOpen reports whether the run has staged something since it last published.
+func (w *Warehouse) isOpen(run elt.RunID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open[run]
+}

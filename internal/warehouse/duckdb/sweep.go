@@ -1,0 +1,114 @@
+package duckdb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// sweep drops what earlier runs staged and no published name needs. A run's relations may go only when
+//   - the run has published, so that its steps are over, and is not the one that publishes now: a person may
+//     still retry what that one held back, and its models read what it staged;
+//   - it has staged nothing since: a retry of it is not at work;
+//   - no published view stands on the relation.
+//
+// What a run staged that never published anything stays until Discard.
+func (w *Warehouse) sweep(ctx context.Context, current elt.RunID) error {
+	rows, err := w.db.QueryContext(ctx, "SELECT DISTINCT run_id FROM _daybreak.versions WHERE run_id <> ?", string(current))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var runs []elt.RunID
+	for rows.Next() {
+		var run elt.RunID
+		if err := rows.Scan(&run); err != nil {
+			return err
+		}
+		runs = append(runs, run)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	schemas, err := w.runSchemas(ctx)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if schemas[runSchema(run)] && !w.isOpen(run) {
+			if err := w.dropStaged(ctx, run); err != nil {
+				return fmt.Errorf("drop what run %s staged: %w", run, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Discard drops what a run staged, except what published names stand on. The run must be over: whatever
+// works on it afterwards finds nothing.
+func (w *Warehouse) Discard(ctx context.Context, run elt.RunID) error {
+	release, err := w.shared(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := w.publishing.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for a publish to end: %w", err)
+	}
+	defer w.publishing.Release(1)
+	w.mu.Lock()
+	delete(w.open, run)
+	w.mu.Unlock()
+	return w.fail(ctx, "discard what run "+string(run)+" staged", w.dropStaged(ctx, run))
+}
+
+// dropStaged drops the run's relations that no published name stands on, and its schema once it is empty.
+func (w *Warehouse) dropStaged(ctx context.Context, run elt.RunID) error {
+	schema := runSchema(run)
+	kinds, err := relationKinds(ctx, w.db, schema)
+	if err != nil {
+		return err
+	}
+	left := 0
+	for name, view := range kinds {
+		var needed bool
+		if err := w.db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM _daybreak.published WHERE physical = ?",
+			qualified(schema, name)).Scan(&needed); err != nil {
+			return err
+		}
+		if needed {
+			left++
+			continue
+		}
+		if err := drop(ctx, w.db, schema, name, view); err != nil {
+			return err
+		}
+	}
+	if left > 0 {
+		return nil
+	}
+	_, err = w.db.ExecContext(ctx, "DROP SCHEMA IF EXISTS "+quote(schema))
+	return err
+}
+
+// runSchemas returns the schemas in which runs have staged.
+func (w *Warehouse) runSchemas(ctx context.Context) (map[string]bool, error) {
+	rows, err := w.db.QueryContext(ctx, "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database()")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	schemas := make(map[string]bool)
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(name, runSchemaPrefix) {
+			schemas[name] = true
+		}
+	}
+	return schemas, rows.Err()
+}
