@@ -46,7 +46,7 @@ const (
 // Options is what the schedules are checked against.
 type Options struct {
 	// Sources are the sources of daybreak.yaml, each with the schema in which a table is looked for that names
-	// none: "public" for PostgreSQL, "" where there are no schemas.
+	// none: "public" for PostgreSQL, "" where there are no schemas. Nil when nobody knows them: then none is unknown.
 	Sources map[elt.SourceName]string
 	MaskKey bool // whether there is a key for columns.hash
 }
@@ -84,7 +84,7 @@ func Parse(fsys fs.FS, o Options) ([]*Schedule, elt.Problems) {
 			p.schedule(name, file, data)
 		}
 	}
-	if len(names) == 0 {
+	if len(names) == 0 && len(p.problems) == 0 {
 		p.add(elt.Problem{File: folder, Code: codeNoSchedules, What: "there is no schedule", Do: "create schedules/nightly.yaml, or run daybreak init"})
 	}
 	if len(p.schedules) == 1 && !p.modelsGiven {
@@ -134,18 +134,19 @@ type reading struct {
 	file     *yamlfile.File
 	text     text
 	schedule *Schedule
+	problems elt.Problems // with its meaning
 }
 
 // schedule parses one file.
 func (p *parser) schedule(name elt.ScheduleName, file string, data []byte) {
 	f, problems := yamlfile.Parse(file, data)
-	p.add(problems...)
 	r := &reading{parser: p, file: f, schedule: &Schedule{Name: name, File: file, Zone: time.UTC, CatchUp: CatchUpLatest}}
 	if problems.Err() != nil && f.Root().Kind == yamlfile.Null {
+		p.add(problems...)
 		return // it could not be read: what it lacks is no further problem
 	}
 	r.text = text{Retries: textRetries{Attempts: 3, First: 30 * time.Second, Max: 10 * time.Minute}}
-	p.add(f.Decode(&r.text)...)
+	problems = append(problems, f.Decode(&r.text)...)
 	r.time()
 	r.zone()
 	r.deadline(r.text.Deadline, "deadline")
@@ -155,12 +156,14 @@ func (p *parser) schedule(name elt.ScheduleName, file string, data []byte) {
 	r.schedule.Deadline, r.schedule.Owners = r.text.Deadline, r.text.Owners
 	r.tables()
 	r.models()
+	p.add(problems...)
+	p.add(yamlfile.Without(r.problems, problems)...)
 	p.schedules = append(p.schedules, r.schedule)
 }
 
 // problem adds a problem at the path.
 func (r *reading) problem(code elt.Code, what, do string, path ...any) {
-	r.add(r.file.Problem(code, what, do, path...))
+	r.problems = append(r.problems, r.file.Problem(code, what, do, path...))
 }
 
 // given reports whether the file has the path, be its value good or bad.
@@ -184,7 +187,7 @@ func (r *reading) time() {
 		s.Cron, s.calendar, s.Hour, s.Minute = r.text.Cron, c, hour, minute
 	case r.given("at"):
 		var ok bool
-		if s.Hour, s.Minute, ok = parseClock(r.text.At); !ok && r.text.At != "" {
+		if s.Hour, s.Minute, ok = parseClock(r.text.At); !ok {
 			r.problem(codeBadTime, fmt.Sprintf("%q is not a time of day", r.text.At), `write it as "02:00"`, "at")
 		}
 	default:
@@ -206,9 +209,7 @@ func (r *reading) time() {
 
 func (r *reading) zone() {
 	if r.text.Timezone == "" {
-		if r.file.Root().Get("timezone") == nil || r.file.Root().Get("timezone").Kind == yamlfile.Null {
-			r.problem(codeBadZone, "nothing says in which time zone the schedule's dates and times are", "add timezone: with an IANA name such as Europe/Dublin, or UTC")
-		}
+		r.problem(codeBadZone, "nothing says in which time zone the schedule's dates and times are", "add timezone: with an IANA name such as Europe/Dublin, or UTC", "timezone")
 		return
 	}
 	if zone := r.location(r.text.Timezone, "timezone"); zone != nil {

@@ -79,7 +79,7 @@ func (r *reading) table(name elt.DatasetName, source elt.SourceName, rest string
 	key := string(name)
 	tt := r.text.Tables[key]
 	schema, known := r.Sources[source]
-	if !known {
+	if !known && r.Sources != nil {
 		var names []string
 		for s := range r.Sources {
 			names = append(names, string(s))
@@ -109,7 +109,8 @@ func (r *reading) table(name elt.DatasetName, source elt.SourceName, rest string
 	}
 	r.owners(tt.Owners, "tables", key, "owners")
 	if len(t.Owners) < 2 {
-		r.add(r.file.Warning(codeOneOwner, fmt.Sprintf("the dataset %s has %s, and somebody must be there when one is away", name, ownersText(t.Owners)),
+		r.problems = append(r.problems, r.file.Warning(codeOneOwner,
+			fmt.Sprintf("the dataset %s has %s, and somebody must be there when one is away", name, ownersText(t.Owners)),
 			"name at least two under owners:", "tables", key))
 	}
 	r.mode(&t, tt)

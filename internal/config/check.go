@@ -54,17 +54,6 @@ func (c *checker) problem(code elt.Code, what, do string, path ...any) {
 	c.problems = append(c.problems, c.file.Problem(code, what, do, path...))
 }
 
-// scalar reports whether the path holds text: anything else was reported when it was decoded.
-func (c *checker) scalar(path ...string) bool {
-	n := c.file.Root()
-	for _, key := range path {
-		if n = n.Get(key); n == nil {
-			return false
-		}
-	}
-	return n.Kind == yamlfile.Scalar && n.IsText()
-}
-
 // sqliteLedger returns the path of a ledger that is an SQLite file.
 func sqliteLedger(dsn Secret) (path string, ok bool) {
 	return strings.CutPrefix(dsn.Reveal(), "sqlite:")
@@ -156,12 +145,12 @@ func (c *checker) source(name elt.SourceName, s Source) {
 	case hasPostgres && hasSQLite:
 		c.problem(CodeBadSource, fmt.Sprintf("the source %q is given twice, as postgres and as sqlite", name), "keep one of them", at("sqlite")...)
 	case hasPostgres:
-		if c.scalar("sources", string(name), "postgres") && !postgresURL(s.Postgres) {
+		if !postgresURL(s.Postgres) {
 			c.problem(CodeBadSource, fmt.Sprintf("postgres of the source %q is not the URL of a PostgreSQL database", name),
 				"write it as postgres://user:password@host/database, best from ${env:…}", at("postgres")...)
 		}
 	case hasSQLite:
-		if c.scalar("sources", string(name), "sqlite") && s.SQLite == "" {
+		if s.SQLite == "" {
 			c.problem(CodeBadSource, fmt.Sprintf("sqlite of the source %q names no file", name), "write the file's path", at("sqlite")...)
 		}
 	default:

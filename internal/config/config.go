@@ -130,10 +130,10 @@ func Load(dir string) (*Config, elt.Problems) {
 		return c, problems
 	}
 	problems = append(problems, f.Expand(os.LookupEnv, func(path string) ([]byte, error) { return os.ReadFile(c.resolve(path)) })...)
-	problems = append(problems, c.decode(f)...)
+	problems = append(problems, yamlfile.Without(c.decode(f), problems)...)
 	check := checker{file: f, config: c}
 	check.all()
-	problems = append(problems, check.problems...)
+	problems = append(problems, yamlfile.Without(check.problems, problems)...)
 	c.resolvePaths()
 	yamlfile.Sort(problems)
 	return c, problems
@@ -174,8 +174,11 @@ func (c *Config) resolvePaths() {
 }
 
 // TableSchemas returns for each source the schema in which it looks for a table that names none: what
-// schedules.Options wants.
+// schedules.Options wants. It is nil where the file names no source that could be read.
 func (c *Config) TableSchemas() map[elt.SourceName]string {
+	if c.Sources == nil {
+		return nil
+	}
 	out := make(map[elt.SourceName]string, len(c.Sources))
 	for name, s := range c.Sources {
 		out[name] = ""

@@ -49,8 +49,8 @@ func nameEngines(f *yamlfile.File, problems elt.Problems) elt.Problems {
 			if p.Code == yamlfile.CodeUnknownKey && p.Line == line && p.Column == column {
 				_, have := otherEngines(part)
 				problems[i].Code = CodeEngineUnknown
-				problems[i].What = fmt.Sprintf("this release has no %s for %s", name, part)
-				problems[i].Do = "there is " + have
+				problems[i].What = fmt.Sprintf("this release has no driver for %s", name)
+				problems[i].Do = fmt.Sprintf("what it has for %s is %s", part, have)
 			}
 		}
 	}

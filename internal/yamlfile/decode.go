@@ -88,7 +88,7 @@ func (n *Node) decodeStruct(v reflect.Value) elt.Problems {
 			continue
 		}
 		out = append(out, elt.Problem{File: n.file.name, Line: e.line, Column: e.column, Code: CodeUnknownKey,
-			What: fmt.Sprintf("unknown key %q", e.key), Do: Suggest(e.key, known)})
+			What: fmt.Sprintf("unknown key %q", short(e.key)), Do: Suggest(e.key, known)})
 	}
 	return out
 }

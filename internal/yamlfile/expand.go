@@ -12,7 +12,8 @@ import (
 var reference = regexp.MustCompile(`\$\$\{|\$\{(?:(env|file):([^}]*)\})?`)
 
 // Expand replaces ${env:NAME} and ${file:path} once, in values only; $${ stands for a literal ${. What comes
-// from there is never shown in a problem. A file's last line break is dropped.
+// from there is never shown in a problem. A file's last line break is dropped. A reference that leads nowhere
+// stays as it is.
 func (f *File) Expand(env func(string) (string, bool), readFile func(string) ([]byte, error)) elt.Problems {
 	x := expander{env: env, readFile: readFile, seen: map[*Node]bool{}}
 	x.walk(f.root)
@@ -50,14 +51,16 @@ func (x *expander) value(n *Node, ref string) string {
 	m := reference.FindStringSubmatch(ref)
 	kind, name := m[1], m[2]
 	switch {
-	case kind == "" || name == "":
+	case name == "":
 		x.problems = append(x.problems, n.Problem(CodeExpansion, "a ${ that is neither ${env:NAME} nor ${file:path}",
 			"write ${env:NAME} or ${file:path}, or $${ for a literal ${"))
+		return ref
 	case kind == "env":
 		v, ok := x.env(name)
 		if !ok {
 			x.problems = append(x.problems, n.Problem(CodeEnvMissing, fmt.Sprintf("the environment variable %s is not set", name),
 				"set it before you start daybreak, or correct the name"))
+			return ref
 		}
 		n.expanded = true
 		return v
@@ -66,9 +69,10 @@ func (x *expander) value(n *Node, ref string) string {
 		if err != nil {
 			x.problems = append(x.problems, n.Problem(CodeFileMissing, fmt.Sprintf("the file %s cannot be read: %v", name, err),
 				"create it, or correct the path"))
+			return ref
 		}
 		n.expanded = true
 		return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	}
-	return ""
+	return ref
 }

@@ -162,6 +162,20 @@ func (n *Node) Problem(code elt.Code, what, do string) elt.Problem {
 	return elt.Problem{File: n.file.name, Line: n.Line, Column: n.Column, Code: code, What: what, Do: do}
 }
 
+// Without returns the problems that are not at the place of one that was reported already: a value that could not
+// be read needs no second sentence about its meaning.
+func Without(problems, reported elt.Problems) elt.Problems {
+	type place struct {
+		file         string
+		line, column int
+	}
+	taken := map[place]bool{}
+	for _, p := range reported {
+		taken[place{p.File, p.Line, p.Column}] = true
+	}
+	return slices.DeleteFunc(problems, func(p elt.Problem) bool { return taken[place{p.File, p.Line, p.Column}] })
+}
+
 // Sort puts problems in the order of files, lines and columns.
 func Sort(ps elt.Problems) {
 	slices.SortStableFunc(ps, func(a, b elt.Problem) int {

@@ -15,11 +15,11 @@ func (n *Node) wrong(want string) elt.Problems {
 	case n.expanded:
 		do = "correct the variable or file that it comes from"
 	case want == "text" && n.Kind == Scalar:
-		do = fmt.Sprintf("put it in quotes: %q", n.text)
+		do = fmt.Sprintf("put it in quotes: %q", short(n.text))
 	case want == "true or false" && isText:
 		do = "write true or false, without quotes"
 	case want == "a list" && n.Kind == Scalar:
-		do = fmt.Sprintf("write [%q]", n.text)
+		do = fmt.Sprintf("write [%q]", short(n.text))
 	}
 	return elt.Problems{n.Problem(CodeWrongType, fmt.Sprintf("%s is given where %s is wanted", n.describe(), want), do)}
 }
@@ -52,7 +52,11 @@ func (n *Node) hide(message string) string {
 	return strings.ReplaceAll(message, s, hidden)
 }
 
+// short cuts a text to what a sentence bears. Of a URL only the scheme is shown: it may hold a password.
 func short(s string) string {
+	if scheme, _, isURL := strings.Cut(s, "://"); isURL {
+		s = scheme + "://…"
+	}
 	const most = 60
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "…"

@@ -1,0 +1,196 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/yamlfile/schematest"
+)
+
+// workspace makes a folder with a daybreak.yaml and the environment that the files of testdata refer to.
+func workspace(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{FileName: text, "mask.key": "0123456789abcdef0123456789abcdef\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, value := range map[string]string{
+		"SHOP_URL":          "postgres://reader:pass@db.example.com/shop",
+		"LEDGER_URL":        "postgres://ledger@db.example.com/ledger",
+		"DAYBREAK_TOKEN":    "0123456789abcdef0123456789abcdef",
+		"DAYBREAK_MASK_KEY": "0123456789abcdef0123456789abcdef",
+		"NUMBER":            "7",
+	} {
+		t.Setenv(name, value)
+	}
+	return dir
+}
+
+// Each case of testdata is a pair: the good file has no problem, and the bad one has exactly those that the
+// comments at its end tell.
+func TestPairs(t *testing.T) {
+	good, err := filepath.Glob("testdata/*.good.yaml")
+	if err != nil || len(good) < 30 {
+		t.Fatalf("testdata has %d pairs: %v", len(good), err)
+	}
+	for _, file := range good {
+		name := strings.TrimSuffix(filepath.Base(file), ".good.yaml")
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, problems := Load(workspace(t, string(text))); len(problems) > 0 {
+				t.Errorf("the good one has problems: %v", problems)
+			}
+			bad, err := os.ReadFile(filepath.Join("testdata", name+".bad.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := workspace(t, string(bad))
+			_, problems := Load(dir)
+			var want, got []string
+			for line := range strings.Lines(string(bad)) {
+				if sentence, ok := strings.CutPrefix(line, "# want: "); ok {
+					want = append(want, strings.TrimSpace(sentence))
+				}
+			}
+			for _, p := range problems {
+				got = append(got, strings.ReplaceAll(p.String(), dir, "WORKSPACE")+" ["+string(p.Code)+"]")
+				if p.Code == "" || p.Do == "" {
+					t.Errorf("no code or no advice: %+v", p)
+				}
+				if strings.Contains(p.String(), "hunter2") {
+					t.Errorf("a password is shown: %s", p)
+				}
+			}
+			if len(want) == 0 {
+				t.Error("the bad one tells no problem")
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	dir := workspace(t, "sources: {shop: {postgres: \"${env:SHOP_URL}\"}, crm: {sqlite: crm.db}, far: {sqlite: /data/far.db}}\n")
+	got, problems := Load(dir)
+	if problems.Err() != nil {
+		t.Fatal(problems)
+	}
+	in := func(path string) string { return filepath.Join(dir, path) }
+	want := &Config{
+		Dir: dir, Title: "Daybreak", Ledger: Secret("sqlite:" + in("state/ledger.db")), Lake: Lake{Folder: in("lake")},
+		Warehouse: Warehouse{DuckDB: in("state/warehouse.duckdb"), ReadCopy: in("read/warehouse.duckdb")},
+		Sources: map[elt.SourceName]Source{
+			"shop": {Postgres: "postgres://reader:pass@db.example.com/shop", Connections: 4},
+			"crm":  {SQLite: in("crm.db")},
+			"far":  {SQLite: "/data/far.db"},
+		},
+		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod"}, Threads: 4, Status: Status{Listen: "127.0.0.1:8080"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[elt.SourceName]string{"shop": "public", "crm": "", "far": ""}, got.TableSchemas()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEverythingIsRead(t *testing.T) {
+	dir := workspace(t, `
+title: Acme data
+ledger: ${env:LEDGER_URL}
+lake: {s3: {bucket: b, prefix: p, region: r, endpoint: "http://127.0.0.1:9000", path_style: true, access_key: a, secret_key: s}}
+warehouse: {duckdb: /w/w.duckdb, read_copy: r.duckdb, memory: 2GB}
+sources: {shop: {postgres: "${env:SHOP_URL}", connections: "${env:NUMBER}"}}
+masking: {key: "${file:mask.key}"}
+models: {dir: models, schema: marts, vars: {since: 2026-01-01, n: 3, l: [a]}, target: dev}
+threads: 8
+status: {listen: ":80", public: true, token: "${env:DAYBREAK_TOKEN}", base_url: https://d.example.com}
+`)
+	got, problems := Load(dir)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	want := &Config{
+		Dir: dir, Title: "Acme data", Ledger: "postgres://ledger@db.example.com/ledger",
+		Lake:      Lake{S3: &S3{Bucket: "b", Prefix: "p", Region: "r", Endpoint: "http://127.0.0.1:9000", PathStyle: true, AccessKey: "a", SecretKey: "s"}},
+		Warehouse: Warehouse{DuckDB: "/w/w.duckdb", ReadCopy: filepath.Join(dir, "r.duckdb"), Memory: "2GB"},
+		Sources:   map[elt.SourceName]Source{"shop": {Postgres: "postgres://reader:pass@db.example.com/shop", Connections: 7}},
+		Masking:   Masking{Key: "0123456789abcdef0123456789abcdef"},
+		Models:    Models{Dir: filepath.Join(dir, "models"), Schema: "marts", Vars: map[string]any{"since": "2026-01-01", "n": int64(3), "l": []any{"a"}}, Target: "dev"},
+		Threads:   8,
+		Status:    Status{Listen: ":80", Public: true, Token: "0123456789abcdef0123456789abcdef", BaseURL: "https://d.example.com"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMissingWorkspace(t *testing.T) {
+	dir := t.TempDir()
+	c, problems := Load(dir)
+	if c == nil || len(problems) != 1 || problems[0].Code != CodeWorkspaceMissing || !strings.Contains(problems[0].String(), dir) {
+		t.Error(problems)
+	}
+}
+
+// A file that could not be parsed has one problem, not one more for each key that is then missing.
+func TestRubbish(t *testing.T) {
+	for _, text := range []string{"\xff", "a: [", "\x00", strings.Repeat("[", 10_000)} {
+		c, problems := Load(workspace(t, text))
+		if c == nil || c.TableSchemas() != nil || len(problems) != 1 {
+			t.Errorf("%.20q: %v", text, problems)
+		}
+	}
+}
+
+func TestSchemaMatchesStructs(t *testing.T) { schematest.Check(t, DaybreakSchema, Config{}) }
+
+// What the schema says of defaults is what Load does.
+func TestSchemaDefaults(t *testing.T) {
+	reference, err := Reference(DaybreakSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := defaults()
+	for _, row := range []string{
+		"| `title` | text | `" + d.Title + "` |",
+		"| `ledger` | `sqlite:state/ledger.db` | `" + d.Ledger.Reveal() + "` |",
+		"| `lake` | text or mapping | `" + d.Lake.Folder + "` |",
+		"| `lake.s3.bucket` | text |  |",
+		"| `warehouse.duckdb` | text | `" + d.Warehouse.DuckDB + "` |",
+		"| `warehouse.read_copy` | text | `" + d.Warehouse.ReadCopy + "` |",
+		"| `sources.NAME.connections` | integer | `4` |",
+		"| `models.dir` | text | `" + d.Models.Dir + "` |",
+		"| `models.schema` | text | `" + d.Models.Schema + "` |",
+		"| `models.target` | text | `" + d.Models.Target + "` |",
+		"| `threads` | integer | `4` |",
+		"| `status.listen` | `:8080` | `" + d.Status.Listen + "` |",
+		"| `status.public` | true or false | `false` |",
+	} {
+		if !strings.Contains(reference, row) {
+			t.Errorf("the reference lacks %s", row)
+		}
+	}
+	schedule, err := Reference(ScheduleSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := "| `tables.NAME.columns.hash` | list |  |"; !strings.Contains(schedule, row) {
+		t.Errorf("the reference lacks %s:\n%s", row, schedule)
+	}
+	if _, err := Reference([]byte("[")); err == nil {
+		t.Error("a broken schema is read")
+	}
+}
