@@ -110,9 +110,9 @@ func (w *world) office(d dice, on elt.Date) time.Time {
 
 // bill writes the invoices of a subscription: at the end of each month or year, paid mostly within days.
 func (w *world) bill(d dice, s *subscription) {
-	first := s.startedOn
-	if !s.trialEnds.IsZero() {
-		first = s.trialEnds
+	first := s.trialEnds
+	if first.IsZero() {
+		first = s.startedOn.AddDays(1) // after the change of plan, wherever the day ends
 	}
 	until := w.today
 	if !s.cancelledOn.IsZero() && s.cancelledOn.Before(until) {

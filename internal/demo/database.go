@@ -24,6 +24,9 @@ func buildDatabase(ctx context.Context, path string, w *world, progress func(don
 		}
 	}
 	if err := fill(ctx, unfinished, w, progress); err != nil {
+		if ctx.Err() != nil { // whatever it broke first
+			err = ctx.Err()
+		}
 		return errors.Join(fmt.Errorf("write the demo's production database: %w", err), os.Remove(unfinished))
 	}
 	return settleFile(unfinished, path)
