@@ -1,0 +1,255 @@
+package api
+
+import (
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Meta is in every body: how old the answer is.
+type Meta struct {
+	// AsOf is the ledger's clock at the last successful look at it.
+	AsOf time.Time `json:"as_of"`
+	// EvaluatorLag is how many seconds ago that was.
+	EvaluatorLag float64 `json:"evaluator_lag_s"`
+}
+
+// Summary is the state of everything in one body.
+type Summary struct {
+	Meta
+	Title    string               `json:"title"`
+	Version  string               `json:"version"`
+	Sentence string               `json:"sentence"` // "Friday's data is ready."
+	Detail   string               `json:"detail"`
+	Date     elt.Date             `json:"date"`     // the data date that Counts is about
+	Datasets int                  `json:"datasets"` // those that are not retired
+	Counts   map[elt.DayState]int `json:"counts"`   // of Date
+	Trouble  []Trouble            `json:"trouble"`  // worst first
+	Next     *elt.Tick            `json:"next,omitempty"`
+}
+
+// Trouble is one root cause, with everything that it holds up.
+type Trouble struct {
+	Severity      Severity          `json:"severity"`
+	Title         string            `json:"title"`
+	Detail        string            `json:"detail,omitempty"`
+	Do            string            `json:"do,omitempty"`
+	Dataset       elt.DatasetName   `json:"dataset"` // where the cause lies
+	Date          elt.Date          `json:"date"`
+	State         elt.DayState      `json:"state"`
+	Affected      []elt.DatasetName `json:"affected,omitempty"` // without the cause itself
+	Since         time.Time         `json:"since,omitzero"`
+	NextAttemptAt time.Time         `json:"next_attempt_at,omitzero"`
+	Owners        []string          `json:"owners,omitempty"`
+	Incident      elt.IncidentID    `json:"incident,omitempty"`
+	Failure       *elt.Failure      `json:"failure,omitempty"`
+}
+
+// Severity orders troubles.
+type Severity string
+
+// The severities, worst first.
+const (
+	P1      Severity = "p1"      // it touches a deadline, or an incident is open
+	Problem Severity = "problem" // it will not come without a person, but no deadline is at stake
+	Notice  Severity = "notice"  // Daybreak is dealing with it
+)
+
+// Dataset is a dataset with its headline.
+type Dataset struct {
+	elt.Dataset
+	Sentence string       `json:"sentence"` // "Conversations is complete through Thu 19 Nov."
+	Detail   string       `json:"detail"`
+	Headline elt.Headline `json:"headline"`
+	// Usually is the wall-clock time in Zone at which its last days became ready: the median of at
+	// most thirty, empty below three.
+	Usually  string            `json:"usually,omitempty"`
+	Progress *Progress         `json:"progress,omitempty"` // of the step at work on the latest day
+	Feeds    []elt.DatasetName `json:"feeds,omitempty"`    // what is made from it
+}
+
+// Datasets is a page of the catalogue, by name.
+type Datasets struct {
+	Meta
+	Datasets []Dataset `json:"datasets"`
+	Next     string    `json:"next,omitempty"` // the cursor of the next page
+}
+
+// OneDataset is a dataset as its own resource.
+type OneDataset struct {
+	Meta
+	Dataset
+}
+
+// Days are a dataset's days in date order; dates of which nothing is known are left out.
+type Days struct {
+	Meta
+	Dataset elt.DatasetName `json:"dataset"`
+	From    elt.Date        `json:"from"`
+	To      elt.Date        `json:"to"`
+	Days    []elt.DayStatus `json:"days"`
+}
+
+// Day is what happened on one day of a dataset.
+type Day struct {
+	Meta
+	elt.DayStatus
+	Sentence string       `json:"sentence"`
+	Detail   string       `json:"detail"`
+	Inputs   []Input      `json:"inputs,omitempty"`   // what its version was made from
+	Manifest string       `json:"manifest,omitempty"` // the manifest's key in the lake
+	Steps    []Step       `json:"steps"`              // of the run that brings it, and that run's publish step
+	Checks   []elt.Check  `json:"tests,omitempty"`
+	Source   *SourceFacts `json:"source,omitempty"`
+}
+
+// Input is a version that another was made from.
+type Input struct {
+	Dataset elt.DatasetName `json:"dataset"`
+	Read    elt.VersionID   `json:"read"`
+	Current elt.VersionID   `json:"current,omitempty"` // differs from Read when the reader is outdated
+}
+
+// SourceFacts say what was read where, without any value of it.
+type SourceFacts struct {
+	elt.SourcePosition
+	Mode    elt.Mode    `json:"mode"`
+	Window  *elt.Window `json:"window,omitempty"`
+	Parts   int         `json:"parts"`
+	Rows    int64       `json:"rows"`
+	Bytes   int64       `json:"bytes"`
+	Columns int         `json:"columns"`
+	Masked  []string    `json:"masked,omitempty"`
+}
+
+// Progress is how far a step is, and how fast.
+type Progress struct {
+	Step elt.StepKind `json:"step"`
+	elt.Progress
+	RowsPerSecond  float64 `json:"rows_per_second,omitempty"`
+	BytesPerSecond float64 `json:"bytes_per_second,omitempty"`
+}
+
+// Step is a step with its attempts and its speed.
+type Step struct {
+	elt.Step
+	Seconds        float64       `json:"seconds,omitempty"` // from its first start to its end, or to now
+	RowsPerSecond  float64       `json:"rows_per_second,omitempty"`
+	BytesPerSecond float64       `json:"bytes_per_second,omitempty"`
+	Attempts       []elt.Attempt `json:"attempts,omitempty"`
+	// LeaseLost is true when the step is running under a lease that has run out.
+	LeaseLost bool `json:"lease_lost,omitempty"`
+}
+
+// Lineage is what a dataset comes from and goes to, however far.
+type Lineage struct {
+	Meta
+	Dataset elt.DatasetName `json:"dataset"`
+	Nodes   []LineageNode   `json:"nodes"`
+	Edges   []LineageEdge   `json:"edges"`
+}
+
+// LineageNode is a dataset of the lineage. Distance is negative upstream, positive downstream.
+type LineageNode struct {
+	Dataset  elt.DatasetName `json:"dataset"`
+	Kind     elt.DatasetKind `json:"kind"`
+	State    elt.DayState    `json:"state,omitempty"`
+	Distance int             `json:"distance"`
+}
+
+// LineageEdge says that To is made from From.
+type LineageEdge struct {
+	From elt.DatasetName `json:"from"`
+	To   elt.DatasetName `json:"to"`
+}
+
+// Runs is a page of runs, newest first.
+type Runs struct {
+	Meta
+	Runs []elt.Run `json:"runs"`
+	Next string    `json:"next,omitempty"`
+}
+
+// Run is a run with how far it is.
+type Run struct {
+	Meta
+	elt.Run
+	Sentence string                `json:"sentence"`
+	Steps    map[elt.StepState]int `json:"steps"`
+}
+
+// Steps are a run's steps in the order in which they can run.
+type Steps struct {
+	Meta
+	Run   elt.RunID `json:"run"`
+	Steps []Step    `json:"steps"`
+}
+
+// Schedule is a schedule with its next fires.
+type Schedule struct {
+	Name     elt.ScheduleName `json:"name"`
+	Zone     string           `json:"zone"`
+	When     string           `json:"when"`               // "at 02:00", or the cron expression
+	Deadline string           `json:"deadline,omitempty"` // "07:00"
+	CatchUp  string           `json:"catch_up,omitempty"`
+	Datasets int              `json:"datasets"`
+	Next     []elt.Tick       `json:"next"`
+}
+
+// Schedules is the list of schedules.
+type Schedules struct {
+	Meta
+	Schedules []Schedule `json:"schedules"`
+}
+
+// Incidents are the open incidents and the latest resolved ones, newest first.
+type Incidents struct {
+	Meta
+	Incidents []elt.Incident `json:"incidents"`
+}
+
+// Verdict is a gate's answer.
+type Verdict string
+
+// The verdicts, best first. Of several needs the worst counts: impossible, unknown, waiting, ready.
+const (
+	Ready      Verdict = "ready"      // every need is met
+	Waiting    Verdict = "waiting"    // not yet; waiting may help
+	Unknown    Verdict = "unknown"    // nobody can vouch for it
+	Impossible Verdict = "impossible" // waiting cannot help without a person
+)
+
+// Gate answers whether needs are met.
+type Gate struct {
+	Meta
+	Ready   bool    `json:"ready"`
+	Verdict Verdict `json:"verdict"`
+	Needs   []Need  `json:"needs"`
+	// PollAfter is how many seconds a poller should leave before it asks again.
+	PollAfter float64 `json:"poll_after_s"`
+	// TimedOut is true when a wait ended because its time was up.
+	TimedOut bool `json:"timed_out,omitempty"`
+}
+
+// Need is one need of a gate.
+type Need struct {
+	Dataset elt.DatasetName `json:"dataset"`
+	Date    elt.Date        `json:"date"`
+	Verdict Verdict         `json:"verdict"`
+	Reason  string          `json:"reason"` // a sentence
+	Day     *elt.DayStatus  `json:"day,omitempty"`
+}
+
+// ProblemDetails is the body of every error (RFC 9457).
+type ProblemDetails struct {
+	Type     string   `json:"type"`
+	Title    string   `json:"title"`
+	Status   int      `json:"status"`
+	Detail   string   `json:"detail"`
+	Code     elt.Code `json:"code"`
+	Do       string   `json:"do,omitempty"`
+	Instance string   `json:"instance,omitempty"`
+	// AsOf and EvaluatorLag are absent while nothing is known yet.
+	AsOf         *time.Time `json:"as_of,omitempty"`
+	EvaluatorLag *float64   `json:"evaluator_lag_s,omitempty"`
+}

@@ -1,0 +1,320 @@
+package status
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/api"
+)
+
+type fact struct {
+	Term, Text, Small string
+	Pill              *pill
+	Time              *stamp
+	Href              string
+}
+
+type datasetData struct {
+	Name             string
+	Sentence, Detail string
+	Description      string
+	Facts            []fact
+	Cells            []cell
+	Caption          string
+	Days             []dayRow
+	Wait, Curl       string
+	Lineage          *lineageSVG
+	Columns          []elt.ColumnDoc
+	Progress         *progressBar
+	Stale            bool
+}
+
+type dayRow struct {
+	Date, Href string
+	Pill       pill
+	Ready      stamp
+	Late       string
+	Rows       string
+	Run        link
+}
+
+// progressBar is the step at work.
+type progressBar struct {
+	Word    string
+	Percent int
+	Known   bool
+	Text    string
+}
+
+func (s *Service) datasetPage(c echo.Context) error {
+	v, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	set, err := datasetParam(c, v)
+	if err != nil {
+		return err
+	}
+	today := elt.DateOf(v.facts.Now.In(set.zone))
+	data := datasetData{Name: string(set.Name), Description: set.Description, Columns: set.Columns, Stale: v.stale}
+	data.Sentence, data.Detail = v.describeDataset(set)
+	data.Facts = v.datasetFacts(set, today)
+	to := v.night.date
+	if last := set.headline.Latest.Date; last.After(to) || to.IsZero() {
+		to = last
+	}
+	if to.IsZero() {
+		to = today.AddDays(-1)
+	}
+	data.Cells = v.cells(set, to, cellsShown)
+	data.Caption = captionOf(v.board.History(set.Name, to.AddDays(1-cellsShown), to))
+	for _, d := range slices.Backward(set.days) {
+		data.Days = append(data.Days, v.dayRow(set, d, today))
+	}
+	data.Progress = v.progressOf(set)
+	waitFor := to
+	if d := set.headline.Latest; d.Good() && len(set.ahead) > 0 {
+		waitFor = set.ahead[0].Date
+	}
+	needed := fmt.Sprintf("%s@%s", set.Name, waitFor)
+	data.Wait = "daybreak wait " + needed
+	data.Curl = fmt.Sprintf("curl -s '%s/v1/wait?need=%s&timeout=55s' | jq -e .ready", s.baseURL(c), needed)
+	if !s.opts.Public {
+		data.Curl = strings.Replace(data.Curl, "curl -s ", "curl -s -H \"Authorization: Bearer $DAYBREAK_TOKEN\" \\\n  ", 1)
+	}
+	if len(set.Inputs)+len(set.feeds) > 0 {
+		data.Lineage = v.drawLineage(set)
+	}
+	return s.page(c, http.StatusOK, "dataset", string(set.Name), data)
+}
+
+func (s *Service) baseURL(c echo.Context) string {
+	if s.opts.BaseURL != "" {
+		return s.opts.BaseURL
+	}
+	return c.Scheme() + "://" + c.Request().Host
+}
+
+func (v view) datasetFacts(set *dataset, today elt.Date) []fact {
+	d := set.headline.Latest
+	var facts []fact
+	if d.State != "" {
+		p := v.pillOf(set, d)
+		facts = append(facts, fact{Term: shortDate(d.Date, today), Pill: &p, Href: dayHref(set.Name, d.Date)})
+	}
+	ready := fact{Term: "Ready at"}
+	switch r := v.readiness(set, d); {
+	case r.At.ISO != "":
+		ready.Time, ready.Small = &r.At, r.Sub
+	case r.Due != "":
+		ready.Term, ready.Text, ready.Small = "Due", strings.TrimPrefix(r.Due, "due "), r.Sub
+	default:
+		ready.Text, ready.Small = "No deadline", r.Sub
+	}
+	if d.State == elt.DayReady && set.usual != "" && ready.Small == "" {
+		ready.Small = "usually " + set.usual
+	}
+	facts = append(facts, ready)
+	if last, ok := v.day(set.Name, set.headline.LatestReady); ok {
+		facts = append(facts, fact{Term: "Rows", Text: grouped(last.Rows), Small: shortDate(last.Date, today)})
+	}
+	facts = append(facts, fact{Term: "In the warehouse", Text: set.Relation, Small: set.Materialized})
+	owners := strings.Join(set.Owners, ", ")
+	if owners == "" {
+		owners = "nobody yet"
+	}
+	return append(facts, fact{Term: "Owners", Text: owners})
+}
+
+// captionOf counts the days of a strip in words.
+func captionOf(days []elt.DayStatus) string {
+	counts := make(map[string]int)
+	for _, d := range days {
+		counts[cellClass(d)]++
+	}
+	var parts []string
+	for _, k := range []struct{ class, word string }{
+		{"r", "ready on time"}, {"l", "late or with a warning"}, {"f", "failed or held up"}, {"u", "unknown"}, {"a", "at work"}, {"w", "waiting"}, {"n", "not expected"},
+	} {
+		if n := counts[k.class]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, k.word))
+		}
+	}
+	if len(parts) == 0 {
+		return "Nothing has been expected yet."
+	}
+	return strings.Join(parts, ", ") + "."
+}
+
+func (v view) dayRow(set *dataset, d elt.DayStatus, today elt.Date) dayRow {
+	r := dayRow{Date: shortDate(d.Date, today), Href: dayHref(set.Name, d.Date), Pill: v.pillOf(set, d)}
+	if d.State == elt.DayReady {
+		r.Ready = stampOf(d.ReadyAt, set.zone, d.Date.AddDays(1))
+		r.Rows = grouped(d.Rows)
+	}
+	if d.Deadline == elt.DeadlineMissed {
+		r.Late = span(d.ReadyAt.Sub(d.DeadlineAt)) + " late"
+	}
+	if d.Run != "" {
+		r.Run = link{string(d.Run), "/runs/" + string(d.Run)}
+	}
+	return r
+}
+
+func (v view) progressOf(set *dataset) *progressBar {
+	st := set.step
+	if st == nil || st.State != elt.StepRunning || v.stale {
+		return nil
+	}
+	p := &progressBar{Word: capital(doing(st.Kind))}
+	p.Percent, p.Known = percent(st)
+	var parts []string
+	switch {
+	case st.Progress.RowsExpected > 0:
+		parts = append(parts, grouped(st.Progress.Rows)+" of about "+grouped(st.Progress.RowsExpected)+" rows")
+	case st.Progress.Rows > 0:
+		parts = append(parts, grouped(st.Progress.Rows)+" rows")
+	}
+	if st.Progress.Bytes > 0 {
+		parts = append(parts, sized(st.Progress.Bytes))
+	}
+	if rows, _ := rates(st.Progress, v.facts.Now.Sub(st.StartedAt)); rows > 0 && st.Attempt == 1 {
+		parts = append(parts, grouped(int64(rows))+" rows/s")
+	}
+	if st.Attempt > 1 {
+		parts = append(parts, fmt.Sprintf("attempt %d", st.Attempt))
+	}
+	p.Text = strings.Join(parts, " · ")
+	return p
+}
+
+type dayData struct {
+	Dataset, DatasetHref string
+	Sentence, Detail     string
+	Stale                bool
+	Facts                []fact
+	Failure              *elt.Failure
+	CauseOf              link // where the root cause is shown, when it is another dataset's
+	Steps                []stepRow
+	Checks               []elt.Check
+	Inputs               []inputRow
+	Source               []fact
+	Previous, Next       link
+}
+
+type inputRow struct {
+	Dataset  link
+	Read     string
+	Outdated string
+}
+
+func (s *Service) dayPage(c echo.Context) error {
+	v, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	set, err := datasetParam(c, v)
+	if err != nil {
+		return err
+	}
+	date, err := dateText("date", c.Param("date"))
+	if err != nil {
+		return err
+	}
+	body, err := s.dayBody(c.Request().Context(), v, set, date)
+	if err != nil {
+		return err
+	}
+	_, snap, err := s.dayView(c.Request().Context(), v, set, date)
+	if err != nil {
+		return err
+	}
+	v.snapshot = snap
+	today := elt.DateOf(v.facts.Now.In(set.zone))
+	data := dayData{Dataset: string(set.Name), DatasetHref: datasetHref(set.Name), Sentence: body.Sentence, Detail: body.Detail, Stale: v.stale, Checks: body.Checks}
+	data.Facts = v.dayFacts(set, body, today)
+	if body.Cause != nil {
+		data.Failure = body.Cause.Failure
+		if body.Cause.Dataset != set.Name {
+			data.CauseOf = link{v.names.word(body.Cause.Dataset), dayHref(body.Cause.Dataset, date)}
+		}
+	}
+	data.Steps = stepRows(body.Steps, set.zone, date.AddDays(1), false)
+	for _, in := range body.Inputs {
+		r := inputRow{Dataset: link{string(in.Dataset), dayHref(in.Dataset, date)}, Read: string(in.Read)}
+		if in.Current != "" && in.Current != in.Read {
+			r.Outdated = string(in.Current)
+		}
+		data.Inputs = append(data.Inputs, r)
+	}
+	data.Source = sourceRows(body.Source, set.zone, date.AddDays(1))
+	data.Previous = link{shortDate(date.AddDays(-1), today), dayHref(set.Name, date.AddDays(-1))}
+	data.Next = link{shortDate(date.AddDays(1), today), dayHref(set.Name, date.AddDays(1))}
+	if _, ok := v.day(set.Name, date.AddDays(1)); !ok {
+		data.Next = link{}
+	}
+	if _, ok := v.day(set.Name, date.AddDays(-1)); !ok {
+		data.Previous = link{}
+	}
+	return s.page(c, http.StatusOK, "day", string(set.Name)+", "+shortDate(date, today), data)
+}
+
+func (v view) dayFacts(set *dataset, d *api.Day, today elt.Date) []fact {
+	p := v.pillOf(set, d.DayStatus)
+	facts := []fact{{Term: "State", Pill: &p}}
+	if !d.ReadyAt.IsZero() {
+		at := stampOf(d.ReadyAt, set.zone, d.Date.AddDays(1))
+		facts = append(facts, fact{Term: "Ready at", Time: &at})
+	}
+	if !d.DeadlineAt.IsZero() {
+		at := stampOf(d.DeadlineAt, set.zone, d.Date.AddDays(1))
+		word := map[elt.DeadlineState]string{
+			elt.DeadlineMet: "met", elt.DeadlineMissed: "missed", elt.DeadlineBreached: "passed", elt.DeadlineAtRisk: "at risk", elt.DeadlineOnTrack: "ahead",
+		}[d.Deadline]
+		facts = append(facts, fact{Term: "Due", Time: &at, Small: word})
+	}
+	if d.State == elt.DayReady {
+		facts = append(facts, fact{Term: "Rows", Text: grouped(d.Rows)})
+	}
+	if d.Run != "" {
+		facts = append(facts, fact{Term: "Run", Text: string(d.Run), Href: "/runs/" + string(d.Run)})
+	}
+	return facts
+}
+
+// sourceRows say what was read, where and when.
+func sourceRows(f *api.SourceFacts, zone *time.Location, today elt.Date) []fact {
+	if f == nil {
+		return nil
+	}
+	at := stampOf(f.TakenAt, zone, today)
+	rows := []fact{
+		{Term: "Read from", Text: string(f.Source), Small: f.Server},
+		{Term: "As it was at", Time: &at},
+		{Term: "Mode", Text: string(f.Mode), Small: windowText(f.Window, zone)},
+		{Term: "In the lake", Text: sized(f.Bytes), Small: fmt.Sprintf("%s rows in %s, %s", grouped(f.Rows), counted(f.Parts, "part"), counted(f.Columns, "column"))},
+	}
+	if f.CrossTableConsistent {
+		rows[1].Small = "one snapshot for every table of the run"
+	}
+	if len(f.Masked) > 0 {
+		rows = append(rows, fact{Term: "Masked", Text: strings.Join(f.Masked, ", ")})
+	}
+	return rows
+}
+
+func windowText(w *elt.Window, zone *time.Location) string {
+	switch {
+	case w == nil:
+		return "every row"
+	case w.From.IsZero():
+		return "everything up to " + w.To.In(zone).Format("Mon 2 Jan 15:04")
+	}
+	return "changed from " + w.From.In(zone).Format("Mon 2 Jan 15:04") + " to " + w.To.In(zone).Format("Mon 2 Jan 15:04")
+}

@@ -1,0 +1,302 @@
+package status
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/api"
+)
+
+const (
+	cellsShown = 90
+	rowsShown  = 100
+)
+
+type overviewData struct {
+	Sentence, Detail    string
+	Stale               bool
+	Trouble             []troubleItem
+	Query, Owner, State string
+	Chips               []chip
+	Owners              []string
+	Date                string // the night's, for the table's head
+	Rows                []row
+	Filtered            bool
+	More                string // the address of the next rows
+	Any                 bool   // there is a dataset at all
+}
+
+type troubleItem struct {
+	Pill     pill
+	Title    string
+	Href     string
+	Since    stamp
+	Detail   string
+	Do       string
+	Code     elt.Code
+	Affected []link
+	Owners   string
+	Incident string
+}
+
+type link struct{ Text, Href string }
+
+type chip struct {
+	Text    string
+	Count   int
+	Href    string
+	Current bool
+}
+
+type row struct {
+	Name, Href, Description string
+	Pill                    pill
+	Day                     link // the day that the pill is about
+	OtherDate               string
+	Through                 string
+	Ready                   readiness
+	Owners                  string
+	Cells                   []cell
+	Loud                    bool
+}
+
+// readiness is the "ready at" column: a fact where there is one, else the deadline, never a guess.
+type readiness struct {
+	At  stamp
+	Due string
+	Sub string
+}
+
+// cell is one day of a strip. Class says it in colour and shape, Title in words.
+type cell struct{ Class, Href, Title string }
+
+func (s *Service) overviewPage(c echo.Context) error {
+	v, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	sel := selectionOf(c)
+	all := v.live()
+	n := v.night
+	data := overviewData{
+		Sentence: n.sentence, Detail: n.detail, Stale: v.stale, Query: sel.query, Owner: sel.owner, State: sel.state,
+		Date: shortDate(n.date, v.today()), Any: len(all) > 0, Filtered: sel != selection{},
+	}
+	if v.stale {
+		data.Sentence = "Unknown: the ledger was last read " + span(v.lag) + " ago."
+		data.Detail = "What follows was true then. Nobody can vouch for it now, so gates answer 503 until the ledger is read again."
+	}
+	for _, t := range n.trouble {
+		data.Trouble = append(data.Trouble, v.troubleItem(t))
+	}
+	data.Owners = ownersOf(all)
+	if sel.owner != "" && !slices.Contains(data.Owners, sel.owner) {
+		data.Owners = append(data.Owners, sel.owner)
+	}
+	data.Chips = chipsOf(all, sel)
+	sorted := slices.Clone(all)
+	slices.SortStableFunc(sorted, func(a, b *dataset) int { return loudness(b) - loudness(a) })
+	after := c.QueryParam("after")
+	for _, set := range sorted {
+		if !sel.matches(set) {
+			continue
+		}
+		if after != "" {
+			if string(set.Name) == after {
+				after = ""
+			}
+			continue
+		}
+		if len(data.Rows) == rowsShown {
+			data.More = selectionURL(sel, data.Rows[rowsShown-1].Name)
+			break
+		}
+		data.Rows = append(data.Rows, v.row(set))
+	}
+	return s.page(c, http.StatusOK, "overview", data.Sentence, data)
+}
+
+// loudness puts what needs a person above what is merely there.
+func loudness(set *dataset) int {
+	if sev := set.headline.Latest.Severity(); sev >= 3 {
+		return sev
+	}
+	return 0
+}
+
+func ownersOf(sets []*dataset) []string {
+	var out []string
+	for _, set := range sets {
+		out = append(out, set.Owners...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func selectionURL(sel selection, after string) string {
+	q := url.Values{}
+	for name, value := range map[string]string{"q": sel.query, "owner": sel.owner, "state": sel.state, "after": after} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if len(q) == 0 {
+		return "/"
+	}
+	return "/?" + q.Encode()
+}
+
+func chipsOf(all []*dataset, sel selection) []chip {
+	count := func(state string) int {
+		n := 0
+		for _, set := range all {
+			if (selection{query: sel.query, owner: sel.owner, state: state}).matches(set) {
+				n++
+			}
+		}
+		return n
+	}
+	chips := []chip{{Text: "All", Count: count("")}}
+	if n := count(attention); n > 0 || sel.state == attention {
+		chips = append(chips, chip{Text: "Needs a look", Count: n, Href: attention})
+	}
+	for i := range chips {
+		state := chips[i].Href
+		chips[i].Current = sel.state == state
+		chips[i].Href = selectionURL(selection{query: sel.query, owner: sel.owner, state: state}, "")
+	}
+	return chips
+}
+
+func (v view) today() elt.Date { return elt.DateOf(v.facts.Now.In(v.location)) }
+
+func datasetHref(d elt.DatasetName) string { return "/datasets/" + string(d) }
+
+func dayHref(d elt.DatasetName, date elt.Date) string {
+	return "/datasets/" + string(d) + "/" + date.String()
+}
+
+func (v view) troubleItem(t api.Trouble) troubleItem {
+	set := v.byName[t.Dataset]
+	item := troubleItem{
+		Title: t.Title, Href: dayHref(t.Dataset, t.Date), Detail: t.Detail, Do: sentence(t.Do),
+		Owners: strings.Join(t.Owners, ", "), Incident: string(t.Incident),
+		Since: stampOf(t.Since, set.zone, elt.DateOf(v.facts.Now.In(set.zone))),
+	}
+	if t.Failure != nil {
+		item.Code = t.Failure.Code
+	}
+	switch {
+	case t.Severity == api.P1:
+		item.Pill = pill{"failed", "✕", "P1"}
+	case t.State == elt.DayUnknown:
+		item.Pill = pill{"unknown", "?", "Unknown"}
+	case t.Severity == api.Problem:
+		item.Pill = pill{"failed", "✕", "Stuck"}
+	default:
+		item.Pill = pill{"late", "↻", "Retrying"}
+	}
+	for _, d := range t.Affected {
+		item.Affected = append(item.Affected, link{string(d), datasetHref(d)})
+	}
+	return item
+}
+
+func (v view) row(set *dataset) row {
+	d := set.headline.Latest
+	today := elt.DateOf(v.facts.Now.In(set.zone))
+	r := row{
+		Name: string(set.Name), Href: datasetHref(set.Name), Description: set.Description, Pill: v.pillOf(set, d),
+		Through: shortDate(set.headline.CompleteThrough, today), Owners: strings.Join(set.Owners, ", "),
+		Ready: v.readiness(set, d), Loud: loudness(set) > 0,
+	}
+	if d.State != "" {
+		r.Day = link{r.Pill.Text, dayHref(set.Name, d.Date)}
+	}
+	if d.Date != v.night.date {
+		r.OtherDate = shortDate(d.Date, today)
+	}
+	if r.Through == "" {
+		r.Through = "–"
+	}
+	to := v.night.date
+	if to.IsZero() {
+		to = today.AddDays(-1)
+	}
+	r.Cells = v.cells(set, to, cellsShown)
+	return r
+}
+
+func (v view) readiness(set *dataset, d elt.DayStatus) readiness {
+	var r readiness
+	today := elt.DateOf(v.facts.Now.In(set.zone))
+	switch {
+	case d.State == elt.DayReady:
+		r.At = stampOf(d.ReadyAt, set.zone, today)
+		r.At.Text = clock(d.ReadyAt, set.zone)
+		if on := elt.DateOf(d.ReadyAt.In(set.zone)); on != d.Date.AddDays(1) {
+			r.Sub = shortDate(on, today)
+		}
+		if d.Deadline == elt.DeadlineMissed {
+			r.Sub = span(d.ReadyAt.Sub(d.DeadlineAt)) + " late"
+		}
+	case d.State == elt.DayNotExpected || d.State == "":
+		r.Due = "–"
+	case !d.DeadlineAt.IsZero():
+		r.Due = "due " + clock(d.DeadlineAt, set.zone)
+	}
+	if d.State != elt.DayReady && d.State != elt.DayNotExpected && set.usual != "" {
+		r.Sub = "usually " + set.usual
+	}
+	return r
+}
+
+// cells are the days up to a date, one for each date, also where nothing is known.
+func (v view) cells(set *dataset, to elt.Date, n int) []cell {
+	out := make([]cell, 0, n)
+	for i := n - 1; i >= 0; i-- {
+		date := to.AddDays(-i)
+		d, ok := v.day(set.Name, date)
+		if !ok {
+			out = append(out, cell{Class: "n", Title: asTime(date).Format("Mon 2 Jan") + ": nothing expected"})
+			continue
+		}
+		out = append(out, cell{cellClass(d), dayHref(set.Name, date), asTime(date).Format("Mon 2 Jan") + ": " + cellWord(d, v.pillOf(set, d), set)})
+	}
+	return out
+}
+
+// cellClass is a letter, because a page has thousands of cells: r ready, l late or warned, a at work,
+// w waiting, f failed or held up, u unknown, n nothing expected.
+func cellClass(d elt.DayStatus) string {
+	switch {
+	case d.Impossible():
+		return "f"
+	case d.State == elt.DayUnknown:
+		return "u"
+	case d.State == elt.DayNotExpected:
+		return "n"
+	case d.State == elt.DayReady && (d.Deadline == elt.DeadlineMissed || d.Checks == elt.ChecksWarned || len(d.Outdated) > 0):
+		return "l"
+	case d.State == elt.DayReady:
+		return "r"
+	case d.Deadline == elt.DeadlineBreached:
+		return "l"
+	case d.State == elt.DayRunning || d.State == elt.DayRetrying:
+		return "a"
+	}
+	return "w"
+}
+
+func cellWord(d elt.DayStatus, p pill, set *dataset) string {
+	word := strings.ToLower(p.Text)
+	if d.State == elt.DayReady {
+		word += " " + clock(d.ReadyAt, set.zone)
+	}
+	return word
+}

@@ -1,0 +1,336 @@
+package status
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/api"
+)
+
+// runPill is a run's state as icon, word and colour.
+func runPill(state elt.RunState) pill {
+	switch state {
+	case elt.RunRunning:
+		return pill{"running", "▸", "Under way"}
+	case elt.RunSucceeded:
+		return pill{"ready", "✓", "Published"}
+	case elt.RunPartial:
+		return pill{"late", "!", "Published in part"}
+	case elt.RunFailed:
+		return pill{"failed", "✕", "Failed"}
+	case elt.RunCancelled:
+		return pill{"none", "–", "Cancelled"}
+	}
+	return pill{"unknown", "?", string(state)}
+}
+
+func stepPill(st api.Step) pill {
+	switch st.State {
+	case elt.StepPending:
+		return pill{"waiting", "◌", "To come"}
+	case elt.StepRunning:
+		if st.LeaseLost {
+			return pill{"unknown", "?", "Unknown"}
+		}
+		if p, ok := percent(&st.Step); ok {
+			return pill{"running", "▸", fmt.Sprintf("%d%%", p)}
+		}
+		return pill{"running", "▸", "Running"}
+	case elt.StepRetrying:
+		return pill{"late", "↻", "Retrying"}
+	case elt.StepSucceeded:
+		if st.Result.Checks == elt.ChecksWarned {
+			return pill{"late", "!", "Warned"}
+		}
+		return pill{"ready", "✓", "Done"}
+	case elt.StepFailed:
+		return pill{"failed", "✕", "Failed"}
+	case elt.StepBlocked:
+		return pill{"failed", "✕", "Held up"}
+	case elt.StepCancelled:
+		return pill{"none", "–", "Cancelled"}
+	}
+	return pill{"unknown", "?", string(st.State)}
+}
+
+type stepRow struct {
+	Dataset  link
+	Kind     string
+	Pill     pill
+	Started  stamp
+	Took     string
+	Rows     string
+	Bytes    string
+	Rate     string
+	Attempts []attemptRow
+	Failure  *elt.Failure
+	Next     stamp
+}
+
+type attemptRow struct {
+	Number  int
+	Started stamp
+	Took    string
+	Worker  string
+	Failure *elt.Failure
+}
+
+func stepRows(steps []api.Step, zone *time.Location, today elt.Date, named bool) []stepRow {
+	var out []stepRow
+	for _, st := range steps {
+		r := stepRow{Kind: capital(string(st.Kind)), Pill: stepPill(st), Started: stampOf(st.StartedAt, zone, today), Failure: st.Error, Next: stampOf(st.NextAttemptAt, zone, today)}
+		if st.State == elt.StepSucceeded {
+			r.Failure = nil
+		}
+		if named && st.Dataset != "" {
+			r.Dataset = link{string(st.Dataset), dayHref(st.Dataset, st.Date)}
+		}
+		if !st.StartedAt.IsZero() {
+			r.Took = span(time.Duration(st.Seconds * float64(time.Second)))
+		}
+		rows, bytes := max(st.Result.Rows, st.Progress.Rows), max(st.Result.Bytes, st.Progress.Bytes)
+		switch {
+		case st.State == elt.StepRunning && st.Progress.RowsExpected > 0:
+			r.Rows = grouped(st.Progress.Rows) + " of about " + grouped(st.Progress.RowsExpected)
+		case rows > 0:
+			r.Rows = grouped(rows)
+		case st.Result.Versions > 0:
+			r.Rows = counted(st.Result.Versions, "dataset")
+		}
+		if bytes > 0 {
+			r.Bytes = sized(bytes)
+		}
+		if st.RowsPerSecond >= 1 {
+			r.Rate = grouped(int64(st.RowsPerSecond)) + "/s"
+		}
+		for _, a := range st.Attempts {
+			ar := attemptRow{Number: a.Number, Started: stampOf(a.StartedAt, zone, today), Worker: string(a.Worker), Failure: a.Error}
+			if !a.FinishedAt.IsZero() {
+				ar.Took = span(a.FinishedAt.Sub(a.StartedAt))
+			}
+			r.Attempts = append(r.Attempts, ar)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+type runsData struct {
+	Sentence string
+	Rows     []runRow
+	More     string
+}
+
+type runRow struct {
+	Date, Href string
+	Schedule   string
+	Kind       string
+	Pill       pill
+	Started    stamp
+	Took       string
+	Reason     string
+}
+
+func (s *Service) runsPage(c echo.Context) error {
+	v, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	body, err := s.runsBody(c)
+	if err != nil {
+		return err
+	}
+	today := v.today()
+	data := runsData{Sentence: "No night has run yet."}
+	for _, r := range body.Runs {
+		row := runRow{
+			Date: shortDate(r.Date, today), Href: "/runs/" + string(r.ID), Schedule: string(r.Schedule), Kind: string(r.Kind),
+			Pill: runPill(r.State), Started: stampOf(r.CreatedAt, v.location, today), Reason: r.Reason,
+		}
+		if !r.FinishedAt.IsZero() {
+			row.Took = span(r.FinishedAt.Sub(r.CreatedAt))
+		}
+		data.Rows = append(data.Rows, row)
+	}
+	if len(body.Runs) > 0 {
+		data.Sentence = runsSentence(body.Runs, today)
+	}
+	if body.Next != "" {
+		data.More = "/runs?cursor=" + url.QueryEscape(body.Next)
+	}
+	return s.page(c, http.StatusOK, "runs", "Runs", data)
+}
+
+func runsSentence(runs []elt.Run, today elt.Date) string {
+	latest := runs[0]
+	date := shortDate(latest.Date, today)
+	switch latest.State {
+	case elt.RunRunning:
+		return "The night of " + date + " is under way."
+	case elt.RunSucceeded:
+		return "The last night, " + date + ", is published."
+	case elt.RunPartial:
+		return "The last night, " + date + ", is published in part."
+	case elt.RunCancelled:
+		return "The last night, " + date + ", was cancelled."
+	}
+	return "The last night, " + date + ", failed."
+}
+
+type runData struct {
+	ID               string
+	Sentence, Detail string
+	Stale            bool
+	Facts            []fact
+	Gantt            *gantt
+	Steps            []stepRow
+}
+
+func (s *Service) runPage(c echo.Context) error {
+	v, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	run, steps, err := s.runParam(c)
+	if err != nil {
+		return err
+	}
+	var full []api.Step
+	for _, st := range steps {
+		f, err := s.stepBody(c.Request().Context(), st, v.asOf)
+		if err != nil {
+			return err
+		}
+		full = append(full, f)
+	}
+	today := elt.DateOf(run.CreatedAt.In(v.location))
+	data := runData{ID: string(run.ID), Stale: v.stale}
+	data.Sentence, data.Detail = v.describeRun(run, steps)
+	p := runPill(run.State)
+	doneSteps := 0
+	var rows, bytes int64
+	for _, st := range steps {
+		if st.State == elt.StepSucceeded {
+			doneSteps++
+		}
+		if st.Kind == elt.ExtractStep {
+			rows += max(st.Result.Rows, st.Progress.Rows)
+			bytes += max(st.Result.Bytes, st.Progress.Bytes)
+		}
+	}
+	data.Facts = []fact{
+		{Term: "State", Pill: &p},
+		{Term: "Steps done", Text: fmt.Sprintf("%d of %d", doneSteps, len(steps))},
+		{Term: "Extracted", Text: grouped(rows) + " rows", Small: sized(bytes)},
+		{Term: "Schedule", Text: strings.TrimSpace(string(run.Schedule)), Small: string(run.Kind), Href: "/schedules"},
+	}
+	data.Gantt = v.drawGantt(run, full)
+	data.Steps = stepRows(full, v.location, today, true)
+	return s.page(c, http.StatusOK, "run", "Run of "+shortDate(run.Date, v.today()), data)
+}
+
+type incidentsData struct {
+	Sentence string
+	Open     []incidentRow
+	Resolved []incidentRow
+}
+
+type incidentRow struct {
+	Title    string
+	Cause    link
+	Date     string
+	Failure  *elt.Failure
+	Affected []link
+	Opened   stamp
+	Resolved stamp
+	Lasted   string
+	By       string
+}
+
+func (s *Service) incidentsPage(c echo.Context) error {
+	v, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	incidents, err := s.opts.Ledger.Incidents(c.Request().Context(), false, 100)
+	if err != nil {
+		return ledgerAway(err)
+	}
+	data := incidentsData{}
+	today := v.today()
+	for _, in := range incidents {
+		r := incidentRow{
+			Title: sentence(in.Title), Cause: link{string(in.Cause), dayHref(in.Cause, in.Date)}, Date: shortDate(in.Date, today),
+			Failure: in.Failure, Opened: stampOf(in.OpenedAt, v.location, today), By: in.AcknowledgedBy,
+		}
+		for _, d := range in.Affected {
+			if d != in.Cause {
+				r.Affected = append(r.Affected, link{string(d), dayHref(d, in.Date)})
+			}
+		}
+		if in.ResolvedAt.IsZero() {
+			r.Lasted = span(v.asOf.Sub(in.OpenedAt))
+			data.Open = append(data.Open, r)
+			continue
+		}
+		r.Lasted, r.Resolved = span(in.ResolvedAt.Sub(in.OpenedAt)), stampOf(in.ResolvedAt, v.location, today)
+		data.Resolved = append(data.Resolved, r)
+	}
+	switch n := len(data.Open); {
+	case n > 0:
+		data.Sentence = capital(counted(n, "incident")) + " " + be(n) + " open."
+	case len(data.Resolved) > 0:
+		data.Sentence = "No incident is open."
+	default:
+		data.Sentence = "There has been no incident."
+	}
+	return s.page(c, http.StatusOK, "incidents", "Incidents", data)
+}
+
+type schedulesData struct {
+	Sentence string
+	Rows     []scheduleRow
+}
+
+type scheduleRow struct {
+	Name, When, Zone, Deadline, CatchUp string
+	Datasets                            string
+	Next                                []nextRow
+}
+
+type nextRow struct {
+	At   stamp
+	Date string
+}
+
+func (s *Service) schedulesPage(c echo.Context) error {
+	v, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	data := schedulesData{Sentence: "There is no schedule yet."}
+	var first *elt.Tick
+	for _, sch := range s.opts.Schedules(s.now()) {
+		zone := zoneOf(sch.Zone, v.location)
+		today := elt.DateOf(v.asOf.In(zone))
+		r := scheduleRow{Name: string(sch.Name), When: sch.When, Zone: sch.Zone, Deadline: sch.Deadline, CatchUp: sch.CatchUp, Datasets: counted(sch.Datasets, "dataset")}
+		for i, t := range sch.Next {
+			at := stampOf(t.DueAt, zone, elt.Date{Year: today.Year})
+			r.Next = append(r.Next, nextRow{at, shortDate(t.Date, today)})
+			if first == nil || t.DueAt.Before(first.DueAt) {
+				first = &sch.Next[i]
+			}
+		}
+		data.Rows = append(data.Rows, r)
+	}
+	if first != nil {
+		data.Sentence = "The next night starts " + moment(first.DueAt, v.location, v.today()) + ", in " + span(first.DueAt.Sub(v.asOf)) + "."
+	}
+	return s.page(c, http.StatusOK, "schedules", "Schedules", data)
+}

@@ -1,0 +1,35 @@
+package status
+
+import (
+	"context"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// BoardLedger is what the board is made from.
+type BoardLedger interface {
+	Revision(ctx context.Context) (int64, error)
+	Facts(ctx context.Context, from, to elt.Date) (elt.Facts, error)
+	Events(ctx context.Context, after int64, limit int) ([]elt.Event, error)
+	Incidents(ctx context.Context, openOnly bool, limit int) ([]elt.Incident, error)
+}
+
+// RunLedger is what the pages and routes about runs read.
+type RunLedger interface {
+	Run(ctx context.Context, id elt.RunID) (elt.Run, error)
+	Runs(ctx context.Context, f elt.RunFilter) ([]elt.Run, error)
+	Steps(ctx context.Context, run elt.RunID) ([]elt.Step, error)
+	Attempts(ctx context.Context, step elt.StepID) ([]elt.Attempt, error)
+}
+
+// ManifestLedger tells what was read from a source.
+type ManifestLedger interface {
+	Manifest(ctx context.Context, key string) (*elt.Manifest, error)
+}
+
+// Ledger is all that the service asks of the ledger. It only reads.
+type Ledger interface {
+	BoardLedger
+	RunLedger
+	ManifestLedger
+}

@@ -1,0 +1,108 @@
+package status
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+)
+
+const bodyLimit = "64K"
+
+// newHandler puts the routes behind what guards them. The guard wraps everything, unknown paths too,
+// and lets pass by exact method and route, so that a route which is forgotten is closed.
+func (s *Service) newHandler() http.Handler {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.handleError
+	streams, open := make(map[string]bool), make(map[string]bool)
+	for _, r := range s.routes() {
+		streams[r.path] = r.stream
+		open[r.method+" "+r.path] = r.open
+	}
+	e.Use(
+		s.measure,
+		secureHeaders,
+		s.recoverPanic,
+		s.guard(open),
+		middleware.BodyLimit(bodyLimit),
+		middleware.GzipWithConfig(middleware.GzipConfig{
+			MinLength: 1024,
+			Skipper:   func(c echo.Context) bool { return streams[c.Path()] || c.Request().Method == http.MethodHead },
+		}),
+	)
+	for _, r := range s.routes() {
+		e.Add(r.method, r.path, r.handler)
+		if r.method == http.MethodGet && !r.stream {
+			e.Add(http.MethodHead, r.path, r.handler)
+		}
+	}
+	return e
+}
+
+// guard refuses whoever may not read.
+func (s *Service) guard(open map[string]bool) echo.MiddlewareFunc {
+	crossOrigin := http.NewCrossOriginProtection()
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if err := crossOrigin.Check(c.Request()); err != nil {
+				return refuse(http.StatusForbidden, codeCrossOrigin, "another site sent this form", "open the page itself and try again")
+			}
+			method := c.Request().Method
+			if method == http.MethodHead {
+				method = http.MethodGet
+			}
+			if open[method+" "+c.Path()] || s.auth.allowed(c.Request()) {
+				return next(c)
+			}
+			return refuse(http.StatusUnauthorized, codeUnauthorized, "this needs the token", "send Authorization: Bearer TOKEN, or sign in at /login")
+		}
+	}
+}
+
+// secureHeaders are on every answer, errors included.
+func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+	policy := strings.Join([]string{
+		"default-src 'none'", "style-src 'self'", "script-src 'self'", "img-src 'self'", "connect-src 'self'",
+		"form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+	}, "; ")
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		return next(c)
+	}
+}
+
+// recoverPanic turns a panic of a handler into an error, so that it is answered and logged as one.
+func (s *Service) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
+	return middleware.RecoverWithConfig(middleware.RecoverConfig{
+		DisablePrintStack: true,
+		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
+			s.log.Error("a handler panicked", "error", err, "stack", string(stack))
+			return err
+		},
+	})(next)
+}
+
+// measure counts and times each request under its route, never under its path.
+func (s *Service) measure(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		err := next(c)
+		if err != nil {
+			c.Error(err)
+		}
+		route := c.Path()
+		if route == "" {
+			route = "none"
+		}
+		s.metrics.request(route, c.Request().Method, c.Response().Status, time.Since(began))
+		return nil
+	}
+}

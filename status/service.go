@@ -1,0 +1,216 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/api"
+)
+
+// Secret is a text that prints as ***.
+type Secret string
+
+// String returns ***.
+func (Secret) String() string { return "***" }
+
+// GoString returns ***.
+func (Secret) GoString() string { return "***" }
+
+// LogValue keeps the text out of logs.
+func (Secret) LogValue() slog.Value { return slog.StringValue("***") }
+
+// MarshalText keeps the text out of JSON and YAML.
+func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
+
+// Options are what the service needs. The zero value of what guards it denies.
+type Options struct {
+	Ledger Ledger
+	// Public lets everybody read. Otherwise every route but the open ones needs Token.
+	Public bool
+	Token  Secret
+	// Title names the company or team at the top of each page; empty for Daybreak.
+	Title   string
+	Version string
+	// Location is the zone in which times over several datasets are told; nil means UTC.
+	Location *time.Location
+	// Schedules tells each schedule with its next five ticks after now; nil means there are none.
+	Schedules func(now time.Time) []api.Schedule
+	// BaseURL is the service's address as others reach it, for the lines to copy; empty means the
+	// address of the request.
+	BaseURL string
+	// PollEvery is how often the ledger's revision is read; 0 means 500 ms.
+	PollEvery time.Duration
+	// StaleAfter is the age at which the snapshot vouches for nothing any more; 0 means 30 s.
+	StaleAfter time.Duration
+	Log        *slog.Logger
+	Now        func() time.Time
+}
+
+// Service answers the API and the pages.
+type Service struct {
+	opts    Options
+	log     *slog.Logger
+	now     func() time.Time
+	feed    *feed
+	pages   *pages
+	metrics *metrics
+	auth    *auth
+	assets  *assets
+	handler http.Handler
+	closing chan struct{} // closed when Run ends: streams and waits end with it
+}
+
+// New builds the service. It reads nothing yet: Run or the first request does.
+func New(o Options) (*Service, error) {
+	if o.Ledger == nil {
+		return nil, errors.New("status.New: no ledger")
+	}
+	if !o.Public && o.Token == "" {
+		return nil, &elt.Error{
+			Code: "status_no_token", Class: elt.Config,
+			What: "the status service is not public and has no token, so nobody could read it",
+			Do:   "set status.token to a secret of at least 16 characters, or status.public: true",
+		}
+	}
+	if !o.Public && len(o.Token) < 16 {
+		return nil, &elt.Error{
+			Code: "status_weak_token", Class: elt.Config,
+			What: fmt.Sprintf("status.token has %d characters: it could be guessed", len(o.Token)),
+			Do:   "use at least 16 characters, for example from: openssl rand -hex 32",
+		}
+	}
+	o = o.withDefaults()
+	assets, err := loadAssets()
+	if err != nil {
+		return nil, fmt.Errorf("read the page's own files: %w", err)
+	}
+	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, auth: newAuth(o.Public, o.Token, o.Now), closing: make(chan struct{})}
+	s.metrics = newMetrics(s.current)
+	s.feed = &feed{
+		ledger: o.Ledger, schedule: s.nextTicks, location: o.Location, now: o.Now, log: o.Log,
+		stale: o.StaleAfter, observe: s.metrics.observe, changed: make(chan struct{}),
+	}
+	if s.pages, err = newPages(assets); err != nil {
+		return nil, fmt.Errorf("read the page templates: %w", err)
+	}
+	s.handler = s.newHandler()
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Location == nil {
+		o.Location = time.UTC
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.PollEvery <= 0 {
+		o.PollEvery = 500 * time.Millisecond
+	}
+	if o.StaleAfter <= 0 {
+		o.StaleAfter = 30 * time.Second
+	}
+	if o.Title == "" {
+		o.Title = "Daybreak"
+	}
+	if o.Schedules == nil {
+		o.Schedules = func(time.Time) []api.Schedule { return nil }
+	}
+	o.BaseURL = strings.TrimRight(o.BaseURL, "/")
+	return o
+}
+
+// Handler returns the service's routes with everything that guards them.
+func (s *Service) Handler() http.Handler { return s.handler }
+
+// Refresh looks at the ledger once. Run does it by itself; a test or a command that wants the first
+// snapshot before it serves calls it.
+func (s *Service) Refresh(ctx context.Context) error { return s.feed.check(ctx) }
+
+// Run keeps the board fresh until ctx ends, and then ends every stream and wait. A ledger that cannot be
+// read is logged once and tried again at the next poll: the last snapshot keeps serving. Run is called once.
+func (s *Service) Run(ctx context.Context) error {
+	defer close(s.closing)
+	ticker := time.NewTicker(s.opts.PollEvery)
+	defer ticker.Stop()
+	for {
+		look, cancel := context.WithTimeout(ctx, s.opts.StaleAfter)
+		err := s.feed.check(look)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			s.metrics.failures.Inc()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// NewServer returns an http.Server for the handler with limits that a slow or hostile client cannot
+// stretch. Streams extend their own write deadline as long as they are being read.
+func NewServer(addr string, h http.Handler) *http.Server {
+	return &http.Server{
+		Addr: addr, Handler: h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+}
+
+// current returns the view that requests read.
+func (s *Service) current() (view, bool) { return s.feed.current() }
+
+// look returns the current view, reading the ledger once if nobody has yet.
+func (s *Service) look(c echo.Context) (view, error) {
+	if v, ok := s.current(); ok {
+		return v, nil
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), 5*time.Second)
+	defer cancel()
+	err := s.feed.check(ctx)
+	if v, ok := s.current(); ok {
+		return v, nil
+	}
+	return view{}, unavailable(codeNothingKnownYet, "the ledger has not been read yet, so nothing is known", "ask again in a few seconds; if it stays, see the service's log", err)
+}
+
+func (s *Service) nextTicks(now time.Time) map[elt.ScheduleName]elt.Tick {
+	next := make(map[elt.ScheduleName]elt.Tick)
+	for _, sch := range s.opts.Schedules(now) {
+		if len(sch.Next) > 0 {
+			next[sch.Name] = sch.Next[0]
+		}
+	}
+	return next
+}
+
+func (v view) meta() api.Meta {
+	return api.Meta{AsOf: v.asOf.UTC(), EvaluatorLag: float64(v.lag.Milliseconds()) / 1000}
+}
+
+// meta is the age of what is known, nil while nothing is.
+func (s *Service) meta() *api.Meta {
+	if v, ok := s.current(); ok {
+		m := v.meta()
+		return &m
+	}
+	return nil
+}

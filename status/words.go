@@ -1,0 +1,179 @@
+package status
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// names turns dataset names into words for sentences. The name itself is always beside them.
+type names struct{ shared map[string]int }
+
+func newNames(datasets []elt.Dataset) names {
+	n := names{make(map[string]int)}
+	for _, d := range datasets {
+		_, table := d.Name.Split()
+		n.shared[table]++
+	}
+	return n
+}
+
+// word returns "message parts" for shop.message_parts, and "shop message parts" when another source
+// has a table of that name.
+func (n names) word(d elt.DatasetName) string {
+	schema, table := d.Split()
+	words := strings.ReplaceAll(table, "_", " ")
+	if n.shared[table] > 1 && schema != "" {
+		words = schema + " " + words
+	}
+	return words
+}
+
+// title is word for the beginning of a sentence.
+func (n names) title(d elt.DatasetName) string { return capital(n.word(d)) }
+
+// list joins the words of datasets: "invoices, revenue and 3 more".
+func (n names) list(ds []elt.DatasetName, most int) string {
+	words := make([]string, 0, len(ds))
+	for _, d := range ds {
+		words = append(words, n.word(d))
+	}
+	return joinWords(words, most)
+}
+
+func joinWords(words []string, most int) string {
+	if len(words) > most+1 {
+		words = append(slices.Clone(words[:most]), fmt.Sprintf("%d more", len(words)-most))
+	}
+	switch len(words) {
+	case 0:
+		return ""
+	case 1:
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
+
+func capital(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return s
+	}
+	return string(unicode.ToUpper(r)) + s[size:]
+}
+
+// sentence ends text with a full stop and begins it with a capital.
+func sentence(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return capital(text)
+	}
+	return capital(text) + "."
+}
+
+// shortDate is "Fri 20 Nov", with the year when it is not this one.
+func shortDate(d, today elt.Date) string {
+	if d.IsZero() {
+		return ""
+	}
+	layout := "Mon 2 Jan"
+	if d.Year != today.Year {
+		layout = "Mon 2 Jan 2006"
+	}
+	return asTime(d).Format(layout)
+}
+
+// dayName is how people call a recent date: "Friday"; an older one is "Fri 6 Nov".
+func dayName(d, today elt.Date) string {
+	if age := today.DaysSince(d); age >= 0 && age < 7 {
+		return d.Weekday().String()
+	}
+	return shortDate(d, today)
+}
+
+func asTime(d elt.Date) time.Time { return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC) }
+
+func clock(t time.Time, zone *time.Location) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.In(zone).Format("15:04")
+}
+
+// moment is a clock time with its date when that is not the reference date.
+func moment(t time.Time, zone *time.Location, today elt.Date) string {
+	if t.IsZero() {
+		return ""
+	}
+	if d := elt.DateOf(t.In(zone)); d != today {
+		return shortDate(d, today) + ", " + clock(t, zone)
+	}
+	return clock(t, zone)
+}
+
+// span is a duration as people say it: "38 s", "12 min", "1 h 05 min", "3 days".
+func span(d time.Duration) string {
+	d = max(d, 0)
+	switch {
+	case d < 100*time.Millisecond:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second:
+		return strconv.FormatFloat(math.Round(d.Seconds()*10)/10, 'f', -1, 64) + " s"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d days", int(d.Hours())/24)
+}
+
+// grouped is 8214500 as "8,214,500".
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	sign := ""
+	if s[0] == '-' {
+		sign, s = "-", s[1:]
+	}
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return sign + s
+}
+
+// sized is a number of bytes as "163 MB".
+func sized(n int64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB", "PB"}
+	f, i := float64(n), 0
+	for f >= 999.5 && i < len(units)-1 {
+		f /= 1000
+		i++
+	}
+	if i == 0 || f >= 100 {
+		return fmt.Sprintf("%.0f %s", f, units[i])
+	}
+	return strings.Replace(fmt.Sprintf("%.1f %s", f, units[i]), ".0 ", " ", 1)
+}
+
+// counted is "1 dataset", "3 datasets".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return grouped(int64(n)) + " " + noun + "s"
+}
+
+func be(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
