@@ -148,11 +148,11 @@ func TestRoundTripOfRandomBatches(t *testing.T) {
 			}
 			want = append(want, texts(b))
 			var err error
-			if b, err = w.Flush(b); err != nil {
+			if b, err = w.Flush(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		parts, stats, err := w.Close(b)
+		parts, stats, err := w.Close()
 		if err != nil {
 			t.Fatal(err)
 		}

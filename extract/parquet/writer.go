@@ -34,6 +34,7 @@ type Options struct {
 type Writer struct {
 	schema elt.Schema
 	opts   Options
+	batch  *Batch // being filled
 	full   chan *Batch
 	free   chan *Batch
 	failed chan struct{} // closed when err is set
@@ -57,35 +58,47 @@ func NewWriter(schema elt.Schema, opts Options) *Writer {
 		schema: schema, opts: opts, tally: NewTally(schema),
 		full: make(chan *Batch), free: make(chan *Batch, batches), failed: make(chan struct{}),
 	}
-	for range batches {
+	w.batch = NewBatch(schema)
+	for range batches - 1 {
 		w.free <- NewBatch(schema)
 	}
 	w.done.Go(w.run)
 	return w
 }
 
-// Batch returns an empty batch to fill.
-func (w *Writer) Batch() *Batch { return <-w.free }
+// Batch returns the batch that is being filled.
+func (w *Writer) Batch() *Batch { return w.batch }
 
-// Flush hands a batch over and returns the next one to fill, or the error that ended the writing.
-func (w *Writer) Flush(b *Batch) (*Batch, error) {
+// Flush hands over what has been filled and returns the next batch to fill, or the error that ended the
+// writing.
+func (w *Writer) Flush() (*Batch, error) {
 	select {
-	case w.full <- b:
+	case w.full <- w.batch:
 	case <-w.failed:
 		return nil, w.err
 	}
 	select {
-	case next := <-w.free:
-		return next, nil
+	case w.batch = <-w.free:
+		return w.batch, nil
 	case <-w.failed:
 		return nil, w.err
 	}
 }
 
-// Close writes what the last batch holds and returns the parts and the facts about all rows. There is always
-// at least one part, so that an empty table still shows its schema.
-func (w *Writer) Close(last *Batch) ([]elt.Part, elt.TableStats, error) {
-	_, err := w.Flush(last)
+// Failed reports whether writing has ended with an error of its own, such as the lake's.
+func (w *Writer) Failed() bool {
+	select {
+	case <-w.failed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close writes what is left and returns the parts and the facts about all rows. There is always at least one
+// part, so that an empty table still shows its schema.
+func (w *Writer) Close() ([]elt.Part, elt.TableStats, error) {
+	_, err := w.Flush()
 	w.end()
 	if err == nil {
 		err = w.err

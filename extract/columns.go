@@ -1,0 +1,160 @@
+package extract
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// warehouseName is what every warehouse takes for a column's name.
+var warehouseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,299}$`)
+
+// reservedPrefixes begin names that warehouses, or Daybreak, keep for themselves.
+var reservedPrefixes = []string{"_TABLE_", "_FILE_", "_PARTITION", "_DAYBREAK"}
+
+// selection is what an extraction takes of a table.
+type selection struct {
+	columns elt.Schema
+	cursor  elt.Column // incremental only
+	key     []string   // for messages
+	hashed  bool
+}
+
+// choose returns what the extraction takes of the table, and everything that is wrong with it.
+func choose(info TableInfo, e elt.Extraction) (selection, []*elt.Error) {
+	var s selection
+	c := checker{dataset: e.Dataset, table: info}
+	c.named("column_missing", "exclude", e.Exclude)
+	c.named("column_missing", "hash", e.Hash)
+	c.named("column_missing", "redact", e.Redact)
+	for _, column := range info.Columns {
+		switch {
+		case slices.Contains(e.Exclude, column.Name):
+			continue
+		case slices.Contains(e.Redact, column.Name):
+			column.Type, column.Masked = elt.Type{Kind: elt.String}, MaskRedact
+		case slices.Contains(e.Hash, column.Name):
+			column.Type, column.Masked = elt.Type{Kind: elt.String}, MaskHash
+			s.hashed = true
+		}
+		s.columns = append(s.columns, column)
+	}
+	if len(s.columns) == 0 {
+		c.wrong("no_columns", "no column is left to extract", "exclude fewer columns, or leave the table out")
+	}
+	c.names(s.columns)
+	c.key(e, s.columns)
+	s.key = messageKey(e, info, s.columns)
+	if e.Mode == elt.Incremental {
+		s.cursor = c.cursor(e)
+	}
+	return s, c.errors
+}
+
+// messageKey returns the columns that may name a row in a message: the key, unless part of it is hidden.
+func messageKey(e elt.Extraction, info TableInfo, columns elt.Schema) []string {
+	key := e.Key
+	if len(key) == 0 {
+		key = info.Key
+	}
+	for _, name := range key {
+		if c, ok := columns.Column(name); !ok || c.Masked != "" {
+			return nil
+		}
+	}
+	return key
+}
+
+// checker gathers what is wrong with an extraction.
+type checker struct {
+	dataset elt.DatasetName
+	table   TableInfo
+	errors  []*elt.Error
+}
+
+func (c *checker) wrong(code elt.Code, what, do string) {
+	c.errors = append(c.errors, &elt.Error{
+		Code: code, Class: elt.Config,
+		What: fmt.Sprintf("%s (table %s): %s", c.dataset, c.table.Name, what), Do: do,
+	})
+}
+
+// named checks that the columns which a setting names are there.
+func (c *checker) named(code elt.Code, setting string, names []string) {
+	for _, name := range names {
+		if _, ok := c.table.Columns.Column(name); !ok {
+			c.wrong(code, fmt.Sprintf("%s names the column %q, which the table does not have", setting, name),
+				"correct the name; the table has "+strings.Join(c.table.Columns.Names(), ", "))
+		}
+	}
+}
+
+// names checks that a warehouse can hold columns of these names beside each other.
+func (c *checker) names(columns elt.Schema) {
+	seen := make(map[string]string, len(columns))
+	for _, column := range columns {
+		lower := strings.ToLower(column.Name)
+		reserved := slices.ContainsFunc(reservedPrefixes, func(p string) bool {
+			return strings.HasPrefix(strings.ToUpper(column.Name), p)
+		})
+		switch other, twice := seen[lower]; {
+		case !warehouseName.MatchString(column.Name):
+			c.wrong("column_name", fmt.Sprintf("the column name %q cannot be used in a warehouse: it takes letters, digits and _, up to 300, and no digit first", column.Name),
+				"exclude the column, or extract a view that renames it")
+		case reserved:
+			c.wrong("column_name", fmt.Sprintf("the column name %q begins with a reserved prefix", column.Name),
+				"exclude the column, or extract a view that renames it")
+		case twice:
+			c.wrong("column_name", fmt.Sprintf("the column names %q and %q differ by case alone, and warehouses ignore case", other, column.Name),
+				"exclude one of them, or extract a view that renames it")
+		}
+		seen[lower] = column.Name
+	}
+}
+
+// key checks that the declared key will be there, as it is in the source or hashed, which keeps it unique.
+func (c *checker) key(e elt.Extraction, columns elt.Schema) {
+	if e.Mode == elt.Incremental && len(e.Key) == 0 {
+		do := "add key: to the table in its schedule"
+		if len(c.table.Key) > 0 {
+			do = fmt.Sprintf("add key: [%s] to the table in its schedule", strings.Join(c.table.Key, ", "))
+		}
+		c.wrong("key_missing", "an incremental table needs a key, so that a changed row replaces its older self", do)
+	}
+	for _, name := range e.Key {
+		column, ok := columns.Column(name)
+		switch _, exists := c.table.Columns.Column(name); {
+		case !exists:
+			c.wrong("key_missing", fmt.Sprintf("the key names the column %q, which the table does not have", name),
+				"correct the name; the table has "+strings.Join(c.table.Columns.Names(), ", "))
+		case !ok:
+			c.wrong("key_missing", fmt.Sprintf("the key column %q is excluded", name), "keep the column, or hash it")
+		case column.Masked == MaskRedact:
+			c.wrong("key_missing", fmt.Sprintf("the key column %q is redacted, so that all keys would be equal", name), "hash it instead")
+		}
+	}
+}
+
+// cursor checks that the cursor says when a row changed.
+func (c *checker) cursor(e elt.Extraction) elt.Column {
+	column, ok := c.table.Columns.Column(e.Cursor)
+	switch {
+	case e.Cursor == "":
+		c.wrong("cursor_missing", "an incremental table needs a cursor, the column that says when a row last changed",
+			"add cursor: to the table in its schedule, or make it mode: full")
+	case !ok:
+		c.wrong("cursor_missing", fmt.Sprintf("the cursor names the column %q, which the table does not have", e.Cursor),
+			"correct the name; the table has "+strings.Join(c.table.Columns.Names(), ", "))
+	case column.Type.Kind == elt.Timestamp:
+	case column.Type.Kind != elt.LocalTimestamp && column.Type.Kind != elt.DateKind:
+		c.wrong("cursor_type", fmt.Sprintf("the cursor column %q is of type %s and says no time", e.Cursor, column.SourceType),
+			"name a column of a timestamp or date type, or make the table mode: full")
+	case e.CursorZone == nil:
+		c.wrong("cursor_zone_missing", fmt.Sprintf("the cursor column %q (%s) carries no time zone, and none is declared", e.Cursor, column.SourceType),
+			"add cursor_zone: to the table in its schedule: the zone in which the application writes it, for example UTC")
+	}
+	return column
+}

@@ -1,0 +1,129 @@
+package extract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Lake is where parts and manifests go.
+type Lake interface {
+	Put(ctx context.Context, key string, body io.Reader) (elt.Object, error)
+}
+
+// Options of an Extractor.
+type Options struct {
+	Sources   map[elt.SourceName]Source
+	Lake      Lake
+	MaskKey   []byte // of the columns that are hashed; empty when there are none
+	PartBytes int64  // the size at which a part is ended; 0 means 256 MiB
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Extractor reads tables into the lake.
+type Extractor struct {
+	opts Options
+	mask *Masker
+}
+
+// New returns an Extractor.
+func New(o Options) *Extractor { return &Extractor{opts: o, mask: NewMasker(o.MaskKey)} }
+
+// Check asks the sources' catalogs whether the tables can be extracted as declared, and returns everything
+// that is wrong. It reads no rows.
+func (x *Extractor) Check(ctx context.Context, tables []elt.Extraction) elt.Problems {
+	var problems elt.Problems
+	unreachable := make(map[elt.SourceName]bool)
+	for _, e := range tables {
+		if unreachable[e.Source] {
+			continue
+		}
+		_, errs := x.describe(ctx, e)
+		for _, err := range errs {
+			unreachable[e.Source] = unreachable[e.Source] || err.Code == "source_unreachable" || err.Code == "source_unknown"
+			problems = append(problems, elt.Problem{Code: err.Code, What: err.Error(), Do: err.Do})
+		}
+	}
+	return problems
+}
+
+// describe returns what the extraction would take of its table, by the catalog of today.
+func (x *Extractor) describe(ctx context.Context, e elt.Extraction) (TableInfo, []*elt.Error) {
+	source, err := x.source(e.Source)
+	if err != nil {
+		return TableInfo{}, []*elt.Error{err}
+	}
+	info, failed := source.Describe(ctx, e.Table)
+	if failed != nil {
+		var coded *elt.Error
+		if !errors.As(failed, &coded) {
+			coded = &elt.Error{Code: "source_failed", Class: elt.Transient, What: fmt.Sprintf("cannot describe table %s of source %s", e.Table, e.Source), Err: failed}
+		}
+		return TableInfo{}, []*elt.Error{coded}
+	}
+	chosen, wrong := choose(info, e)
+	if err := x.maskKey(e, chosen); err != nil {
+		wrong = append(wrong, err)
+	}
+	return info, wrong
+}
+
+func (x *Extractor) source(name elt.SourceName) (Source, *elt.Error) {
+	if s, ok := x.opts.Sources[name]; ok {
+		return s, nil
+	}
+	return nil, &elt.Error{
+		Code: "source_unknown", Class: elt.Config,
+		What: fmt.Sprintf("no source is called %q", name),
+		Do:   "declare it under sources: in daybreak.yaml, or correct the name in the schedule",
+	}
+}
+
+func (x *Extractor) maskKey(e elt.Extraction, s selection) *elt.Error {
+	if !s.hashed || x.mask != nil {
+		return nil
+	}
+	return &elt.Error{
+		Code: "mask_key_missing", Class: elt.Config,
+		What: fmt.Sprintf("%s: columns are hashed (%s) and no mask key is set", e.Dataset, strings.Join(e.Hash, ", ")),
+		Do:   "set mask_key: in daybreak.yaml from the environment, for example ${env:DAYBREAK_MASK_KEY}, and keep the key: another one needs a full reload",
+	}
+}
+
+// Estimate is what an extraction is expected to bring.
+type Estimate struct {
+	Dataset elt.DatasetName
+	Rows    int64 // of the whole table, by the catalog; -1 when nobody knows
+	Bytes   int64 // of the whole table on the source's disk
+	Columns int   // that are extracted
+}
+
+// Plan estimates what the extractions would bring. It reads no rows of PostgreSQL; SQLite counts its own.
+func (x *Extractor) Plan(ctx context.Context, tables []elt.Extraction) ([]Estimate, error) {
+	out := make([]Estimate, 0, len(tables))
+	for _, e := range tables {
+		info, errs := x.describe(ctx, e)
+		if len(errs) > 0 {
+			return nil, errs[0]
+		}
+		chosen, _ := choose(info, e)
+		out = append(out, Estimate{Dataset: e.Dataset, Rows: info.Rows, Bytes: info.Bytes, Columns: len(chosen.columns)})
+	}
+	return out, nil
+}
+
+// count writes a number of rows for people.
+func count(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return strconv.FormatInt(n, 10) + " rows"
+}

@@ -1,0 +1,147 @@
+package extract
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/daybreak-data/daybreak/extract/parquet"
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Job is one attempt at extracting one table for one date.
+type Job struct {
+	Extraction elt.Extraction
+	Run        elt.RunID
+	Date       elt.Date
+	Attempt    int
+	Window     *elt.Window // incremental only; a zero From reads everything below To
+}
+
+// extract reads the job's table in the snapshot: its parts, then its manifest.
+func (x *Extractor) extract(ctx context.Context, job Job, in *epoch, progress func(elt.Progress)) (*elt.Manifest, error) {
+	request, info, err := x.request(ctx, job, in.snapshot)
+	if err != nil {
+		return nil, &sourceError{err}
+	}
+	m := x.manifest(job, request, in)
+	expected := elt.Progress{}
+	if job.Extraction.Mode != elt.Incremental {
+		expected.RowsExpected = max(info.Rows, 0)
+	}
+	progress(expected)
+	started := x.opts.Now()
+	to := parquet.NewWriter(request.Columns, parquet.Options{
+		PartBytes: x.opts.PartBytes,
+		Create:    func(i int) (parquet.Sink, error) { return newPart(ctx, x.opts.Lake, m.Prefix(), i), nil },
+		Progress: func(rows, bytes int64) {
+			progress(elt.Progress{Rows: rows, RowsExpected: expected.RowsExpected, Bytes: bytes})
+		},
+	})
+	rows, err := in.snapshot.Read(ctx, request, to)
+	if err != nil {
+		to.Abort(err)
+		if to.Failed() {
+			return nil, fmt.Errorf("extract %s: %w", job.Extraction.Dataset, err)
+		}
+		return nil, &sourceError{err}
+	}
+	if m.Parts, m.Stats, err = to.Close(); err != nil {
+		return nil, fmt.Errorf("extract %s: %w", job.Extraction.Dataset, err)
+	}
+	if m.Stats.Rows != rows || m.Rows() != rows {
+		return nil, &elt.Error{
+			Code: "rows_lost", Class: elt.Internal,
+			What: fmt.Sprintf("%s: the source sent %s, %s came into the lake", job.Extraction.Dataset, count(rows), count(m.Rows())),
+			Do:   "report it with the step's log; nothing was published",
+		}
+	}
+	m.CreatedAt = x.opts.Now().UTC()
+	if err := x.writeManifest(ctx, m); err != nil {
+		return nil, err
+	}
+	progress(elt.Progress{Rows: rows, RowsExpected: rows, Bytes: m.Bytes()})
+	x.opts.Log.Info("extracted", "dataset", m.Dataset, "run", m.Run, "date", m.Date.String(), "rows", rows,
+		"bytes", m.Bytes(), "parts", len(m.Parts), "took", m.CreatedAt.Sub(started).Round(time.Millisecond).String())
+	return m, nil
+}
+
+// request works out what the job reads, by the catalog of its snapshot.
+func (x *Extractor) request(ctx context.Context, job Job, in Snapshot) (Request, TableInfo, error) {
+	e := job.Extraction
+	r := Request{Extraction: e, Mask: x.mask}
+	info, err := in.Describe(ctx, e.Table)
+	if err != nil {
+		return r, info, err
+	}
+	chosen, wrong := choose(info, e)
+	if err := x.maskKey(e, chosen); err != nil {
+		wrong = append(wrong, err)
+	}
+	if len(wrong) > 0 {
+		return r, info, wrong[0]
+	}
+	r.Columns, r.Key = chosen.columns, chosen.key
+	if e.Mode == elt.Incremental {
+		if job.Window == nil {
+			return r, info, fmt.Errorf("extract %s: an incremental job came without a window", e.Dataset)
+		}
+		if err := closed(e, *job.Window, in.Position().TakenAt); err != nil {
+			return r, info, err
+		}
+		r.Range = newRange(chosen.cursor, e, *job.Window)
+	}
+	return r, info, nil
+}
+
+// closed refuses a window that is still going on by the source's clock: rows could still come into it.
+func closed(e elt.Extraction, w elt.Window, now time.Time) error {
+	if !w.To.After(now) {
+		return nil
+	}
+	return &elt.Error{
+		Code: CodeWindowOpen, Class: elt.Budget,
+		What: fmt.Sprintf("%s: the window ends at %s, and the source's clock shows %s", e.Dataset,
+			w.To.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)),
+		Do: "nothing: it is tried again once the window has ended; if that was long ago, correct the source's clock",
+	}
+}
+
+// CodeWindowOpen is the code with which rows may still come into a window.
+const CodeWindowOpen elt.Code = "window_open"
+
+func (x *Extractor) manifest(job Job, r Request, in *epoch) *elt.Manifest {
+	e := job.Extraction
+	m := &elt.Manifest{
+		Format: elt.ManifestFormat, Dataset: e.Dataset, Date: job.Date, Run: job.Run, Attempt: job.Attempt,
+		Mode: elt.Full, Key: e.Key, Schema: r.Columns, Source: in.snapshot.Position(),
+	}
+	m.Source.Source, m.Source.CrossTableConsistent = e.Source, in.whole
+	if r.Range != nil {
+		m.Mode, m.Cursor, m.Window = elt.Incremental, e.Cursor, job.Window
+	}
+	for _, c := range r.Columns {
+		if c.Masked == MaskHash {
+			m.MaskKey = x.mask.ID()
+		}
+	}
+	return m
+}
+
+func (x *Extractor) writeManifest(ctx context.Context, m *elt.Manifest) error {
+	text, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	if _, err := x.opts.Lake.Put(ctx, m.ObjectKey(), bytes.NewReader(text)); err != nil {
+		return fmt.Errorf("write the manifest of %s %s: %w", m.Dataset, m.Date, err)
+	}
+	return nil
+}
+
+// sourceError marks an error of a source, after which the table needs another snapshot.
+type sourceError struct{ err error }
+
+func (e *sourceError) Error() string { return e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }

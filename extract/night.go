@@ -1,0 +1,205 @@
+package extract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Night shares one snapshot of each source among the tables of a run.
+type Night struct {
+	x   *Extractor
+	run elt.RunID
+
+	mu      sync.Mutex
+	sources map[elt.SourceName]*shared
+	closed  bool
+}
+
+// Begin returns the run's Night: all are its tables, remaining those that are still to be extracted.
+// Nothing is opened yet.
+func (x *Extractor) Begin(run elt.RunID, all, remaining []elt.Extraction) *Night {
+	n := &Night{x: x, run: run, sources: make(map[elt.SourceName]*shared)}
+	for _, e := range all {
+		n.of(e.Source).all++
+	}
+	for _, e := range remaining {
+		n.of(e.Source).remaining[e.Dataset] = e
+	}
+	return n
+}
+
+// of returns what is shared of a source.
+func (n *Night) of(name elt.SourceName) *shared {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.sources[name]
+	if s == nil {
+		s = &shared{remaining: make(map[elt.DatasetName]elt.Extraction), refused: make(map[elt.DatasetName]int)}
+		n.sources[name] = s
+	}
+	return s
+}
+
+// Extract reads one table of the run into the lake and returns its manifest. Tables may be extracted at the
+// same time. progress is called as row groups are written, one call at a time, on another goroutine.
+func (n *Night) Extract(ctx context.Context, job Job, progress func(elt.Progress)) (*elt.Manifest, error) {
+	source, failed := n.x.source(job.Extraction.Source)
+	if failed != nil {
+		return nil, failed
+	}
+	s := n.of(job.Extraction.Source)
+	in, err := s.acquire(ctx, n, source, job.Extraction)
+	if err != nil {
+		return nil, err
+	}
+	m, err := n.x.extract(ctx, job, in, progress)
+	if e := s.release(in, job.Extraction, err); e != nil {
+		// The rows are in the lake, or their error is known: a failed farewell changes neither.
+		n.x.opts.Log.Warn("a snapshot was not let go cleanly", "source", job.Extraction.Source, "run", n.run, "error", e)
+	}
+	if from := (*sourceError)(nil); errors.As(err, &from) {
+		err = from.err
+	}
+	return m, err
+}
+
+// Close lets go of every snapshot. What is still being extracted fails.
+func (n *Night) Close() error {
+	n.mu.Lock()
+	n.closed = true
+	sources := n.sources
+	n.mu.Unlock()
+	var errs []error
+	for name, s := range sources {
+		if err := s.close(); err != nil {
+			errs = append(errs, fmt.Errorf("let go of source %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (n *Night) isClosed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closed
+}
+
+// epoch is one snapshot and who uses it.
+type epoch struct {
+	snapshot Snapshot
+	number   int // from 1
+	covers   map[elt.DatasetName]bool
+	whole    bool // every table of the source's run is read in it
+	users    int
+	retired  bool // nobody new may use it
+	ended    bool
+}
+
+// shared is a source as the tables of one run share it.
+type shared struct {
+	mu        sync.Mutex // held while a snapshot is opened: the others want the same one
+	all       int
+	remaining map[elt.DatasetName]elt.Extraction
+	refused   map[elt.DatasetName]int // the last epoch that could not serve the table
+	number    int
+	current   *epoch
+}
+
+// acquire returns the snapshot to read the table in, opening one where there is none that serves.
+func (s *shared) acquire(ctx context.Context, n *Night, source Source, e elt.Extraction) (*epoch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.isClosed() {
+		return nil, &elt.Error{
+			Code: CodeConnectionLost, Class: elt.Transient,
+			What: fmt.Sprintf("%s: the run's snapshot has been let go", e.Dataset), Do: "nothing: the step is tried again",
+		}
+	}
+	if c := s.current; c != nil && !c.retired && c.covers[e.Dataset] && c.number > s.refused[e.Dataset] {
+		c.users++
+		return c, nil
+	}
+	if err := s.retire(); err != nil {
+		n.x.opts.Log.Warn("a snapshot was not let go cleanly", "source", e.Source, "run", n.run, "error", err)
+	}
+	s.remaining[e.Dataset] = e
+	next := &epoch{number: s.number + 1, covers: make(map[elt.DatasetName]bool), users: 1}
+	tables := make([]elt.Extraction, 0, len(s.remaining))
+	for name, t := range s.remaining {
+		tables = append(tables, t)
+		next.covers[name] = true
+	}
+	next.whole = next.number == 1 && len(tables) == s.all
+	var err error
+	if next.snapshot, err = source.Open(ctx, tables); err != nil {
+		return nil, err
+	}
+	s.number, s.current = next.number, next
+	if next.number > 1 {
+		n.x.opts.Log.Warn("a new snapshot was taken: tables read in it are not consistent with those before",
+			"source", e.Source, "run", n.run, "snapshot", next.number)
+	}
+	return next, nil
+}
+
+// release notes how a table ended, and closes a snapshot that nobody needs any more.
+func (s *shared) release(in *epoch, e elt.Extraction, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in.users--
+	var coded *elt.Error
+	var fromSource *sourceError
+	switch {
+	case err == nil:
+		delete(s.remaining, e.Dataset)
+	case errors.As(err, &coded) && coded.Code == CodeConnectionLost:
+		in.retired = true
+	case errors.As(err, &fromSource):
+		s.refused[e.Dataset] = in.number
+	}
+	if s.current == in && (in.retired || len(s.remaining) == 0) {
+		return s.retire()
+	}
+	return in.closeIfUnused()
+}
+
+// retire gives up the current snapshot; it closes with its last user.
+func (s *shared) retire() error {
+	in := s.current
+	if in == nil {
+		return nil
+	}
+	s.current, in.retired = nil, true
+	return in.closeIfUnused()
+}
+
+func (in *epoch) closeIfUnused() error {
+	if !in.retired || in.users > 0 {
+		return nil
+	}
+	return in.end()
+}
+
+func (in *epoch) end() error {
+	if in.ended {
+		return nil
+	}
+	in.ended = true
+	return in.snapshot.Close()
+}
+
+// close gives up the snapshot under whoever still reads in it.
+func (s *shared) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.current
+	if in == nil {
+		return nil
+	}
+	s.current, in.retired = nil, true
+	return in.end()
+}

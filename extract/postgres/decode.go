@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"github.com/daybreak-data/daybreak/extract/parquet"
+)
+
+// unfit says why a value has no exact place in its column's type.
+type unfit struct {
+	value string
+	why   string
+}
+
+func (u *unfit) Error() string { return u.value + " " + u.why }
+
+// errShort says that a value has not the length of its type: the stream is not what it was taken for.
+var errShort = errors.New("a value of an unexpected length")
+
+// PostgreSQL counts from 2000-01-01.
+const (
+	epochDays   = 10957
+	epochMicros = epochDays * 86400 * 1_000_000
+)
+
+// The first and the last moment that every warehouse holds, counted from 1970-01-01.
+const (
+	minMicros = -62135596800 * 1_000_000 // 0001-01-01
+	maxMicros = 253402300800*1_000_000 - 1
+	minDays   = -719162
+	maxDays   = 2932896 // 9999-12-31
+	dayMicros = 86400 * 1_000_000
+)
+
+func decodeBool(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 1 {
+		return errShort
+	}
+	to.AppendBool(raw[0] != 0)
+	return nil
+}
+
+func decodeInt2(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 2 {
+		return errShort
+	}
+	to.AppendInt(int64(int16(binary.BigEndian.Uint16(raw))))
+	return nil
+}
+
+func decodeInt4(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 4 {
+		return errShort
+	}
+	to.AppendInt(int64(int32(binary.BigEndian.Uint32(raw))))
+	return nil
+}
+
+func decodeInt8(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 8 {
+		return errShort
+	}
+	to.AppendInt(int64(binary.BigEndian.Uint64(raw)))
+	return nil
+}
+
+func decodeOID(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 4 {
+		return errShort
+	}
+	to.AppendInt(int64(binary.BigEndian.Uint32(raw)))
+	return nil
+}
+
+func decodeFloat4(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 4 {
+		return errShort
+	}
+	to.AppendFloat(float64(math.Float32frombits(binary.BigEndian.Uint32(raw))))
+	return nil
+}
+
+func decodeFloat8(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 8 {
+		return errShort
+	}
+	to.AppendFloat(math.Float64frombits(binary.BigEndian.Uint64(raw)))
+	return nil
+}
+
+func decodeBytes(to *parquet.Vector, raw []byte) error {
+	to.AppendOctets(raw)
+	return nil
+}
+
+func decodeText(to *parquet.Vector, raw []byte) error {
+	if !utf8.Valid(raw) {
+		return &unfit{fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is not UTF-8"}
+	}
+	to.AppendOctets(raw)
+	return nil
+}
+
+func decodeJSONB(to *parquet.Vector, raw []byte) error {
+	if len(raw) < 1 || raw[0] != 1 {
+		return fmt.Errorf("a jsonb of an unknown version")
+	}
+	return decodeText(to, raw[1:])
+}
+
+func decodeUUID(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 16 {
+		return errShort
+	}
+	var text [36]byte
+	hex.Encode(text[:8], raw[:4])
+	hex.Encode(text[9:13], raw[4:6])
+	hex.Encode(text[14:18], raw[6:8])
+	hex.Encode(text[19:23], raw[8:10])
+	hex.Encode(text[24:], raw[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	to.AppendOctets(text[:])
+	return nil
+}
+
+func decodeDate(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 4 {
+		return errShort
+	}
+	days := int32(binary.BigEndian.Uint32(raw))
+	switch {
+	case days == math.MaxInt32:
+		return &unfit{"infinity", "is no date"}
+	case days == math.MinInt32:
+		return &unfit{"-infinity", "is no date"}
+	}
+	if since := int64(days) + epochDays; since < minDays || since > maxDays {
+		return &unfit{fmt.Sprintf("the date %d days after 1970-01-01", since), "is outside of the years 1 to 9999"}
+	}
+	to.AppendDays(days + epochDays)
+	return nil
+}
+
+func decodeTime(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 8 {
+		return errShort
+	}
+	micros := int64(binary.BigEndian.Uint64(raw))
+	if micros >= dayMicros {
+		return &unfit{"24:00:00", "is no time of a day"}
+	}
+	to.AppendInt(micros)
+	return nil
+}
+
+func decodeTimestamp(to *parquet.Vector, raw []byte) error {
+	if len(raw) != 8 {
+		return errShort
+	}
+	micros := int64(binary.BigEndian.Uint64(raw))
+	switch {
+	case micros == math.MaxInt64:
+		return &unfit{"infinity", "is no timestamp"}
+	case micros == math.MinInt64:
+		return &unfit{"-infinity", "is no timestamp"}
+	case micros < minMicros-epochMicros || micros > maxMicros-epochMicros:
+		return &unfit{fmt.Sprintf("the timestamp %d microseconds after 2000-01-01", micros), "is outside of the years 1 to 9999"}
+	}
+	to.AppendInt(micros + epochMicros)
+	return nil
+}
+
+// decodeArray reads arrays of at most one dimension that begins at 1.
+func decodeArray(element decoder) decoder {
+	return func(to *parquet.Vector, raw []byte) error {
+		if len(raw) < 12 {
+			return errShort
+		}
+		dimensions := binary.BigEndian.Uint32(raw)
+		raw = raw[12:]
+		if dimensions > 1 {
+			return &unfit{fmt.Sprintf("an array of %d dimensions", dimensions), "has no place in a list"}
+		}
+		to.BeginList()
+		defer to.EndList()
+		if dimensions == 0 {
+			return nil
+		}
+		if len(raw) < 8 {
+			return errShort
+		}
+		n, first := binary.BigEndian.Uint32(raw), int32(binary.BigEndian.Uint32(raw[4:]))
+		if first != 1 {
+			return &unfit{fmt.Sprintf("an array that begins at index %d", first), "would lose its index in a list"}
+		}
+		raw = raw[8:]
+		for range n {
+			if len(raw) < 4 {
+				return errShort
+			}
+			size := int32(binary.BigEndian.Uint32(raw))
+			raw = raw[4:]
+			if size < 0 {
+				to.AppendNull()
+				continue
+			}
+			if len(raw) < int(size) {
+				return errShort
+			}
+			if err := element(to, raw[:size]); err != nil {
+				return err
+			}
+			raw = raw[size:]
+		}
+		return nil
+	}
+}

@@ -1,0 +1,81 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// verdict is what an SQLSTATE means for an operator.
+type verdict struct {
+	code  elt.Code
+	class elt.Class
+	do    string
+}
+
+var lost = verdict{extract.CodeConnectionLost, elt.Transient, "nothing: the table is read again in a new snapshot; if it stays, look at the server's log and the network"}
+
+// verdicts are by SQLSTATE, the whole or its class of two digits.
+var verdicts = map[string]verdict{
+	"08":    lost,
+	"57P01": lost, // admin_shutdown
+	"57P02": lost, // crash_shutdown
+	"57P03": lost, // cannot_connect_now
+	"57P05": lost, // idle_session_timeout
+	"25P03": lost, // idle_in_transaction_session_timeout
+	"28":    {"source_auth_failed", elt.Config, "check user, password and pg_hba.conf"},
+	"3D000": {"source_database_missing", elt.Config, "correct the database's name in the source's URL"},
+	"42501": {"permission_denied", elt.Config, "grant USAGE on its schema and SELECT on the table to the source's user"},
+	"42P01": {"table_missing", elt.Config, "correct the table's name, or leave it out"},
+	"42703": {"column_missing", elt.Config, "correct the column's name"},
+	"55P03": {"source_lock_timeout", elt.Budget, "nothing: it is tried again; look for a migration that holds the table"},
+	"57014": {"source_statement_timeout", elt.Budget, "raise the source's statement timeout, or make the table incremental"},
+	"40001": {"source_replica_conflict", elt.Transient, "nothing: it is tried again; raise max_standby_streaming_delay if it stays"},
+	"53300": {"source_busy", elt.Budget, "nothing: it is tried again; lower the source's connections, or raise max_connections"},
+	"53":    {"source_busy", elt.Budget, "nothing: it is tried again once the server has room"},
+	"22":    {"source_value_error", elt.Data, "correct the view or the value that the server cannot compute"},
+}
+
+// fault returns err as an error for operators; what says what was tried.
+func fault(ctx context.Context, err error, format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
+	var coded *elt.Error
+	if errors.As(err, &coded) {
+		return err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+	v := verdict{extract.CodeConnectionLost, elt.Transient, lost.do}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		var ok bool
+		if v, ok = verdicts[pg.Code]; !ok {
+			if v, ok = verdicts[pg.Code[:min(2, len(pg.Code))]]; !ok {
+				v = verdict{"source_failed", elt.Transient, "look at the server's message; it is tried again"}
+			}
+		}
+	}
+	return &elt.Error{Code: v.code, Class: v.class, What: what, Do: v.do, Err: err}
+}
+
+// unreachable returns the error of a connection that did not come to be.
+func unreachable(ctx context.Context, source elt.SourceName, host string, port uint16, err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && !strings.HasPrefix(pg.Code, "57P") {
+		return fault(ctx, err, "cannot connect to source %s", source)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("connect to source %s: %w", source, context.Cause(ctx))
+	}
+	return &elt.Error{
+		Code: "source_unreachable", Class: elt.Transient,
+		What: fmt.Sprintf("cannot reach source %s at %s:%d", source, host, port), Err: err,
+		Do: "check that the server runs and that its address in daybreak.yaml is right; it is tried again",
+	}
+}

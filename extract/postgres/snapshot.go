@@ -1,0 +1,277 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/parquet"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/jackc/pgx/v5"
+)
+
+// begin opens a transaction that sees one moment and changes nothing.
+const begin = `BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`
+
+// exportSnapshot is the first query of the keeper's transaction: it fixes the moment. statement_timestamp
+// is before that moment, which makes an unfinished window show.
+const exportSnapshot = `
+SELECT pg_export_snapshot(), statement_timestamp(), current_setting('server_version')`
+
+// identity tells one server from another. The system identifier is not for everyone to see.
+const identity = `
+SELECT current_database() || ' since ' || pg_postmaster_start_time() || ' as ' ||
+  CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
+    THEN (SELECT system_identifier::text FROM pg_control_system()) ELSE 'unknown' END`
+
+// snapshot is an exported snapshot and the session that keeps it.
+type snapshot struct {
+	source   *Source
+	id       string
+	server   string // its identity
+	position elt.SourcePosition
+	older    older
+	workers  chan struct{} // one for each table that is being read
+
+	mu     sync.Mutex // of keeper, which takes one statement at a time
+	keeper *pgx.Conn
+	tables map[string]table
+	failed map[string]error // tables that this snapshot cannot serve
+
+	closing context.Context // ends when the snapshot is let go
+	close   context.CancelFunc
+}
+
+// Open takes a snapshot over the tables.
+func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Snapshot, error) {
+	keeper, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snap := &snapshot{
+		source: s, keeper: keeper, workers: make(chan struct{}, s.opts.Connections-1),
+		tables: make(map[string]table), failed: make(map[string]error),
+	}
+	if err := snap.take(ctx, tables); err != nil {
+		return nil, errors.Join(err, hangUp(keeper))
+	}
+	snap.closing, snap.close = context.WithCancel(context.Background())
+	return snap, nil
+}
+
+// take locks the tables, then exports the snapshot, and then describes the tables as they are in it.
+func (s *snapshot) take(ctx context.Context, tables []elt.Extraction) error {
+	if slices.ContainsFunc(tables, func(e elt.Extraction) bool { return e.Mode == elt.Incremental }) {
+		var err error
+		if s.older, err = s.source.listOlder(ctx, s.keeper); err != nil {
+			return err
+		}
+	}
+	var names []table
+	for _, e := range tables {
+		t, _, err := s.source.find(ctx, s.keeper, e.Table)
+		if err != nil {
+			if s.keeper.IsClosed() {
+				return err
+			}
+			s.failed[e.Table] = err
+			continue
+		}
+		names = append(names, t)
+	}
+	// From here to the export no query may run: the first one would fix the moment before the locks.
+	if err := s.run(ctx, begin); err != nil {
+		return err
+	}
+	for _, t := range names {
+		if err := s.lock(ctx, t); err != nil {
+			return err
+		}
+	}
+	var version string
+	if err := s.keeper.QueryRow(ctx, exportSnapshot).Scan(&s.id, &s.position.TakenAt, &version); err != nil {
+		return fault(ctx, err, "cannot take a snapshot of source %s", s.source.opts.Name)
+	}
+	if err := s.keeper.QueryRow(ctx, identity).Scan(&s.server); err != nil {
+		return fault(ctx, err, "cannot identify source %s", s.source.opts.Name)
+	}
+	s.position.Server, s.position.Snapshot = "postgres "+version+" "+s.server, s.id
+	for _, t := range names {
+		if s.failed[t.info.Name] == nil {
+			if err := s.describe(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *snapshot) run(ctx context.Context, statement string) error {
+	// The simple protocol: preparing a statement could fix the moment.
+	if _, err := s.keeper.PgConn().Exec(ctx, statement).ReadAll(); err != nil {
+		return fault(ctx, err, "cannot take a snapshot of source %s", s.source.opts.Name)
+	}
+	return nil
+}
+
+// lock keeps a table from being rewritten until the snapshot ends. One that cannot be locked is noted, and
+// the others go on.
+func (s *snapshot) lock(ctx context.Context, t table) error {
+	if t.kind == "m" || t.kind == "f" { // cannot be locked by a statement
+		return nil
+	}
+	if err := s.run(ctx, "SAVEPOINT before_lock"); err != nil {
+		return err
+	}
+	_, err := s.keeper.PgConn().Exec(ctx, "LOCK TABLE "+t.name.sql()+" IN ACCESS SHARE MODE").ReadAll()
+	if err == nil {
+		return s.run(ctx, "RELEASE SAVEPOINT before_lock")
+	}
+	err = fault(ctx, err, "cannot lock table %s of source %s against being rewritten", t.info.Name, s.source.opts.Name)
+	if s.keeper.IsClosed() || ctx.Err() != nil {
+		return err
+	}
+	s.failed[t.info.Name] = err
+	return s.run(ctx, "ROLLBACK TO SAVEPOINT before_lock")
+}
+
+// rewritten reports whether a materialized view was rewritten after the snapshot: as the snapshot sees the
+// catalog its file is another one, and its rows are gone.
+const rewritten = `
+SELECT pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
+
+func (s *snapshot) describe(ctx context.Context, found table) error {
+	name := found.info.Name
+	t, err := s.source.describe(ctx, s.keeper, name)
+	if err == nil && t.kind == "m" {
+		err = s.checkView(ctx, t)
+	}
+	if err != nil {
+		if s.keeper.IsClosed() || ctx.Err() != nil {
+			return err
+		}
+		s.failed[name] = err
+		return nil
+	}
+	s.tables[name] = t
+	return nil
+}
+
+func (s *snapshot) checkView(ctx context.Context, t table) error {
+	// Reading it, if only nothing of it, locks it for the rest of the transaction.
+	if err := s.run(ctx, "SELECT FROM "+t.name.sql()+" LIMIT 0"); err != nil {
+		return err
+	}
+	var gone bool
+	if err := s.keeper.QueryRow(ctx, rewritten, t.name.schema, t.name.table).Scan(&gone); err != nil {
+		return fault(ctx, err, "cannot describe %s of source %s", t.info.Name, s.source.opts.Name)
+	}
+	if gone {
+		return &elt.Error{
+			Code: "table_rewritten", Class: elt.Transient,
+			What: fmt.Sprintf("the materialized view %s of source %s was refreshed while the snapshot was taken", t.info.Name, s.source.opts.Name),
+			Do:   "nothing: it is tried again",
+		}
+	}
+	return nil
+}
+
+// Position says which moment of which server this is.
+func (s *snapshot) Position() elt.SourcePosition { return s.position }
+
+// Describe tells what a table is in this snapshot.
+func (s *snapshot) Describe(_ context.Context, name string) (extract.TableInfo, error) {
+	t, err := s.table(name)
+	return t.info, err
+}
+
+func (s *snapshot) table(name string) (table, error) {
+	if err := s.failed[name]; err != nil {
+		return table{}, err
+	}
+	t, ok := s.tables[name]
+	if !ok {
+		return t, fmt.Errorf("the snapshot of source %s was taken without table %s", s.source.opts.Name, name)
+	}
+	return t, nil
+}
+
+// Close lets go of the snapshot; whoever still reads in it fails.
+func (s *snapshot) Close() error {
+	s.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return hangUp(s.keeper)
+}
+
+// Read reads a table in a session of its own.
+func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writer) (n int64, err error) {
+	t, err := s.table(r.Extraction.Table)
+	if err != nil {
+		return 0, err
+	}
+	if r.Range != nil {
+		if err := s.older.closed(r.Extraction.Dataset, r.Range.Window.To); err != nil {
+			return 0, err
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(s.closing, func() { cancel(errLetGo) })
+	defer stop()
+	select {
+	case s.workers <- struct{}{}:
+		defer func() { <-s.workers }()
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	worker, err := s.worker(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		// After an error the session may be in the middle of a COPY: there is nothing to say to it.
+		if e := hangUp(worker); err == nil && e != nil {
+			err = fault(ctx, e, "cannot end reading table %s of source %s", r.Extraction.Table, s.source.opts.Name)
+		}
+	}()
+	return s.copy(ctx, worker, t, r, to)
+}
+
+// errLetGo ends reading in a snapshot that is let go.
+var errLetGo error = &elt.Error{
+	Code: extract.CodeConnectionLost, Class: elt.Transient, What: "the snapshot was let go while a table was read",
+	Do: "nothing: the step is tried again",
+}
+
+// worker opens a session that sees what the keeper sees.
+func (s *snapshot) worker(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := s.source.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var server string
+	err = conn.QueryRow(ctx, identity).Scan(&server)
+	if err == nil && server != s.server {
+		err = fmt.Errorf("the snapshot is of %s, and this session speaks to %s", s.server, server)
+	}
+	if err == nil {
+		_, err = conn.PgConn().Exec(ctx, begin+"; SET TRANSACTION SNAPSHOT '"+strings.ReplaceAll(s.id, "'", "''")+"'").ReadAll()
+	}
+	if err == nil {
+		return conn, nil
+	}
+	if ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), hangUp(conn))
+	}
+	return nil, errors.Join(&elt.Error{
+		Code: lost.code, Class: lost.class, Do: lost.do, Err: err,
+		What: fmt.Sprintf("source %s no longer has the snapshot of %s", s.source.opts.Name, s.position.TakenAt.UTC().Format(time.RFC3339)),
+	}, hangUp(conn))
+}

@@ -1,0 +1,308 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/parquet"
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// snapshot is a read transaction. One table is read at a time.
+type snapshot struct {
+	source   *Source
+	db       *sql.DB
+	conn     *sql.Conn
+	position elt.SourcePosition
+	turn     chan struct{} // held by whoever uses conn
+}
+
+// Open begins the read transaction.
+func (s *Source) Open(ctx context.Context, _ []elt.Extraction) (extract.Snapshot, error) {
+	db, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snap := &snapshot{source: s, db: db, turn: make(chan struct{}, 1)}
+	if err := snap.begin(ctx); err != nil {
+		return nil, errors.Join(fault(ctx, err, "cannot take a snapshot of source %s", s.opts.Name), snap.Close())
+	}
+	return snap, nil
+}
+
+func (s *snapshot) begin(ctx context.Context) (err error) {
+	if s.conn, err = s.db.Conn(ctx); err != nil {
+		return err
+	}
+	taken := s.source.opts.Now().UTC()
+	if _, err := s.conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	// The transaction sees the file as it is at its first read.
+	var version string
+	if err := s.conn.QueryRowContext(ctx, "SELECT sqlite_version() FROM (SELECT count(*) FROM sqlite_schema)").Scan(&version); err != nil {
+		return err
+	}
+	s.position = elt.SourcePosition{Server: "sqlite " + version + " " + filepath.Base(s.source.opts.Path), TakenAt: taken}
+	return nil
+}
+
+// Position says which moment of which file this is.
+func (s *snapshot) Position() elt.SourcePosition { return s.position }
+
+// Describe tells what a table is in this snapshot.
+func (s *snapshot) Describe(ctx context.Context, table string) (info extract.TableInfo, err error) {
+	err = s.use(ctx, func() error {
+		info, err = s.source.describe(ctx, s.conn, table)
+		return err
+	})
+	return info, err
+}
+
+// use runs do when nobody else uses the connection.
+func (s *snapshot) use(ctx context.Context, do func() error) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+		return do()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Close ends the transaction.
+func (s *snapshot) Close() error {
+	if s.conn == nil {
+		return s.db.Close()
+	}
+	return errors.Join(s.conn.Close(), s.db.Close())
+}
+
+// Read reads a table, and compares how many rows came with how many the file counts.
+func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writer) (n int64, err error) {
+	err = s.use(ctx, func() error {
+		n, err = s.read(ctx, r, to)
+		return err
+	})
+	return n, err
+}
+
+func (s *snapshot) read(ctx context.Context, r extract.Request, to *parquet.Writer) (int64, error) {
+	info, err := s.source.describe(ctx, s.conn, r.Extraction.Table)
+	if err != nil {
+		return 0, err
+	}
+	rows := &rowReader{request: r, to: to, batch: to.Batch()}
+	items, err := rows.prepare(info)
+	if err != nil {
+		return 0, err
+	}
+	name := quote(strings.TrimPrefix(r.Extraction.Table, "main."))
+	from := " FROM " + name + rangeSQL(r.Range)
+	var expected int64
+	if err := s.conn.QueryRowContext(ctx, "SELECT count(*)"+from).Scan(&expected); err != nil {
+		return 0, fault(ctx, err, "cannot read table %s of source %s", r.Extraction.Table, s.source.opts.Name)
+	}
+	err = s.conn.Raw(func(raw any) error {
+		// The driver's own rows: database/sql would convert and copy every value once more.
+		found, err := raw.(driver.QueryerContext).QueryContext(ctx, "SELECT "+strings.Join(items, ", ")+from, nil)
+		if err != nil {
+			return err
+		}
+		err = rows.read(ctx, found)
+		return errors.Join(err, found.Close())
+	})
+	if err != nil {
+		return 0, fault(ctx, err, "cannot read table %s of source %s", r.Extraction.Table, s.source.opts.Name)
+	}
+	if rows.seen != expected {
+		return 0, &elt.Error{
+			Code: "rows_lost", Class: elt.Internal,
+			What: fmt.Sprintf("table %s of source %s: %d rows came of %d", r.Extraction.Table, s.source.opts.Name, rows.seen, expected),
+			Do:   "report it with the step's log; nothing was published",
+		}
+	}
+	return rows.taken, nil
+}
+
+// rangeSQL narrows the rows down by whole days. The exact range is the reader's: text of different forms can
+// be compared by its date alone, and whatever is no such text must come, to be refused by name.
+func rangeSQL(r *extract.Range) string {
+	if r == nil {
+		return ""
+	}
+	name := quote(r.Cursor.Name)
+	day := func(x int64, shift int) string {
+		t := time.UnixMicro(x)
+		if r.Cursor.Type.Kind == elt.DateKind {
+			t = time.Unix(x*86400, 0)
+		}
+		return "'" + t.UTC().AddDate(0, 0, shift).Format(time.DateOnly) + "'"
+	}
+	where := name + " < " + day(r.To, 2)
+	if !r.All {
+		where += " AND " + name + " >= " + day(r.From, -1)
+	}
+	return " WHERE (" + where + ") OR " + name + " IS NULL OR typeof(" + name + ") <> 'text'" +
+		" OR " + name + " NOT GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'"
+}
+
+// cell is how the values of one item of the select list are taken.
+type cell struct {
+	column elt.Column
+	accept acceptor
+}
+
+// rowReader appends rows to batches.
+type rowReader struct {
+	request extract.Request
+	to      *parquet.Writer
+	batch   *parquet.Batch
+	cells   []cell
+	cursor  int // the cursor's place behind the columns; -1 without a range
+	seen    int64
+	taken   int64
+}
+
+// prepare returns the select list. The + before a name changes no value; it keeps the driver from turning
+// text into times by the column's declared type.
+func (r *rowReader) prepare(info extract.TableInfo) ([]string, error) {
+	var items []string
+	for _, c := range r.request.Columns {
+		original, ok := info.Columns.Column(c.Name)
+		if !ok {
+			return nil, fmt.Errorf("table %s has no column %q any more", r.request.Extraction.Table, c.Name)
+		}
+		item, accept := "+"+quote(c.Name), acceptorOf(original.Type)
+		switch c.Masked {
+		case extract.MaskRedact:
+			item, accept = "CASE WHEN "+quote(c.Name)+" IS NOT NULL THEN '"+extract.Redacted+"' END", acceptText
+		case extract.MaskHash:
+			accept = acceptHash(original.Type, r.request.Mask)
+		}
+		items, r.cells = append(items, item), append(r.cells, cell{c, accept})
+	}
+	r.cursor = -1
+	if r.request.Range != nil {
+		r.cursor = len(items)
+		items = append(items, "+"+quote(r.request.Range.Cursor.Name))
+	}
+	return items, nil
+}
+
+// acceptHash takes values as their type wants them and appends the hash of their canonical text.
+func acceptHash(t elt.Type, mask *extract.Masker) acceptor {
+	hasher, accept, scratch := mask.Hasher(), acceptorOf(t), parquet.NewVector(t)
+	return func(to *parquet.Vector, value driver.Value) *unfit {
+		scratch.Reset()
+		if bad := accept(scratch, value); bad != nil {
+			return bad
+		}
+		to.AppendOctets(hasher.Hex([]byte(scratch.Text())))
+		return nil
+	}
+}
+
+// read takes every row.
+func (r *rowReader) read(ctx context.Context, from driver.Rows) error {
+	row := make([]driver.Value, len(from.Columns()))
+	for {
+		if err := from.Next(row); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		r.seen++
+		if in, err := r.inRange(row); err != nil {
+			return err
+		} else if !in {
+			continue
+		}
+		if err := r.take(row); err != nil {
+			return err
+		}
+		if !r.batch.Full() {
+			continue
+		}
+		var err error
+		if r.batch, err = r.to.Flush(); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (r *rowReader) take(row []driver.Value) error {
+	size := 0
+	for i, c := range r.cells {
+		to := r.batch.Columns[i]
+		switch v := row[i].(type) {
+		case nil:
+			to.AppendNull()
+			continue
+		case string:
+			size += len(v)
+		case []byte:
+			size += len(v)
+		}
+		size += 8
+		if bad := c.accept(to, row[i]); bad != nil {
+			return extract.Unfit(r.request, c.column, r.key(row), bad.value, bad.why)
+		}
+	}
+	r.taken++
+	r.batch.EndRow(size)
+	return nil
+}
+
+// inRange reports whether the row's cursor lies in the range that is asked for.
+func (r *rowReader) inRange(row []driver.Value) (bool, error) {
+	if r.cursor < 0 {
+		return true, nil
+	}
+	asked, value := r.request.Range, row[r.cursor]
+	if value == nil {
+		return false, extract.NullCursor(r.request, r.key(row))
+	}
+	var at int64
+	var bad *unfit
+	if asked.Cursor.Type.Kind == elt.DateKind {
+		text, _ := value.(string)
+		days, rest, ok := cutDate(text)
+		if !ok || rest != "" {
+			bad = refuse(value, "is no date such as 2026-01-05")
+		}
+		at = days
+	} else {
+		at, bad = stamp(value, asked.Cursor.Type.Kind == elt.Timestamp)
+	}
+	if bad != nil {
+		return false, extract.Unfit(r.request, asked.Cursor, r.key(row), bad.value, bad.why)
+	}
+	return asked.Has(at), nil
+}
+
+// key names a row in a message.
+func (r *rowReader) key(row []driver.Value) string {
+	var parts []string
+	for i, c := range r.cells {
+		if slices.Contains(r.request.Key, c.column.Name) {
+			parts = append(parts, fmt.Sprintf("%s = %v", c.column.Name, row[i]))
+		}
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf("row %d", r.seen)
+	}
+	return strings.Join(parts, ", ")
+}
