@@ -3,6 +3,7 @@ package lake
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"hash"
 	"io"
 )
@@ -30,7 +31,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.size += int64(n)
 	b.digest.Write(p[:n]) // a hash never fails
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
 	}
 	return n, err

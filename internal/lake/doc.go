@@ -3,5 +3,5 @@
 //
 // A Store creates and never replaces. That is what lets a manifest be trusted for as long as it exists,
 // and what keeps a stale worker from harming a newer one's objects. The drivers are disk (a folder) and
-// s3 (S3 and what speaks it); package laketest holds both to the same behaviour.
+// s3 (S3 and what speaks it); package laketest holds both to one behaviour.
 package lake

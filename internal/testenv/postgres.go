@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -181,9 +182,7 @@ func (c *cluster) configure(settings map[string]string) error {
 		"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "timezone": "UTC",
 		"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
 	}
-	for k, v := range settings {
-		all[k] = v
-	}
+	maps.Copy(all, settings)
 	all["port"] = strconv.Itoa(c.port)
 	f, err := os.OpenFile(filepath.Join(c.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

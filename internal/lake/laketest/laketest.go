@@ -24,7 +24,7 @@ import (
 	"github.com/daybreak-data/daybreak/internal/lake"
 )
 
-// Run holds the lakes that open returns, each of them empty, to the behaviour of lake.Store.
+// Run holds the lakes that open returns, each of them empty, to what lake.Store promises.
 func Run(t *testing.T, open func(t *testing.T) lake.Store) {
 	for _, c := range []struct {
 		name string
@@ -319,7 +319,8 @@ func testList(t *testing.T, l lake.Store) {
 			t.Errorf("listed as %+v, %v", o, err)
 		}
 	}
-	for range l.List(t.Context(), "") {
+	for _, err := range l.List(t.Context(), "") {
+		Want(t, err, "")
 		break // a caller may have seen enough
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -175,9 +176,7 @@ func TestAShortenedObjectIsNoticed(t *testing.T) {
 			}
 			answer := httptest.NewRecorder()
 			pass.ServeHTTP(answer, r)
-			for name, values := range answer.Header() {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), answer.Header())
 			w.Header().Set("Content-Length", "999")
 			w.WriteHeader(answer.Code)
 			return false

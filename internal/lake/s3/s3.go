@@ -163,7 +163,7 @@ type content struct {
 
 func (c *content) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = c.store.failure("read", c.key, err)
 	}
 	return n, err
