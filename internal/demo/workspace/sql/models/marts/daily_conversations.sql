@@ -17,7 +17,7 @@ from {{ ref('stg_conversations') }}
 where started_on in (
     select distinct started_on
     from {{ ref('stg_conversations') }}
-    where updated_at >= timestamptz '{{ data_interval_start }}'
+    where updated_at >= timestamptz '{{ window_start }}'
 )
 {% endif %}
 group by 1, 2
