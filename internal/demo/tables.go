@@ -23,31 +23,31 @@ func (w *world) tables() []table {
 		{"companies", []string{
 			"id INTEGER PRIMARY KEY", "name TEXT NOT NULL", "domain TEXT", "country TEXT NOT NULL", "time_zone TEXT NOT NULL", "currency TEXT NOT NULL",
 			"plan TEXT NOT NULL", "industry TEXT", "employees INTEGER", "is_test BOOLEAN NOT NULL", "settings JSON",
-			"created_at TIMESTAMP NOT NULL", "updated_at TIMESTAMP NOT NULL",
+			"created_at TIMESTAMPTZ NOT NULL", "updated_at TIMESTAMPTZ NOT NULL",
 		}, "", each(w.companies, (*company).row)},
 		{"users", []string{
 			"id INTEGER PRIMARY KEY", "company_id INTEGER NOT NULL", "role TEXT NOT NULL", "name TEXT", "email TEXT", "phone TEXT", "locale TEXT",
-			"email_verified BOOLEAN NOT NULL", "signed_up_on DATE", "custom_attributes JSON", "last_seen_at TIMESTAMP",
-			"created_at TIMESTAMP NOT NULL", "updated_at TIMESTAMP NOT NULL",
+			"email_verified BOOLEAN NOT NULL", "signed_up_on DATE", "custom_attributes JSON", "last_seen_at TIMESTAMPTZ",
+			"created_at TIMESTAMPTZ NOT NULL", "updated_at TIMESTAMPTZ NOT NULL",
 		}, "updated_at", each(w.users, (*user).row)},
 		{"conversations", []string{
 			"id INTEGER PRIMARY KEY", "company_id INTEGER NOT NULL", "user_id INTEGER NOT NULL", "assignee_id INTEGER", "channel TEXT NOT NULL", "subject TEXT",
-			"state TEXT NOT NULL", "is_priority BOOLEAN NOT NULL", "rating INTEGER", "first_reply_at TIMESTAMP", "closed_at TIMESTAMP",
-			"created_at TIMESTAMP NOT NULL", "updated_at TIMESTAMP NOT NULL",
+			"state TEXT NOT NULL", "is_priority BOOLEAN NOT NULL", "rating INTEGER", "first_reply_at TIMESTAMPTZ", "closed_at TIMESTAMPTZ",
+			"created_at TIMESTAMPTZ NOT NULL", "updated_at TIMESTAMPTZ NOT NULL",
 		}, "updated_at", each(w.conversations, (*conversation).row)},
 		{"message_parts", []string{
 			"id INTEGER PRIMARY KEY", "conversation_id INTEGER NOT NULL", "author_id INTEGER", "author_type TEXT NOT NULL", "kind TEXT NOT NULL",
-			"body TEXT", "attachments INTEGER NOT NULL", "created_at TIMESTAMP NOT NULL", "updated_at TIMESTAMP NOT NULL",
+			"body TEXT", "attachments INTEGER NOT NULL", "created_at TIMESTAMPTZ NOT NULL", "updated_at TIMESTAMPTZ NOT NULL",
 		}, "updated_at", w.partRows()},
 		{"subscriptions", []string{
 			"id INTEGER PRIMARY KEY", "company_id INTEGER NOT NULL", "plan TEXT NOT NULL", "seats INTEGER NOT NULL", "billing_interval TEXT NOT NULL",
 			"currency TEXT NOT NULL", "monthly_amount DECIMAL(12,2) NOT NULL", "status TEXT NOT NULL", "started_on DATE NOT NULL", "trial_ends_on DATE",
-			"cancelled_on DATE", "cancel_reason TEXT", "created_at TIMESTAMP NOT NULL", "updated_at TIMESTAMP NOT NULL",
+			"cancelled_on DATE", "cancel_reason TEXT", "created_at TIMESTAMPTZ NOT NULL", "updated_at TIMESTAMPTZ NOT NULL",
 		}, "", each(w.subscriptions, (*subscription).row)},
 		{"invoices", []string{
 			"id INTEGER PRIMARY KEY", "number TEXT NOT NULL", "company_id INTEGER NOT NULL", "subscription_id INTEGER NOT NULL", "currency TEXT NOT NULL",
 			"subtotal DECIMAL(12,2) NOT NULL", "tax DECIMAL(12,2) NOT NULL", "total DECIMAL(12,2) NOT NULL", "status TEXT NOT NULL",
-			"issued_on DATE NOT NULL", "due_on DATE NOT NULL", "paid_at TIMESTAMP", "created_at TIMESTAMP NOT NULL", "updated_at TIMESTAMP NOT NULL",
+			"issued_on DATE NOT NULL", "due_on DATE NOT NULL", "paid_at TIMESTAMPTZ", "created_at TIMESTAMPTZ NOT NULL", "updated_at TIMESTAMPTZ NOT NULL",
 		}, "updated_at", each(w.invoices, (*invoice).row)},
 	}
 }
