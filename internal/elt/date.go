@@ -54,7 +54,10 @@ func (d Date) Before(e Date) bool { return d.Compare(e) < 0 }
 func (d Date) After(e Date) bool { return d.Compare(e) > 0 }
 
 // DaysSince returns the number of days from e to d.
-func (d Date) DaysSince(e Date) int { return int(d.utc().Sub(e.utc()) / (24 * time.Hour)) }
+func (d Date) DaysSince(e Date) int {
+	const day = 24 * 60 * 60
+	return int((d.utc().Unix() - e.utc().Unix()) / day) // a time.Duration ends after 292 years
+}
 
 // Weekday returns the day of the week.
 func (d Date) Weekday() time.Weekday { return d.utc().Weekday() }
