@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -19,6 +20,9 @@ type fault struct {
 
 // fault returns err as an error that an operator can act on.
 func (l *Ledger) fault(op string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %w", op, err)
+	}
 	f, ok := l.engine.diagnose(err)
 	if !ok {
 		return &elt.Error{

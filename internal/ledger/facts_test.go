@@ -242,3 +242,14 @@ func TestIncidents(t *testing.T) {
 		}
 	})
 }
+
+func TestInputsOfAnyName(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		v := version("revenue", day("2026-01-05"), "run-1", "2026-01-06T05:00:00Z")
+		v.Inputs = map[elt.DatasetName]elt.VersionID{"shop.users": "shop.users@run-1", `a "quoted" \ <name>`: "{}", "": ""}
+		ok(t, l.RecordVersions(t.Context(), []elt.Version{v}))
+		if diff := cmp.Diff([]elt.Version{v}, must(l.Versions(t.Context(), "revenue", 0))(t)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

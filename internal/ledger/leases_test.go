@@ -51,6 +51,44 @@ func TestClaimIsWonByOne(t *testing.T) {
 	})
 }
 
+// Writers of every kind work on the same rows at once. Whoever is refused gets the code for it: no engine
+// finds them waiting for each other.
+func TestWritersDoNotBlockEachOther(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		_, steps := begin(t, l)
+		refusals := map[elt.Code]bool{"": true, "step_not_claimable": true, "lease_lost": true, "run_running": true, "run_not_running": true}
+		try := func(_ any, err error) {
+			if code := elt.CodeOf(err); !refusals[code] || (code == "" && err != nil) {
+				t.Error(err)
+			}
+		}
+		var all sync.WaitGroup
+		for w := range 8 {
+			all.Go(func() {
+				for i := range 20 {
+					lease, err := l.Claim(t.Context(), steps[(w+i)%len(steps)].ID, "w", hour)
+					try(lease, err)
+					for range 3 {
+						try(l.Heartbeat(t.Context(), lease, hour, elt.Progress{Rows: int64(i)}))
+					}
+					switch i % 4 {
+					case 0:
+						try(nil, l.Finish(t.Context(), lease, elt.Outcome{State: elt.StepFailed}))
+					case 1:
+						try(l.ReleaseLeases(t.Context()))
+					case 2:
+						try(nil, l.CancelRun(t.Context(), "run-1", "growth@example.com", ""))
+					case 3:
+						try(l.RetryRun(t.Context(), "run-1", "growth@example.com"))
+					}
+				}
+			})
+		}
+		all.Wait()
+		checkInvariants(t, l)
+	})
+}
+
 func TestAStepsLife(t *testing.T) {
 	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
 		ctx := t.Context()

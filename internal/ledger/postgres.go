@@ -54,11 +54,18 @@ func (e *postgresEngine) dialect() dialect {
 }
 
 func (e *postgresEngine) open() (writer, reader *sql.DB, err error) {
-	db := stdlib.OpenDB(*e.config)
+	db := stdlib.OpenDB(*e.config, stdlib.OptionAfterConnect(durable))
 	db.SetMaxOpenConns(postgresConns)
 	db.SetMaxIdleConns(postgresConns / 2)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db, db, nil
+}
+
+// durable makes a commit mean what the ledger promises by it, on a server that answers before it has
+// written.
+func durable(ctx context.Context, c *pgx.Conn) error {
+	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
+	return err
 }
 
 // migrator holds a lock in the server for as long as it is open. golang-migrate's own covers each of its

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	migratesqlite "github.com/golang-migrate/migrate/v4/database/sqlite"
@@ -90,12 +91,15 @@ func (e *sqliteEngine) migrator(ctx context.Context) (*migrator, error) {
 }
 
 func (e *sqliteEngine) diagnose(err error) (fault, bool) {
+	full := fault{"ledger_full", elt.Quota, "no space is left for it", "free space on the disk that holds " + e.path}
 	var path *os.PathError
-	if errors.As(err, &path) {
-		return fault{"ledger_unreadable", elt.Config, path.Error(), "check the path and that this user may write there"}, true
-	}
 	var s *sqlite.Error
-	if !errors.As(err, &s) {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return full, true
+	case errors.As(err, &path):
+		return fault{"ledger_unreadable", elt.Config, path.Error(), "check the path and that this user may write there"}, true
+	case !errors.As(err, &s):
 		return fault{}, false
 	}
 	switch s.Code() & 0xff { // the primary code; the rest says which system call it was
@@ -103,7 +107,7 @@ func (e *sqliteEngine) diagnose(err error) (fault, bool) {
 		return fault{"ledger_busy", elt.Transient, "another process is writing and did not end within " + e.busy.String(),
 			"nothing: it is tried again; if it lasts, look for a process that holds " + e.path + " open in a transaction"}, true
 	case sqlite3.SQLITE_FULL:
-		return fault{"ledger_full", elt.Quota, "no space is left for it", "free space on the disk that holds " + e.path}, true
+		return full, true
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fault{"ledger_unreadable", elt.Config, "the file is damaged, or no ledger at all",
 			"restore " + e.path + " from a backup, or move it away to begin a new one: versions are reconciled from the warehouse"}, true

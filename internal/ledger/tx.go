@@ -98,10 +98,10 @@ func (c *change) insert(ctx context.Context, into string, rows [][]any) error {
 	return nil
 }
 
-// statements yields head, one parenthesis of parameters for each row, tail: as few statements as the
-// engines' limit on parameters allows.
+// statements yields head, a parenthesis of parameters for each row, tail: each statement with as many rows
+// as a few hundred parameters allow.
 func statements(head, tail string, rows [][]any) iter.Seq2[string, []any] {
-	const most = 2000 // parameters a statement; SQLite allows 32,766, PostgreSQL 65,535
+	const most = 500 // SQLite looks each parameter up among those before it
 	return func(yield func(string, []any) bool) {
 		for len(rows) > 0 {
 			n := min(len(rows), max(1, most/len(rows[0])))

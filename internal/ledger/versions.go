@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -11,8 +12,31 @@ import (
 const versionColumns = `id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at`
 
 func scanVersion(row scanner) (v elt.Version, err error) {
-	err = row.Scan(&v.ID, &v.Dataset, intoDate{&v.Date}, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, intoDocument{&v.Inputs}, intoInstant{&v.PublishedAt})
+	err = row.Scan(&v.ID, &v.Dataset, intoDate{&v.Date}, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, intoInputs{&v.Inputs}, intoInstant{&v.PublishedAt})
 	return v, err
+}
+
+// intoInputs scans a version's inputs, {"dataset":"version",…}, by cutting the text at its quotes. Facts
+// reads them by the ten thousand, and encoding/json took a sixth of its time.
+type intoInputs struct {
+	inputs *map[elt.DatasetName]elt.VersionID
+}
+
+func (i intoInputs) Scan(src any) error {
+	text, err := asText(src)
+	if err != nil || text == "" {
+		*i.inputs = nil
+		return err
+	}
+	words := strings.Split(text, `"`)
+	if strings.Contains(text, `\`) || len(words)%4 != 1 {
+		return intoDocument{i.inputs}.Scan(text)
+	}
+	*i.inputs = make(map[elt.DatasetName]elt.VersionID, len(words)/4)
+	for w := words[1:]; len(w) >= 4; w = w[4:] {
+		(*i.inputs)[elt.DatasetName(w[0])] = elt.VersionID(w[2])
+	}
+	return nil
 }
 
 // RecordVersions keeps versions that the warehouse published. One that is known already is left as it
