@@ -9,6 +9,9 @@ import (
 // runSchemaPrefix begins the name of every run's schema; a dataset's schema cannot begin with it.
 const runSchemaPrefix = "run_"
 
+// attemptMark stands in the name of a table that is still being built. No dataset's name has a colon.
+const attemptMark = ":attempt"
+
 // quote returns name as an SQL identifier.
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 

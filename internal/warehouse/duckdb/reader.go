@@ -120,7 +120,7 @@ func plain(v any, kind string) any {
 	case *big.Int:
 		return json.Number(v.String())
 	case duckdb.Decimal:
-		return json.Number(v.String())
+		return json.Number(decimalText(v.Value, int(v.Scale)))
 	case float32:
 		return float64(v)
 	case time.Time:
@@ -147,6 +147,21 @@ func plain(v any, kind string) any {
 	default:
 		return fmt.Sprint(v)
 	}
+}
+
+// decimalText writes a scaled integer with all of its digits: 110 at scale 2 is 1.10.
+func decimalText(scaled *big.Int, scale int) string {
+	if scale == 0 {
+		return scaled.String()
+	}
+	digits := new(big.Int).Abs(scaled).String()
+	digits = strings.Repeat("0", max(0, scale+1-len(digits))) + digits
+	point := len(digits) - scale
+	text := digits[:point] + "." + digits[point:]
+	if scaled.Sign() < 0 {
+		return "-" + text
+	}
+	return text
 }
 
 func timeText(t time.Time, kind string) string {

@@ -26,16 +26,35 @@ type staging struct {
 
 // stage prepares the run's schema and returns an attempt at the dataset's staged relation.
 func (w *Warehouse) stage(ctx context.Context, run elt.RunID, d elt.DatasetName) (*staging, error) {
-	w.mu.Lock()
+	w.mu.Lock() // one at a time: two transactions that make the same schema conflict
 	defer w.mu.Unlock()
 	if !w.open[run] {
-		// One at a time: two transactions that make the same schema conflict.
-		if _, err := w.db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(runSchema(run))); err != nil {
-			return nil, w.fail(ctx, "make the staging schema of run "+string(run), err)
+		if err := w.openRun(ctx, run); err != nil {
+			return nil, w.fail(ctx, "prepare the staging schema of run "+string(run), err)
 		}
 		w.open[run] = true
 	}
-	return &staging{w: w, run: run, dataset: d, scratch: fmt.Sprintf("%s:attempt%d", d, w.serial.Add(1))}, nil
+	return &staging{w: w, run: run, dataset: d, scratch: fmt.Sprint(d, attemptMark, w.serial.Add(1))}, nil
+}
+
+// openRun makes the run's schema, or clears it of attempts that a killed process left unfinished.
+func (w *Warehouse) openRun(ctx context.Context, run elt.RunID) error {
+	schema := runSchema(run)
+	if _, err := w.db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(schema)); err != nil {
+		return err
+	}
+	kinds, err := relationKinds(ctx, w.db, schema)
+	if err != nil {
+		return err
+	}
+	for name, view := range kinds {
+		if strings.Contains(name, attemptMark) {
+			if err := drop(ctx, w.db, schema, name, view); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // onto declares that the rows will be merged into the published relation if there is one.
@@ -232,11 +251,4 @@ func (w *Warehouse) stagingMissing(run elt.RunID, d elt.DatasetName) error {
 		What: fmt.Sprintf("run %s has nothing staged for %s; a newer night may have cleaned it up", run, d),
 		Do:   "start the run again from its load",
 	}
-}
-
-// isOpen reports whether the run has staged something since it last published.
-func (w *Warehouse) isOpen(run elt.RunID) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.open[run]
 }

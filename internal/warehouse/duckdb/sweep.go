@@ -37,13 +37,24 @@ func (w *Warehouse) sweep(ctx context.Context, current elt.RunID) error {
 		return err
 	}
 	for _, run := range runs {
-		if schemas[runSchema(run)] && !w.isOpen(run) {
-			if err := w.dropStaged(ctx, run); err != nil {
-				return fmt.Errorf("drop what run %s staged: %w", run, err)
-			}
+		if !schemas[runSchema(run)] {
+			continue
+		}
+		if err := w.dropUnlessOpen(ctx, run); err != nil {
+			return fmt.Errorf("drop what run %s staged: %w", run, err)
 		}
 	}
 	return nil
+}
+
+// dropUnlessOpen drops what the run staged if nothing is at work on it; nothing begins meanwhile.
+func (w *Warehouse) dropUnlessOpen(ctx context.Context, run elt.RunID) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open[run] {
+		return nil
+	}
+	return w.dropStaged(ctx, run)
 }
 
 // Discard drops what a run staged, except what published names stand on. The run must be over: whatever
@@ -59,8 +70,8 @@ func (w *Warehouse) Discard(ctx context.Context, run elt.RunID) error {
 	}
 	defer w.publishing.Release(1)
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	delete(w.open, run)
-	w.mu.Unlock()
 	return w.fail(ctx, "discard what run "+string(run)+" staged", w.dropStaged(ctx, run))
 }
 
