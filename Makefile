@@ -1,0 +1,42 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# What only tests and lint need has a module of its own; the go command builds it once and prints where it is.
+golangci-lint = "$$(go -C internal/testenv/tools tool -n golangci-lint)"
+
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
+
+.PHONY: help build demo test test-long lint fmt setup image clean
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## bin/daybreak
+	go build -trimpath -ldflags "-s -w -X github.com/daybreak-data/daybreak/internal/app.version=$(version)" -o bin/daybreak .
+
+demo: ## a company's last seven nights, and the status page on http://127.0.0.1:8080
+	go run . demo
+
+test: setup ## everything, with the race detector, against real servers
+	go vet ./...
+	go test -race -timeout 12m ./...
+
+test-long: setup ## test, and the soaks and crash grids that take an hour
+	go vet -tags long ./...
+	go test -race -tags long -timeout 90m ./...
+
+lint: ## layers, style and likely mistakes
+	$(golangci-lint) run ./...
+
+fmt: ## format the code
+	$(golangci-lint) fmt ./...
+
+setup: ## install what the tests need, on Debian and its like, and build the test servers
+	@internal/testenv/setup.sh
+
+image: ## the container image daybreak:latest
+	docker build --build-arg VERSION=$(version) -t daybreak .
+
+clean: ## remove what was built and the demo's workspace
+	rm -rf bin artifacts daybreak-demo
