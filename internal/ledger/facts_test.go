@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -241,6 +243,30 @@ func TestIncidents(t *testing.T) {
 			t.Errorf("fresh %v, incident %+v", fresh, again)
 		}
 	})
+}
+
+// Asking for what is so already is free: it waits for no disk.
+func TestNothingNewIsNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l := open(t, "sqlite:"+path)
+	run, steps, days := night("run-1", day("2026-01-05"))
+	tick := elt.Tick{Schedule: "nightly", Date: run.Date, DueAt: day("2026-01-06").Start(time.UTC), Run: run.ID}
+	ask := func() {
+		t.Helper()
+		ok(t, l.SyncDatasets(t.Context(), []elt.Dataset{{Name: "revenue"}}))
+		must2(l.CreateRun(t.Context(), run, steps, days))(t)
+		ok(t, l.ExpectDays(t.Context(), days))
+		ok(t, l.RecordVersions(t.Context(), []elt.Version{version("revenue", run.Date, run.ID, "2026-01-06T05:00:00Z")}))
+		must(l.RecordTick(t.Context(), tick))(t)
+		must(l.ReleaseLeases(t.Context()))(t)
+		ok(t, l.BlockSteps(t.Context(), nil))
+	}
+	ask()
+	before := must(os.Stat(path + "-wal"))(t)
+	ask()
+	if after := must(os.Stat(path + "-wal"))(t); after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("the write-ahead log grew from %d to %d bytes", before.Size(), after.Size())
+	}
 }
 
 func TestInputsOfAnyName(t *testing.T) {

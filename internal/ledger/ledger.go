@@ -102,11 +102,13 @@ func (l *Ledger) Revision(ctx context.Context) (revision int64, err error) {
 
 func readRevision(ctx context.Context, q queryer) (revision int64, err error) {
 	const text = `SELECT CAST(SUM(value) AS BIGINT) FROM counters WHERE name IN ('event', 'touch')`
-	return revision, q.QueryRowContext(ctx, text).Scan(&revision)
+	err = q.QueryRowContext(ctx, text).Scan(&revision)
+	return revision, err
 }
 
 func (l *Ledger) clock(ctx context.Context, q queryer) (now time.Time, err error) {
-	return now, q.QueryRowContext(ctx, "SELECT "+l.engine.dialect().clock).Scan(intoInstant{&now})
+	err = q.QueryRowContext(ctx, "SELECT "+l.engine.dialect().clock).Scan(intoInstant{&now})
+	return now, err
 }
 
 // read runs queries that need no common snapshot. op is what the caller wants, for the error's sentence.
@@ -121,9 +123,12 @@ func (l *Ledger) snapshot(ctx context.Context, op string, do func(context.Contex
 		if err != nil {
 			return err
 		}
-		return errors.Join(do(ctx, t), t.Rollback())
+		return errors.Join(do(ctx, t), rollback(t))
 	})
 }
+
+// errUnchanged is returned by a transaction that has nothing to commit.
+var errUnchanged = errors.New("nothing changed")
 
 // update runs do in a transaction that commits when do returns nil and its context still lives.
 func (l *Ledger) update(ctx context.Context, op string, do func(context.Context, *sql.Tx) error) error {
@@ -132,7 +137,10 @@ func (l *Ledger) update(ctx context.Context, op string, do func(context.Context,
 		if err != nil {
 			return err
 		}
-		if err := do(ctx, t); err != nil {
+		switch err := do(ctx, t); {
+		case errors.Is(err, errUnchanged):
+			return rollback(t)
+		case err != nil:
 			return errors.Join(err, rollback(t))
 		}
 		return t.Commit()

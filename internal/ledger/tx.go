@@ -53,6 +53,9 @@ func (c *change) record(e elt.Event, detail any) (int64, error) {
 }
 
 func (c *change) flush(ctx context.Context) error {
+	if len(c.events) == 0 && !c.touched {
+		return errUnchanged
+	}
 	if len(c.events) > 0 {
 		if err := c.insert(ctx, "events (seq, at, kind, dataset, date, run, step, detail)", c.events); err != nil {
 			return err
@@ -76,7 +79,8 @@ func touch(ctx context.Context, t *sql.Tx) error {
 // nextFence returns a number that no lease has had.
 func (c *change) nextFence(ctx context.Context) (fence int64, err error) {
 	const text = `UPDATE counters SET value = value + 1 WHERE name = 'fence' RETURNING value`
-	return fence, c.QueryRowContext(ctx, text).Scan(&fence)
+	err = c.QueryRowContext(ctx, text).Scan(&fence)
+	return fence, err
 }
 
 // exec runs a statement and returns how many rows it changed.
