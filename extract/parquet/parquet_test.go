@@ -125,10 +125,10 @@ func drawRow(t *rapid.T, b *Batch) {
 }
 
 // texts returns a batch as text, column by column, so that a difference can be read.
-func texts(b *Batch) []string {
-	out := make([]string, len(b.Columns))
+func texts(b *Batch) [][]string {
+	out := make([][]string, len(b.Columns))
 	for i, v := range b.Columns {
-		out[i] = v.Text()
+		out[i] = v.Texts()
 	}
 	return out
 }
@@ -139,7 +139,7 @@ func TestRoundTripOfRandomBatches(t *testing.T) {
 		m := &memory{}
 		w := NewWriter(schema, Options{Create: m.create, PartBytes: 4 << 10})
 		b := w.Batch()
-		var want [][]string
+		var want [][][]string
 		rows := int64(0)
 		for range rapid.IntRange(0, 4).Draw(t, "row groups") {
 			for range rapid.IntRange(1, 8).Draw(t, "rows") {
@@ -156,7 +156,7 @@ func TestRoundTripOfRandomBatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got [][]string
+		var got [][][]string
 		tally := NewTally(schema)
 		var inParts int64
 		for i, p := range m.sources() {

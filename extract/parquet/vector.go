@@ -191,29 +191,30 @@ func (v *Vector) octets(i int) []byte {
 	return v.data[from:v.ends[i]:v.ends[i]]
 }
 
-// Text returns the vector's rows as canonical text, joined by commas: for messages, keys and hashes. NULL is
-// "NULL", instants end in "+00", bytes begin with \x.
-func (v *Vector) Text() string {
-	var b strings.Builder
+// Texts returns each row as canonical text: for messages, keys and hashes. NULL is "NULL", instants end in "+00",
+// bytes begin with \x, and a list is "[a b]".
+func (v *Vector) Texts() []string {
+	var out []string
 	value := 0
 	for i, def := range v.def {
-		switch {
-		case i > 0 && (!v.isList || v.rep[i] == 0):
-			b.WriteString(",")
-		case i > 0:
-			b.WriteString(" ")
+		text := "NULL"
+		if def == v.present {
+			text = v.text(value)
+			value++
 		}
 		switch {
-		case def == v.present:
-			b.WriteString(v.text(value))
-			value++
-		case v.isList && def == listEmpty:
-			b.WriteString("[]")
+		case !v.isList || def == absent:
+			out = append(out, text)
+		case def == listEmpty:
+			out = append(out, "[]")
+		case v.rep[i] == 0:
+			out = append(out, "["+text+"]")
 		default:
-			b.WriteString("NULL")
+			last := &out[len(out)-1]
+			*last = strings.TrimSuffix(*last, "]") + " " + text + "]"
 		}
 	}
-	return b.String()
+	return out
 }
 
 // Layouts of canonical text.

@@ -239,7 +239,7 @@ func (r *rowReader) refuse(i int, data []byte, err error) error {
 			if f := r.fields[k]; f.end >= 0 && k != i {
 				v := parquet.NewVector(c.Type)
 				if r.decoders[k](v, data[f.from:f.end]) == nil {
-					text = v.Text()
+					text = v.Texts()[0]
 				}
 			} else if k == i {
 				text = bad.value

@@ -137,7 +137,8 @@ func (s *snapshot) lock(ctx context.Context, t table) error {
 		return err
 	}
 	s.failed[t.info.Name] = err
-	return s.run(ctx, "ROLLBACK TO SAVEPOINT before_lock")
+	// Rolling back keeps the savepoint, and within one no snapshot can be exported.
+	return s.run(ctx, "ROLLBACK TO SAVEPOINT before_lock; RELEASE SAVEPOINT before_lock")
 }
 
 // rewritten reports whether a materialized view was rewritten after the snapshot: as the snapshot sees the

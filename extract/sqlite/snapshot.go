@@ -121,7 +121,10 @@ func (s *snapshot) read(ctx context.Context, r extract.Request, to *parquet.Writ
 		err = rows.read(ctx, found)
 		return errors.Join(err, found.Close())
 	})
-	if err != nil {
+	switch {
+	case err != nil && to.Failed(): // the lake's error, not the source's
+		return 0, err
+	case err != nil:
 		return 0, fault(ctx, err, "cannot read table %s of source %s", r.Extraction.Table, s.source.opts.Name)
 	}
 	if rows.seen != expected {
@@ -207,7 +210,7 @@ func acceptHash(t elt.Type, mask *extract.Masker) acceptor {
 		if bad := accept(scratch, value); bad != nil {
 			return bad
 		}
-		to.AppendOctets(hasher.Hex([]byte(scratch.Text())))
+		to.AppendOctets(hasher.Hex([]byte(scratch.Texts()[0])))
 		return nil
 	}
 }

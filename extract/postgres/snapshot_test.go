@@ -1,0 +1,445 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/extracttest"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+)
+
+// nothing is a progress callback for who does not care.
+func nothing(elt.Progress) {}
+
+// TestOneSnapshotUnderWriters moves money between two tables while both are extracted, many times over: their
+// sum must always be what it was.
+func TestOneSnapshotUnderWriters(t *testing.T) {
+	url, conn := database(t, `CREATE TABLE a (id int PRIMARY KEY, n bigint)`, `CREATE TABLE b (id int PRIMARY KEY, n bigint)`,
+		`INSERT INTO a SELECT i, 1000 FROM generate_series(1, 500) i`, `INSERT INTO b SELECT i, 0 FROM generate_series(1, 500) i`)
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	moved := make(chan struct{}, 1)
+	writers.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			id := i%500 + 1
+			// One statement is one transaction.
+			_, err := conn.Exec(ctx, fmt.Sprintf(`WITH x AS (UPDATE a SET n = n - 1 WHERE id = %d) UPDATE b SET n = n + 1 WHERE id = %d`, id, id))
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case moved <- struct{}{}:
+			default:
+			}
+		}
+	})
+	source := newSource(t, url)
+	for round := range 10 {
+		<-moved
+		lake := &extracttest.Lake{}
+		tables := []elt.Extraction{extracttest.Table("public.a"), extracttest.Table("public.b")}
+		night := extracttest.New(t, source, lake).Begin("r1", tables, tables)
+		var total int64
+		for _, e := range tables {
+			m, err := night.Extract(t.Context(), extracttest.Job(e, round), nothing)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sum int64
+			fmt.Sscan(m.Stats.Columns[1].Sum, &sum)
+			total += sum
+			if !m.Source.CrossTableConsistent {
+				t.Errorf("%s is said not to be consistent", e.Dataset)
+			}
+			<-moved // something was written between the tables
+		}
+		if err := night.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if total != 500_000 {
+			t.Fatalf("the tables add up to %d, not 500000", total)
+		}
+	}
+	stop()
+	writers.Wait()
+}
+
+// TestTruncateWaits holds the snapshot's locks: a TRUNCATE must not empty a table that is still to be read.
+func TestTruncateWaits(t *testing.T) {
+	url, conn := database(t, `CREATE TABLE a AS SELECT generate_series(1, 10) AS n`, `CREATE TABLE b AS SELECT generate_series(1, 20) AS n`,
+		`CREATE MATERIALIZED VIEW v AS SELECT n FROM b`)
+	lake := &extracttest.Lake{}
+	tables := []elt.Extraction{extracttest.Table("public.a"), extracttest.Table("public.b"), extracttest.Table("public.v")}
+	night := extracttest.New(t, newSource(t, url), lake).Begin("r1", tables, tables)
+	defer night.Close()
+	read := func(e elt.Extraction, rows int64) {
+		t.Helper()
+		m, err := night.Extract(t.Context(), extracttest.Job(e, 1), nothing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Rows() != rows {
+			t.Errorf("%s has %d rows, expected %d", e.Dataset, m.Rows(), rows)
+		}
+	}
+	read(tables[0], 10)
+	for _, statement := range []string{`TRUNCATE b`, `REFRESH MATERIALIZED VIEW v`, `ALTER TABLE b ADD COLUMN x int DEFAULT 1`} {
+		_, err := conn.Exec(t.Context(), `SET lock_timeout = '100ms'; `+statement)
+		if err == nil || !strings.Contains(err.Error(), "lock timeout") {
+			t.Errorf("%s was not held up by the snapshot: %v", statement, err)
+		}
+	}
+	exec(t, conn, `DELETE FROM b`)
+	read(tables[1], 20)
+	read(tables[2], 20)
+	// The last table was the last user: production has its locks back before the night is closed.
+	exec(t, conn, `TRUNCATE b`)
+}
+
+// TestLostSnapshot cuts the keeper's connection between two tables.
+func TestLostSnapshot(t *testing.T) {
+	url, conn := database(t, `CREATE TABLE a AS SELECT generate_series(1, 10) AS n`, `CREATE TABLE b AS SELECT generate_series(1, 20) AS n`)
+	lake := &extracttest.Lake{}
+	tables := []elt.Extraction{extracttest.Table("public.a"), extracttest.Table("public.b")}
+	night := extracttest.New(t, newSource(t, url), lake).Begin("r1", tables, tables)
+	defer night.Close()
+	first, err := night.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut(t, conn)
+	_, err = night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
+	extracttest.Fails(t, err, extract.CodeConnectionLost, "shop")
+	if f := elt.NewFailure(err); f.Class != elt.Transient {
+		t.Errorf("a lost connection is %s", f.Class)
+	}
+	second, err := night.Extract(t.Context(), extracttest.Job(tables[1], 2), nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !first.Source.CrossTableConsistent || second.Source.CrossTableConsistent {
+		t.Errorf("consistent are the first: %v, the second: %v", first.Source.CrossTableConsistent, second.Source.CrossTableConsistent)
+	}
+	if first.Source.Snapshot == second.Source.Snapshot || second.Rows() != 20 {
+		t.Errorf("the second table was read as %+v with %d rows", second.Source, second.Rows())
+	}
+}
+
+// cut ends every session of Daybreak.
+func cut(t testing.TB, conn *pgx.Conn) {
+	t.Helper()
+	const sessions = `FROM pg_stat_activity WHERE application_name = 'daybreak' AND datname = current_database()`
+	if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 5000) `+sessions); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCutWhileReading cuts the connections in the middle of a table, from within the lake.
+func TestCutWhileReading(t *testing.T) {
+	url, conn := database(t, `CREATE TABLE a AS SELECT i AS n, repeat(md5(i::text), 40) AS x FROM generate_series(1, 100000) i`)
+	cuts := 0
+	lake := &extracttest.Lake{Before: func(key string) error {
+		if strings.HasSuffix(key, ".parquet") && cuts == 0 {
+			cuts++
+			cut(t, conn)
+		}
+		return nil
+	}}
+	night := extracttest.New(t, newSource(t, url), lake).Begin("r1", nil, nil)
+	defer night.Close()
+	_, err := night.Extract(t.Context(), extracttest.Job(extracttest.Table("public.a"), 1), nothing)
+	extracttest.Fails(t, err, extract.CodeConnectionLost, "public.a")
+	if keys := lake.Keys(); len(keys) != 0 {
+		t.Errorf("a cut left %v in the lake", keys)
+	}
+	m, err := night.Extract(t.Context(), extracttest.Job(extracttest.Table("public.a"), 2), nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Rows() != 100000 || len(lake.Rows(t, m)) != 100000 {
+		t.Errorf("the second attempt has %d rows", m.Rows())
+	}
+}
+
+// TestLakeFailure: what the lake refuses is the lake's error, and the snapshot stays.
+func TestLakeFailure(t *testing.T) {
+	url, _ := database(t, `CREATE TABLE a AS SELECT generate_series(1, 300000) AS n`)
+	full := &elt.Error{Code: "lake_full", Class: elt.Quota, What: "the lake is full", Do: "make room"}
+	fail := true
+	lake := &extracttest.Lake{Before: func(string) error {
+		if fail {
+			return full
+		}
+		return nil
+	}}
+	e := extracttest.Table("public.a")
+	night := extracttest.New(t, newSource(t, url), lake).Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
+	defer night.Close()
+	_, err := night.Extract(t.Context(), extracttest.Job(e, 1), nothing)
+	if !errors.Is(err, full) {
+		t.Fatalf("the error is %v", err)
+	}
+	fail = false
+	m, err := night.Extract(t.Context(), extracttest.Job(e, 2), nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !m.Source.CrossTableConsistent || m.Rows() != 300000 {
+		t.Errorf("the second attempt is %+v with %d rows", m.Source, m.Rows())
+	}
+}
+
+// TestSideBySide extracts more tables at once than there are connections.
+func TestSideBySide(t *testing.T) {
+	url, conn := database(t)
+	var tables []elt.Extraction
+	for i := range 8 {
+		exec(t, conn, fmt.Sprintf(`CREATE TABLE t%d AS SELECT generate_series(1, 20000) AS n`, i))
+		tables = append(tables, extracttest.Table(fmt.Sprintf("public.t%d", i)))
+	}
+	lake := &extracttest.Lake{}
+	night := extracttest.New(t, newSource(t, url), lake).Begin("r1", tables, tables)
+	defer night.Close()
+	var all sync.WaitGroup
+	snapshots := make([]string, len(tables))
+	for i, e := range tables {
+		all.Go(func() {
+			m, err := night.Extract(t.Context(), extracttest.Job(e, 1), nothing)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			snapshots[i] = m.Source.Snapshot
+			if m.Rows() != 20000 || !m.Source.CrossTableConsistent {
+				t.Errorf("%s has %d rows of %+v", e.Dataset, m.Rows(), m.Source)
+			}
+		})
+	}
+	all.Wait()
+	for _, s := range snapshots {
+		if s != snapshots[0] {
+			t.Fatalf("the snapshots differ: %v", snapshots)
+		}
+	}
+}
+
+// TestOneBadTableAlone: what cannot be read fails alone.
+func TestOneBadTableAlone(t *testing.T) {
+	url, conn := database(t, `CREATE TABLE good AS SELECT 1 AS n`, `CREATE TABLE held AS SELECT 1 AS n`, `CREATE TABLE secret AS SELECT 1 AS n`)
+	role := "reader_" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "_"))
+	exec(t, conn, `CREATE ROLE `+role+` LOGIN`, `GRANT SELECT ON good, held TO `+role)
+	t.Cleanup(func() { afterwards(t, url, `DROP OWNED BY `+role, `DROP ROLE `+role) })
+	exec(t, conn, `BEGIN`, `LOCK TABLE held IN ACCESS EXCLUSIVE MODE`)
+	tables := []elt.Extraction{extracttest.Table("public.good"), extracttest.Table("public.held"),
+		extracttest.Table("public.secret"), extracttest.Table("public.gone")}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lake := &extracttest.Lake{}
+	night := extracttest.New(t, newSource(t, strings.Replace(url, config.User+"@", role+"@", 1)), lake).Begin("r1", tables, tables)
+	defer night.Close()
+	if m, err := night.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing); err != nil || m.Rows() != 1 {
+		t.Errorf("the good table: %v", err)
+	}
+	for i, want := range []elt.Code{"source_lock_timeout", "permission_denied", "table_missing"} {
+		_, err := night.Extract(t.Context(), extracttest.Job(tables[i+1], 1), nothing)
+		extracttest.Fails(t, err, want, tables[i+1].Table)
+	}
+	exec(t, conn, `COMMIT`)
+	m, err := night.Extract(t.Context(), extracttest.Job(tables[1], 2), nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Source.CrossTableConsistent {
+		t.Error("a second snapshot is said to be consistent with the first")
+	}
+}
+
+// TestUnreachable: each way not to get in has its own code.
+func TestUnreachable(t *testing.T) {
+	server := testenv.NewPostgres(t, nil)
+	e := extracttest.Table("public.a")
+	x := extracttest.New(t, newSource(t, strings.Replace(server.URL, "?", "_not?", 1)), &extracttest.Lake{})
+	_, err := extracttest.Extract(t, x, extracttest.Job(e, 1))
+	if f := elt.NewFailure(err); f.Code != "source_database_missing" {
+		t.Errorf("a missing database is %+v", f)
+	}
+	server.Stop(t)
+	x = extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{})
+	_, err = extracttest.Extract(t, x, extracttest.Job(e, 1))
+	extracttest.Fails(t, err, "source_unreachable", "shop", "127.0.0.1")
+	problems := x.Check(t.Context(), []elt.Extraction{e, extracttest.Table("public.b")})
+	if len(problems) != 1 || problems[0].Code != "source_unreachable" {
+		t.Errorf("check says %v", problems)
+	}
+}
+
+// TestCrashedServer restarts the server under a snapshot.
+func TestCrashedServer(t *testing.T) {
+	server := testenv.NewPostgres(t, nil)
+	exec(t, connect(t, server.URL), `CREATE TABLE a AS SELECT generate_series(1, 10) AS n`, `CREATE TABLE b AS SELECT generate_series(1, 20) AS n`, `CHECKPOINT`)
+	tables := []elt.Extraction{extracttest.Table("public.a"), extracttest.Table("public.b")}
+	night := extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{}).Begin("r1", tables, tables)
+	defer night.Close()
+	if _, err := night.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing); err != nil {
+		t.Fatal(err)
+	}
+	server.Restart(t)
+	_, err := night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
+	extracttest.Fails(t, err, extract.CodeConnectionLost, "shop")
+	if m, err := night.Extract(t.Context(), extracttest.Job(tables[1], 2), nothing); err != nil || m.Source.CrossTableConsistent {
+		t.Errorf("after the restart: %+v, %v", m, err)
+	}
+}
+
+// TestCancelled: a cancelled context ends the extraction, and leaves nothing behind.
+func TestCancelled(t *testing.T) {
+	url, conn := database(t, `CREATE VIEW slow AS SELECT pg_sleep(60)::text AS n`)
+	ctx, cancel := context.WithCancel(t.Context())
+	e := extracttest.Table("public.slow")
+	night := extracttest.New(t, newSource(t, url), &extracttest.Lake{}).Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
+	done := make(chan error)
+	go func() {
+		_, err := night.Extract(ctx, extracttest.Job(e, 1), nothing)
+		done <- err
+	}()
+	sessions := func(where string) (n int) {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'daybreak' AND `+where).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	eventually(t, func() bool { return sessions(`query LIKE 'COPY%'`) == 1 })
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+	if err := night.Close(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, func() bool { return sessions(`true`) == 0 })
+}
+
+// eventually waits until the condition holds.
+func eventually(t *testing.T, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it did not come to be within 30 s")
+		}
+	}
+}
+
+func TestRowsOfAnyNumber(t *testing.T) {
+	for _, n := range []int{0, 1, 122_879, 122_880, 122_881} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			url, _ := database(t, fmt.Sprintf(`CREATE TABLE a AS SELECT i::bigint AS id, 'x' || i AS name FROM generate_series(1, %d) i`, n))
+			lake := &extracttest.Lake{}
+			m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), lake), extracttest.Job(extracttest.Table("public.a"), 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := lake.Rows(t, m); len(got) != n || len(m.Parts) != 1 {
+				t.Errorf("%d rows came in %d parts", len(got), len(m.Parts))
+			}
+			want := fmt.Sprint(int64(n) * int64(n+1) / 2)
+			if n == 0 {
+				want = ""
+			}
+			if got := m.Stats.Columns[0].Sum; got != want {
+				t.Errorf("the sum is %s, expected %s", got, want)
+			}
+		})
+	}
+}
+
+func TestWide(t *testing.T) {
+	var columns, values []string
+	for i := range 1600 {
+		columns = append(columns, fmt.Sprintf("c%d int2", i))
+		values = append(values, fmt.Sprintf("%d::int2", i))
+	}
+	url, conn := database(t, `CREATE TABLE wide (`+strings.Join(columns, ", ")+`)`)
+	exec(t, conn, `INSERT INTO wide SELECT `+strings.Join(values, ", ")+` FROM generate_series(1, 30)`)
+	lake := &extracttest.Lake{}
+	m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), lake), extracttest.Job(extracttest.Table("public.wide"), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := lake.Rows(t, m)
+	if len(rows) != 30 || len(rows[29]) != 1600 || rows[29][1599] != "1599" {
+		t.Errorf("%d rows came", len(rows))
+	}
+}
+
+// TestLargeValue carries one text that is larger than a batch.
+func TestLargeValue(t *testing.T) {
+	const size = 100 << 20
+	url, _ := database(t, fmt.Sprintf(`CREATE TABLE big AS SELECT i AS id, CASE WHEN i = 2 THEN repeat('é', %d) ELSE 'small' END AS v FROM generate_series(1, 3) i`, size/2))
+	m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), &extracttest.Lake{Discard: true}), extracttest.Job(extracttest.Table("public.big"), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(size + 10); m.Stats.Columns[1].Length != want || m.Rows() != 3 {
+		t.Errorf("%d octets came, expected %d", m.Stats.Columns[1].Length, want)
+	}
+}
+
+func TestKindsOfRelation(t *testing.T) {
+	url, conn := database(t, `CREATE TABLE p (id int, v text) PARTITION BY RANGE (id)`,
+		`CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)`, `CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20)`,
+		`INSERT INTO p SELECT i, 'v' || i FROM generate_series(0, 19) i`,
+		`CREATE VIEW w AS SELECT id AS "Id", v FROM p WHERE id < 2`, `CREATE TABLE g (a int, b int GENERATED ALWAYS AS (a * 2) STORED)`,
+		`INSERT INTO g VALUES (21)`, `CREATE SCHEMA "we.ird"`, `CREATE TABLE "we.ird"."Tä""ble" (id int)`, `INSERT INTO "we.ird"."Tä""ble" VALUES (7)`,
+		`CREATE TABLE dropped (a int, b int, c int)`, `ALTER TABLE dropped DROP COLUMN b`, `INSERT INTO dropped VALUES (1, 3)`,
+		`CREATE TABLE parent (a int)`, `CREATE TABLE child () INHERITS (parent)`, `INSERT INTO child VALUES (5)`, `ANALYZE`)
+	for name, want := range map[string][][]string{
+		"public.w": {{"0", "v0"}, {"1", "v1"}}, "g": {{"21", "42"}}, `"we.ird"."Tä""ble"`: {{"7"}}, "dropped": {{"1", "3"}}, "public.parent": {{"5"}},
+	} {
+		e := extracttest.Table(name)
+		e.Dataset = "shop.t"
+		lake := &extracttest.Lake{}
+		m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), lake), extracttest.Job(e, 1))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, lake.Rows(t, m)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+	m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), &extracttest.Lake{}), extracttest.Job(extracttest.Table("public.p"), 1))
+	if err != nil || m.Rows() != 20 {
+		t.Errorf("the partitioned table: %v, %v", m, err)
+	}
+	infos, err := newSource(t, url).Tables(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := make(map[string]int64)
+	for _, i := range infos {
+		rows[i.Name] = i.Rows
+	}
+	want := map[string]int64{"public.p": 20, "public.w": -1, "public.g": 1, `"we.ird"."Tä""ble"`: 1, "public.dropped": 1, "public.parent": 0, "public.child": 1}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("the tables (-want +got)\n%s", diff)
+	}
+	exec(t, conn, `CREATE TABLE none ()`)
+	_, err = extracttest.Extract(t, extracttest.New(t, newSource(t, url), &extracttest.Lake{}), extracttest.Job(extracttest.Table("public.none"), 1))
+	extracttest.Fails(t, err, "no_columns", "public.none")
+}
