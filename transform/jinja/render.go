@@ -3,7 +3,9 @@ package jinja
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -261,4 +263,13 @@ func parsePlace(s string) Position {
 	p.Line, _ = strconv.Atoi(line)
 	p.Column, _ = strconv.Atoi(column)
 	return p
+}
+
+// Names returns the macros' names in order.
+func (l *Library) Names() []string { return slices.Sorted(maps.Keys(l.macros)) }
+
+// Place returns where a macro is defined.
+func (l *Library) Place(name string) Position {
+	m := l.macros[name]
+	return Position{m.from.file, m.node.Location.Line, m.node.Location.Col}
 }

@@ -342,7 +342,11 @@ func (w *rewriter) function(n *nodes.Call) nodes.Expression {
 		if do, changes := changing[f.Attribute]; changes {
 			w.refuse(f.Location, fmt.Sprintf("the method %s changes its object, which loops and blocks lose", f.Attribute), do)
 		} else if !slices.Contains(methodNames, f.Attribute) {
-			w.refuse(f.Location, fmt.Sprintf("the method %q is not supported", f.Attribute), "use one of "+strings.Join(methodNames, ", ")+", or a filter")
+			do := "use one of " + strings.Join(methodNames, ", ") + ", or a filter"
+			if of, ok := f.Node.(*nodes.Name); ok && foreign[of.Name.Val] != "" {
+				do = foreign[of.Name.Val]
+			}
+			w.refuse(f.Location, fmt.Sprintf("the method %q is not supported", f.Attribute), do)
 		}
 		if len(n.Kwargs) > 0 {
 			w.refuse(f.Location, "methods take no named arguments here", "pass them in order")

@@ -14,9 +14,20 @@ const maxOpen = 100 // brackets and blocks open at the same time
 // it would misread is refused here, or written so that it reads it well, at the same offsets.
 type scanner struct {
 	file   string
-	source string // as written, with \n at the ends of lines
-	out    []byte // as gonja gets it: line ends inside of expressions are spaces
+	source string   // as written, with \n at the ends of lines
+	out    []byte   // as gonja gets it: line ends inside of expressions are spaces
+	jinja  [][2]int // from and to of every expression, statement, comment and raw text
 	blocks int
+}
+
+// inJinja reports whether an offset lies in something other than text.
+func (s *scanner) inJinja(offset int) bool {
+	for _, span := range s.jinja {
+		if span[0] <= offset && offset < span[1] {
+			return true
+		}
+	}
+	return false
 }
 
 // place returns the position of an offset in the source.
@@ -38,6 +49,7 @@ func (s *scanner) scan() *Error {
 			return nil
 		}
 		i += open
+		start := i
 		rest := s.source[i:]
 		var err *Error
 		switch {
@@ -56,6 +68,9 @@ func (s *scanner) scan() *Error {
 		}
 		if err != nil {
 			return err
+		}
+		if i > start+1 {
+			s.jinja = append(s.jinja, [2]int{start, i})
 		}
 	}
 	return nil

@@ -300,19 +300,27 @@ func dictKeys(d Dict) []string {
 
 func keys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
 
-// unknownName says what to do about a name that dbt knows and Daybreak does not, or that nobody knows.
+// foreign says what to do about names that dbt knows and Daybreak does not.
+var foreign = map[string]string{
+	"run_query": noQuery, "adapter": noQuery, "statement": noQuery, "execute": noQuery, "graph": noQuery, "load_result": noQuery,
+	"run_started_at": sameAgain, "modules": sameAgain, "invocation_id": sameAgain,
+	"varargs": noRest, "kwargs": noRest, "caller": noRest,
+	"dbt_utils": noPackages, "dbt": noPackages, "codegen": noPackages, "dbt_expectations": noPackages, "dbt_date": noPackages,
+	"log": noEffects, "print": noEffects, "exceptions": noEffects, "return": noEffects,
+}
+
+const (
+	noQuery    = "models cannot ask the warehouse while they are rendered: put the query into a model and refer to it"
+	sameAgain  = "a rerun must give the same SQL: use data_date, window_start or window_end"
+	noRest     = "name the macro's parameters"
+	noPackages = "packages are not supported: write the macro in sql/macros"
+	noEffects  = "remove it: a macro's value is the text that it renders"
+)
+
+// unknownName says what to do about a name that is not defined.
 func unknownName(name string) string {
-	switch name {
-	case "run_query", "adapter", "statement", "execute", "graph", "load_result":
-		return "models cannot ask the warehouse while they are rendered: put the query into a model and refer to it"
-	case "run_started_at", "modules", "invocation_id":
-		return "a rerun must give the same SQL: use data_date, window_start or window_end"
-	case "varargs", "kwargs", "caller":
-		return "name the macro's parameters"
-	case "dbt_utils", "dbt", "codegen", "dbt_expectations":
-		return "packages are not supported: write the macro in sql/macros"
-	case "log", "print", "exceptions", "return":
-		return "remove it: a macro's value is the text that it renders"
+	if do, ok := foreign[name]; ok {
+		return do
 	}
 	return "set it with {% set %}, or correct the name"
 }

@@ -1,0 +1,137 @@
+package transform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Warehouse is what building and testing models needs of one.
+type Warehouse interface {
+	// Staged returns the SQL name under which a run stages a dataset; Published that of a published relation.
+	Staged(run elt.RunID, d elt.DatasetName) string
+	Published(relation string) string
+	// Build makes a model's staging relation and returns its rows.
+	Build(ctx context.Context, b elt.Build) (int64, error)
+	// SeedCSV stages a CSV file with a header; types are SQL types by column, the others are guessed.
+	SeedCSV(ctx context.Context, run elt.RunID, d elt.DatasetName, path string, types map[string]string) (int64, error)
+	// Count returns how many rows a SELECT returns.
+	Count(ctx context.Context, sql string) (int64, error)
+}
+
+// EngineOptions are what an Engine works with.
+type EngineOptions struct {
+	Project   *Project
+	Warehouse Warehouse
+	Dir       string // the sql folder that Parse read, on this machine's disk: seeds are loaded from it
+	Log       *slog.Logger
+}
+
+// Engine builds and tests one dataset at a time. It may be used by many goroutines at once.
+type Engine struct {
+	project   *Project
+	warehouse Warehouse
+	dir       string
+	log       *slog.Logger
+}
+
+// New returns an engine over a project without problems.
+func New(o EngineOptions) *Engine {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{o.Project, o.Warehouse, o.Dir, o.Log}
+}
+
+// Transform builds the staging relation of a model or a seed. Doing it again replaces it.
+func (e *Engine) Transform(ctx context.Context, s Scope, d elt.DatasetName) (elt.Result, error) {
+	log := e.log.With("run", s.Run, "dataset", d)
+	if seed, ok := e.project.seeds[d]; ok {
+		rows, err := e.warehouse.SeedCSV(ctx, s.Run, d, filepath.Join(e.dir, filepath.FromSlash(seed.path)), seed.types)
+		if err != nil {
+			return elt.Result{}, fmt.Errorf("%s: %w", seed.file, err)
+		}
+		log.InfoContext(ctx, "seed staged", "rows", rows)
+		return elt.Result{Rows: rows}, nil
+	}
+	m, err := e.model(d)
+	if err != nil {
+		return elt.Result{}, err
+	}
+	sql, err := e.compile(s, m, false)
+	if err != nil {
+		return elt.Result{}, err
+	}
+	b := elt.Build{Run: s.Run, Dataset: d, Relation: e.project.relation(d), Materialized: m.config.materialized, SQL: sql}
+	if m.config.materialized == elt.AsEphemeral {
+		return elt.Result{}, nil // it is built within the models that refer to it
+	}
+	if m.config.materialized == elt.AsIncremental {
+		b.Key = m.config.key
+		if s.incremental(m) {
+			b.Strategy = m.config.strategy
+		}
+	}
+	rows, err := e.warehouse.Build(ctx, b)
+	if err != nil {
+		return elt.Result{}, e.refused(s, m, err)
+	}
+	log.InfoContext(ctx, "model staged", "rows", rows, "materialized", m.config.materialized, "strategy", b.Strategy)
+	return elt.Result{Rows: rows}, nil
+}
+
+// Item returns how what Transform staged is to be published. The scope must be the one of Transform: what
+// is published must not have changed in between.
+func (e *Engine) Item(s Scope, d elt.DatasetName) (elt.PublicationItem, error) {
+	item := elt.PublicationItem{Relation: e.project.relation(d)}
+	if _, ok := e.project.seeds[d]; ok {
+		return item, nil
+	}
+	m, err := e.model(d)
+	if err != nil {
+		return elt.PublicationItem{}, err
+	}
+	switch m.config.materialized {
+	case elt.AsEphemeral:
+		return elt.PublicationItem{}, &elt.Error{Code: CodeUnknownModel, Class: elt.Config, What: fmt.Sprintf("the model %s is ephemeral and never published", d), Do: "publish what refers to it"}
+	case elt.AsView:
+		item.ViewSQL, err = e.compile(s, m, true)
+	case elt.AsIncremental:
+		item.Key = m.config.key
+		if s.incremental(m) {
+			item.Strategy = m.config.strategy
+		}
+	}
+	return item, err
+}
+
+// refused places an error of the warehouse in the model's file. What the model's text is not to blame
+// for (a full disk, a lost connection) keeps its own code.
+func (e *Engine) refused(s Scope, m *model, err error) error {
+	var cause *elt.Error
+	if errors.As(err, &cause) && cause.Class != elt.Data && cause.Class != elt.Config {
+		return fmt.Errorf("model %s: %w", m.name, err)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("model %s: %w", m.name, err)
+	}
+	place := m.file
+	if line := e.sourceLine(s, m, err.Error()); line > 0 {
+		place = fmt.Sprintf("%s:%d", m.file, line)
+	}
+	out := &elt.Error{
+		Code: CodeModelRefused, Class: elt.Config, What: place + ": " + err.Error(),
+		Do: "correct the model, see the SQL as it ran with daybreak compile " + string(m.name), Err: err,
+	}
+	if cause != nil {
+		out.Class = cause.Class
+		if cause.Class == elt.Data && cause.Do != "" && cause.Code != "sql_refused" {
+			out.Do = cause.Do
+		}
+	}
+	return out
+}

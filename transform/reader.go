@@ -1,0 +1,210 @@
+package transform
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/yamlfile"
+	"github.com/daybreak-data/daybreak/transform/jinja"
+)
+
+// root is the folder of the workspace in which the file system's root lies.
+const root = "sql/"
+
+// reader reads a project's files and collects what is wrong with them.
+type reader struct {
+	fsys     fs.FS
+	project  *Project
+	problems elt.Problems
+
+	declared map[elt.DatasetName]string // the file of each model and seed, also of those that cannot be read
+	disabled map[elt.DatasetName]string // models with enabled=false, and their files
+	schemas  []*schemaFile
+	singular []*test
+	rendered []rendered // what rendering the models found
+}
+
+func (r *reader) problem(at jinja.Position, code elt.Code, what, do string) {
+	r.problems = append(r.problems, elt.Problem{File: at.File, Line: at.Line, Column: at.Column, Code: code, What: what, Do: do})
+}
+
+func (r *reader) jinjaProblems(errs []*jinja.Error) {
+	for _, e := range errs {
+		r.problem(e.Position, CodeTemplate, e.What, e.Do)
+	}
+}
+
+// whole is the position of a problem with a file as such.
+func whole(file string) jinja.Position { return jinja.Position{File: file} }
+
+// read reads every file of the four folders.
+func (r *reader) read() {
+	var macros []*jinja.Template
+	r.walk("macros", func(file, ext string) {
+		switch ext {
+		case ".sql":
+			if source, ok := r.text(file); ok {
+				t, errs := jinja.ParseMacros(root+file, source)
+				r.jinjaProblems(errs)
+				if t != nil {
+					macros = append(macros, t)
+				}
+			}
+		case ".yml", ".yaml", ".md":
+		default:
+			r.stray(file, "macros are .sql files")
+		}
+	})
+	library, errs := jinja.NewLibrary(macros...)
+	r.jinjaProblems(errs)
+	r.project.library = library
+	for _, name := range library.Names() {
+		if _, taken := (&rendering{}).globals()[name]; taken || name == "range" || name == "namespace" {
+			r.problem(library.Place(name), CodeNameTaken, fmt.Sprintf("the macro %s has the name of a built-in function", name), "rename it")
+		}
+	}
+	r.walk("seeds", func(file, ext string) {
+		switch ext {
+		case ".csv":
+			r.seed(file)
+		case ".yml", ".yaml":
+			r.schema(file)
+		case ".md":
+		default:
+			r.stray(file, "seeds are .csv files")
+		}
+	})
+	r.walk("models", func(file, ext string) {
+		switch ext {
+		case ".sql":
+			r.model(file)
+		case ".yml", ".yaml":
+			r.schema(file)
+		case ".md":
+		default:
+			r.stray(file, "models are .sql files, described in .yml files")
+		}
+	})
+	r.walk("tests", func(file, ext string) {
+		switch ext {
+		case ".sql":
+			r.singularFile(file)
+		case ".yml", ".yaml", ".md":
+		default:
+			r.stray(file, "tests are .sql files")
+		}
+	})
+}
+
+// walk visits the files of a folder in order; a folder that does not exist has none. Hidden files are not the project's.
+func (r *reader) walk(folder string, visit func(file, ext string)) {
+	err := fs.WalkDir(r.fsys, folder, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(path.Base(file), ".") {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !d.IsDir() {
+			visit(file, strings.ToLower(path.Ext(file)))
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.problem(whole(root+folder), CodeUnreadable, fmt.Sprintf("cannot read the folder: %v", err), "make it readable")
+	}
+}
+
+func (r *reader) stray(file, do string) {
+	r.problems = append(r.problems, elt.Problem{File: root + file, Code: CodeStrayFile, What: "this file is not read", Do: do, Warning: true})
+}
+
+func (r *reader) text(file string) (string, bool) {
+	data, err := fs.ReadFile(r.fsys, file)
+	if err != nil {
+		r.problem(whole(root+file), CodeUnreadable, fmt.Sprintf("cannot be read: %v", err), "make it readable")
+		return "", false
+	}
+	return strings.TrimPrefix(string(data), "\uFEFF"), true
+}
+
+// name returns a file's dataset name, if it can be one and no other file has it.
+func (r *reader) name(file string) (elt.DatasetName, bool) {
+	base := strings.TrimSuffix(path.Base(file), path.Ext(file))
+	name, err := elt.ParseDatasetName(base)
+	if err == nil && strings.Contains(base, ".") {
+		err = fmt.Errorf("%q is not a model's name: a dot stands between a source and a table", base)
+	}
+	if err != nil {
+		r.problem(whole(root+file), CodeModelName, err.Error(), "rename the file")
+		return "", false
+	}
+	if other, twice := r.declared[name]; twice {
+		r.problem(whole(root+file), CodeDuplicateModel, fmt.Sprintf("%s is also defined by %s", name, other), "rename one of the files")
+		return "", false
+	}
+	r.declared[name] = root + file
+	relation := r.project.options.Schema + "." + string(name)
+	for _, t := range r.project.tables {
+		if r.project.relation(t.Name) == relation {
+			r.problem(whole(root+file), CodeRelationTaken, fmt.Sprintf("%s would be published as %s, which is the extracted table %s", name, relation, t.Name),
+				"rename the model, or give models another schema in daybreak.yaml")
+		}
+	}
+	return name, true
+}
+
+func (r *reader) seed(file string) {
+	name, ok := r.name(file)
+	if !ok {
+		return
+	}
+	source, ok := r.text(file)
+	if !ok {
+		return
+	}
+	if strings.TrimSpace(source) == "" {
+		r.problem(whole(root+file), CodeEmptyFile, "the seed is empty", "write a header line, or remove the file")
+	}
+	r.project.seeds[name] = &seed{name: name, file: root + file, path: file}
+}
+
+func (r *reader) model(file string) {
+	name, ok := r.name(file)
+	if !ok {
+		return
+	}
+	source, ok := r.text(file)
+	if !ok {
+		return
+	}
+	template, errs := jinja.Parse(root+file, source)
+	r.jinjaProblems(errs)
+	m := &model{name: name, file: root + file, source: source, template: template}
+	if len(errs) > 0 {
+		m.template = nil
+	}
+	r.project.models[name] = m
+}
+
+func (r *reader) schema(file string) {
+	data, ok := r.text(file)
+	if !ok {
+		return
+	}
+	f, problems := yamlfile.Parse(root+file, []byte(data))
+	r.problems = append(r.problems, problems...)
+	if len(problems) > 0 {
+		return
+	}
+	s := &schemaFile{file: f}
+	r.problems = append(r.problems, f.Decode(s)...)
+	r.schemas = append(r.schemas, s)
+}

@@ -1,0 +1,2 @@
+{{ config(materialized='incremental', unique_key='x', incremental_strategy='append') }}
+select 1 as x

@@ -1,0 +1,2 @@
+{{ config(enabled='no') }}
+select 1 as x

@@ -1,0 +1,2 @@
+{{ config(schema='other', materialized='table') }}
+select 1 as x

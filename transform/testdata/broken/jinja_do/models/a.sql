@@ -1,0 +1,3 @@
+{% set cols = [] %}
+{% do cols.append('a') %}
+select 1 as x

@@ -1,0 +1,1 @@
+select '{{ 'x' | base64 }}' as x

@@ -1,0 +1,1 @@
+select * from {{ ref('b') }} where x in {{ ['a', 'b'] }}

@@ -1,0 +1,2 @@
+select
+  {{ colum }} as x

@@ -1,0 +1,2 @@
+{{ config(materialized='incremental', unique_key='md5(x)') }}
+select 1 as x

@@ -1,0 +1,1 @@
+{% macro ref(x) %}1{% endmacro %}

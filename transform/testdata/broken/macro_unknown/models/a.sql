@@ -1,0 +1,1 @@
+select {{ centz('x') }} as x

@@ -1,0 +1,2 @@
+{{ config(sevrity='warn') }}
+select * from {{ ref('a') }}

@@ -1,0 +1,3 @@
+{{ config(
+  materialised='table') }}
+select 1 as x

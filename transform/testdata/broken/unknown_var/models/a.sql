@@ -1,0 +1,1 @@
+select '{{ var('contries') }}' as x
