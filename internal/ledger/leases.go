@@ -228,5 +228,8 @@ func (l *Ledger) ReleaseLeases(ctx context.Context) (released int, err error) {
 		released = len(steps)
 		return nil
 	})
-	return released, err
+	if err != nil {
+		return 0, err
+	}
+	return released, nil
 }

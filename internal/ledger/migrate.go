@@ -31,7 +31,7 @@ func (l *Ledger) Migrate(ctx context.Context) error {
 func (l *Ledger) migrate(ctx context.Context, move func(*migrate.Migrate) error) (err error) {
 	m, err := l.engine.migrator(ctx)
 	if err != nil {
-		return l.fault("migrate the ledger", err)
+		return l.fault("migrate the ledger", withoutScript(err))
 	}
 	defer func() {
 		if closeErr := m.close(); closeErr != nil && err == nil {

@@ -80,7 +80,10 @@ func (l *Ledger) RetryRun(ctx context.Context, id elt.RunID, actor string) (retr
 		}
 		return c.audit(ctx, elt.AuditEntry{Actor: actor, Action: "run.retry", Target: string(id)})
 	})
-	return retried, err
+	if err != nil {
+		return 0, err
+	}
+	return retried, nil
 }
 
 // CancelRun ends a run for ever unless a person retries it: no step of it starts any more, and whoever
