@@ -2,14 +2,16 @@
 package docs_test
 
 import (
+	"cmp"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/daybreak-data/daybreak/internal/config"
 )
@@ -33,7 +35,7 @@ func TestConfigurationReference(t *testing.T) {
 		if !ok || !closed {
 			t.Fatalf("configuration.md has no place for %s", part)
 		}
-		if diff := cmp.Diff(reference, old); diff != "" && !*update {
+		if diff := gocmp.Diff(reference, old); diff != "" && !*update {
 			t.Errorf("the reference of %s is not what the schema says; run go test ./docs -update (-schema +page):\n%s", part, diff)
 		}
 		page = before + "<!-- generated: " + part + " -->\n" + reference + "<!-- /generated -->" + after
@@ -42,6 +44,39 @@ func TestConfigurationReference(t *testing.T) {
 		if err := os.WriteFile("configuration.md", []byte(page), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// code matches where the source gives an error its code.
+var code = regexp.MustCompile(`(?:\bCode\s*[:=]\s*|\bverdict\{|^\s*"[0-9A-Z]+":\s*\{|\.wrong\(|\.named\()"([a-z]+(?:_[a-z]+)+)"`)
+
+// TestEveryCodeIsExplained looks for error codes in the source and wants each in the runbook, under an anchor that
+// the API's problem types link to.
+func TestEveryCodeIsExplained(t *testing.T) {
+	explained := anchors(t, "runbook.md")
+	found := 0
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (strings.HasSuffix(path, "test") || d.Name() == "testenv" || d.Name() == ".git") {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		if filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		for line := range strings.Lines(string(b)) {
+			for _, m := range code.FindAllStringSubmatch(line, -1) {
+				if found++; !explained[m[1]] {
+					t.Errorf("%s: the runbook does not explain the code %s", path, m[1])
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found < 100 {
+		t.Errorf("only %d codes were found: does the pattern still match the source?", found)
 	}
 }
 
