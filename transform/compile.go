@@ -91,7 +91,7 @@ func (c *compilation) render(template *jinja.Template, declared []elt.DatasetNam
 	if failed != nil {
 		return "", &elt.Error{Code: CodeTemplate, Class: elt.Config, What: fmt.Sprintf("%s:%d:%d: %s", failed.File, failed.Line, failed.Column, failed.What), Do: failed.Do}
 	}
-	return strings.TrimRight(text, "; \t\r\n"), nil
+	return strings.TrimLeft(strings.TrimRight(text, "; \t\r\n"), "\r\n"), nil
 }
 
 func contains(list []elt.DatasetName, d elt.DatasetName) bool {

@@ -109,7 +109,8 @@ func (b *bench) Build(ctx context.Context, build elt.Build) (rows int64, err err
 		kind = "view"
 	}
 	name := b.Staged(build.Run, build.Dataset)
-	if _, err := b.db.ExecContext(ctx, fmt.Sprintf("create schema if not exists %s; create or replace %s %s as (\n%s\n)", schemaOf(build.Run), kind, name, build.SQL)); err != nil {
+	b.exec("create schema if not exists " + schemaOf(build.Run))
+	if _, err := b.db.ExecContext(ctx, fmt.Sprintf("create or replace %s %s as (\n%s\n)", kind, name, build.SQL)); err != nil {
 		// Like the real one: the line counts in the SQL that it was given.
 		line := 0
 		if _, rest, ok := strings.Cut(err.Error(), "LINE "); ok {

@@ -108,7 +108,7 @@ func (e *Engine) testSQL(s Scope, t *test) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		table = "(select * from " + table + " where " + where + ") as tested"
+		table = "(select * from " + table + " where (\n" + where + "\n)) as tested"
 	}
 	col := t.column
 	switch t.kind {
