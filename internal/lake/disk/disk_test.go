@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,6 +62,57 @@ func TestAFailedPutLeavesNoFileAtAll(t *testing.T) {
 	}
 	if left := files(t, dir); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestPutOfAKilledProcess is the process that TestAKilledPutLeavesNoObject kills; on its own it has nothing to do.
+func TestPutOfAKilledProcess(t *testing.T) {
+	dir := os.Getenv("DISK_TEST_BE_KILLED")
+	if dir == "" {
+		return
+	}
+	half := io.MultiReader(bytes.NewReader(laketest.Bytes(1, 1<<20)), announcing{})
+	if _, err := open(t, dir).Put(t.Context(), "a/b", half); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// announcing says that a body is half read, and never goes on.
+type announcing struct{}
+
+func (announcing) Read([]byte) (int, error) {
+	fmt.Println("half")
+	select {}
+}
+
+func TestAKilledPutLeavesNoObject(t *testing.T) {
+	dir := t.TempDir()
+	victim := exec.Command(os.Args[0], "-test.run=^TestPutOfAKilledProcess$")
+	victim.Env = append(os.Environ(), "DISK_TEST_BE_KILLED="+dir)
+	out, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said string
+	if _, err := fmt.Fscan(out, &said); err != nil || said != "half" {
+		t.Fatalf("%q, %v", said, err)
+	}
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Wait(); err == nil {
+		t.Fatal("the process was not killed")
+	}
+	if left := files(t, dir); len(left) != 1 || filepath.Dir(left[0]) != filepath.Join(dir, ".unfinished") {
+		t.Errorf("left behind: %q", left)
+	}
+	s := open(t, dir)
+	laketest.WantEmpty(t, s)
+	if _, err := s.Put(t.Context(), "a/b", strings.NewReader("whole")); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -48,8 +48,10 @@ func Run(t *testing.T, open func(t *testing.T) lake.Store) {
 	}
 }
 
-// Big is more than any driver sends in one piece.
-const Big = 64<<20 + 12_345
+const (
+	big   = 64<<20 + 12_345 // sent in many parts
+	parts = 18<<20 + 12_345 // sent in a few
+)
 
 // Bytes returns n bytes that follow from the seed and do not compress.
 func Bytes(seed uint64, n int) []byte {
@@ -104,13 +106,13 @@ func testRoundTrip(t *testing.T, l lake.Store) {
 		{"a folder", "shop.users/date=2026-11-20/run=r1/attempt=1/part-00000.parquet", 10_000},
 		{"unicode", "größe/日付=🌅/ a+b&c=d%20?#.parquet", 100},
 		{"decomposed unicode", "cafe\u0301", 7},
-		{"big", "big", Big},
+		{"big", "big", big},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			want := Bytes(uint64(c.size), c.size)
 			sum := sha256.Sum256(want)
 			body := io.Reader(bytes.NewReader(want))
-			if c.size < Big {
+			if c.size < big {
 				body = iotest.OneByteReader(body)
 			}
 			begun := time.Now()
@@ -145,7 +147,7 @@ func testCreateOnly(t *testing.T, l lake.Store) {
 		_, err := l.Put(t.Context(), "k", strings.NewReader(body))
 		Want(t, err, lake.CodeExists)
 	}
-	if _, err := l.Put(t.Context(), "k", bytes.NewReader(Bytes(1, Big))); CodeOf(err) != lake.CodeExists {
+	if _, err := l.Put(t.Context(), "k", bytes.NewReader(Bytes(1, parts))); CodeOf(err) != lake.CodeExists {
 		t.Errorf("a big object over a small one: %v", err)
 	}
 	if got := read(t, l, "k"); string(got) != "first" {
@@ -195,7 +197,7 @@ func testWriters(t *testing.T, l lake.Store) {
 
 func testFailingBody(t *testing.T, l lake.Store) {
 	cause := &elt.Error{Code: "source_gone", Class: elt.Transient, What: "the source went away", Do: "nothing"}
-	for _, after := range []int{0, 1, 1 << 20, Big} {
+	for _, after := range []int{0, 1, 1 << 20, parts} {
 		body := io.MultiReader(bytes.NewReader(Bytes(1, after)), iotest.ErrReader(cause))
 		_, err := l.Put(t.Context(), fmt.Sprintf("failing/%d", after), body)
 		if !errors.Is(err, cause) || CodeOf(err) != "source_gone" {
@@ -227,9 +229,9 @@ func (c *cancelling) Read(p []byte) (int, error) {
 }
 
 func testCancelled(t *testing.T, l lake.Store) {
-	for _, after := range []int{0, 1000, Big - 1000} {
+	for _, after := range []int{0, 1000, parts - 1000} {
 		ctx, cancel := context.WithCancel(t.Context())
-		body := &cancelling{bytes.NewReader(Bytes(1, Big)), after, cancel}
+		body := &cancelling{bytes.NewReader(Bytes(1, parts)), after, cancel}
 		if _, err := l.Put(ctx, fmt.Sprintf("cancelled/%d", after), body); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled after %d bytes: %v", after, err)
 		}
