@@ -4,48 +4,94 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// Plan returns the steps of a run that brings the datasets, in the order in which they can be done.
+// Tests tells whether a dataset has tests of its own, and which other datasets those read.
+type Tests func(elt.DatasetName) (reads []elt.DatasetName, has bool)
+
+// Plan returns the steps of a run that brings the datasets, each after what it needs.
 //
-// A table is extracted, loaded and verified; a model or seed is built; each is tested where tested says
-// that it has tests. A model needs the last step of every input that is part of the run; inputs of
-// other schedules are read as they are published. One publish step ends the run: it waits for the last
-// step of every dataset and publishes what passed.
-func Plan(run elt.Run, datasets []elt.Dataset, tested func(elt.DatasetName) bool) []elt.Step {
-	var steps []elt.Step
-	last := make(map[elt.DatasetName]elt.StepID, len(datasets))
-	add := func(kind elt.StepKind, dataset elt.DatasetName, needs ...elt.StepID) {
-		id := elt.NewStepID(run.ID, kind, dataset)
-		steps = append(steps, elt.Step{
-			ID: id, Run: run.ID, Kind: kind, Dataset: dataset, Date: run.Date,
-			Needs: needs, State: elt.StepPending,
-		})
-		last[dataset] = id
-	}
-	ordered := elt.InOrder(datasets)
-	for _, d := range ordered {
-		if d.Kind == elt.TableDataset {
-			add(elt.ExtractStep, d.Name)
-			add(elt.LoadStep, d.Name, last[d.Name])
-			add(elt.VerifyStep, d.Name, last[d.Name])
-		} else {
-			var needs []elt.StepID
-			for _, in := range d.Inputs {
-				if id, ok := last[in]; ok {
-					needs = append(needs, id)
-				}
-			}
-			add(elt.TransformStep, d.Name, needs...)
-		}
-		if tested(d.Name) {
-			add(elt.TestStep, d.Name, last[d.Name])
+// A table is extracted, loaded and verified; a model or seed is built; each is then tested if it has tests. A
+// model needs the last step of every input that is part of the run; inputs of other schedules are read as
+// they are published. A test needs what it reads to be built, not tested. One publish step ends the run: it
+// waits for the last step of every dataset and publishes what passed.
+func Plan(run elt.Run, datasets []elt.Dataset, tests Tests) []elt.Step {
+	p := plan{run: run, at: make(map[elt.StepID]int), built: make(map[elt.DatasetName]elt.StepID), last: make(map[elt.DatasetName]elt.StepID)}
+	datasets = elt.InOrder(datasets)
+	for _, d := range datasets {
+		p.build(d)
+		if _, has := tests(d.Name); has {
+			p.add(elt.TestStep, d.Name, p.built[d.Name])
 		}
 	}
 	var ends []elt.StepID
-	for _, d := range ordered {
-		ends = append(ends, last[d.Name])
+	for _, d := range datasets {
+		reads, _ := tests(d.Name)
+		for _, other := range reads {
+			if id, ok := p.built[other]; ok {
+				test := &p.steps[p.at[elt.NewStepID(run.ID, elt.TestStep, d.Name)]]
+				test.Needs = append(test.Needs, id)
+			}
+		}
+		ends = append(ends, p.last[d.Name])
 	}
-	add(elt.PublishStep, "", ends...)
-	return steps
+	p.add(elt.PublishStep, "", ends...)
+	return p.ordered()
+}
+
+// plan is a run's steps while they are being put together.
+type plan struct {
+	run         elt.Run
+	steps       []elt.Step
+	at          map[elt.StepID]int             // where in steps each is
+	built, last map[elt.DatasetName]elt.StepID // the step that makes a dataset, and its last one
+}
+
+func (p *plan) add(kind elt.StepKind, dataset elt.DatasetName, needs ...elt.StepID) {
+	id := elt.NewStepID(p.run.ID, kind, dataset)
+	p.at[id] = len(p.steps)
+	p.steps = append(p.steps, elt.Step{
+		ID: id, Run: p.run.ID, Kind: kind, Dataset: dataset, Date: p.run.Date,
+		Needs: needs, State: elt.StepPending,
+	})
+	p.last[dataset] = id
+}
+
+// build adds the steps that make a dataset.
+func (p *plan) build(d elt.Dataset) {
+	if d.Kind == elt.TableDataset {
+		p.add(elt.ExtractStep, d.Name)
+		p.add(elt.LoadStep, d.Name, p.last[d.Name])
+		p.add(elt.VerifyStep, d.Name, p.last[d.Name])
+	} else {
+		var needs []elt.StepID
+		for _, in := range d.Inputs {
+			if id, ok := p.last[in]; ok {
+				needs = append(needs, id)
+			}
+		}
+		p.add(elt.TransformStep, d.Name, needs...)
+	}
+	p.built[d.Name] = p.last[d.Name]
+}
+
+// ordered returns the steps with each after its needs, otherwise as they were added.
+func (p *plan) ordered() []elt.Step {
+	out := make([]elt.Step, 0, len(p.steps))
+	placed := make([]bool, len(p.steps))
+	var place func(i int)
+	place = func(i int) {
+		if placed[i] {
+			return
+		}
+		placed[i] = true
+		for _, need := range p.steps[i].Needs {
+			place(p.at[need])
+		}
+		out = append(out, p.steps[i])
+	}
+	for i := range p.steps {
+		place(i)
+	}
+	return out
 }
 
 // Advice is what follows for a run from the states of its steps.

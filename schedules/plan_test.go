@@ -18,7 +18,9 @@ var (
 
 func planned() []elt.Step {
 	run := elt.Run{ID: "r1", Schedule: "nightly", Date: elt.Date{Year: 2026, Month: 1, Day: 5}}
-	return Plan(run, []elt.Dataset{activity, revenue, orders, users}, func(d elt.DatasetName) bool { return d == "revenue" })
+	return Plan(run, []elt.Dataset{activity, revenue, orders, users}, func(d elt.DatasetName) ([]elt.DatasetName, bool) {
+		return map[elt.DatasetName][]elt.DatasetName{"revenue": {"shop.users", "elsewhere"}}[d], d == "revenue"
+	})
 }
 
 func TestPlanOrdersStepsByWhatTheyNeed(t *testing.T) {
@@ -39,7 +41,7 @@ func TestPlanOrdersStepsByWhatTheyNeed(t *testing.T) {
 		"r1/load/shop.users":     {"r1/extract/shop.users"},
 		"r1/verify/shop.users":   {"r1/load/shop.users"},
 		"r1/transform/revenue":   {"r1/verify/shop.orders"},
-		"r1/test/revenue":        {"r1/transform/revenue"},
+		"r1/test/revenue":        {"r1/transform/revenue", "r1/verify/shop.users"},
 		"r1/transform/activity":  {"r1/verify/shop.users", "r1/test/revenue"},
 		"r1/publish":             {"r1/verify/shop.orders", "r1/test/revenue", "r1/verify/shop.users", "r1/transform/activity"},
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/yamlfile"
 	"github.com/daybreak-data/daybreak/schedules"
 	"github.com/daybreak-data/daybreak/transform"
 )
@@ -18,6 +19,7 @@ type catalog struct {
 	schedules map[elt.ScheduleName]*schedules.Schedule
 	tables    map[elt.DatasetName]elt.Extraction
 	byName    map[elt.DatasetName]elt.Dataset
+	project   *transform.Project
 }
 
 // newCatalog joins the schedules with the project and says what does not fit together: a model that no schedule
@@ -27,6 +29,7 @@ func newCatalog(scheds []*schedules.Schedule, project *transform.Project) (*cata
 		schedules: make(map[elt.ScheduleName]*schedules.Schedule),
 		tables:    make(map[elt.DatasetName]elt.Extraction),
 		byName:    make(map[elt.DatasetName]elt.Dataset),
+		project:   project,
 	}
 	var problems elt.Problems
 	var all []elt.Dataset
@@ -38,10 +41,9 @@ func newCatalog(scheds []*schedules.Schedule, project *transform.Project) (*cata
 			c.tables[t.Dataset] = t.Extraction
 			all = append(all, tableDataset(s, t, docs[t.Dataset]))
 		}
-		selected, found := project.Select(s.Models)
-		for _, p := range found {
-			p.File, p.Line = s.File, 1
-			problems = append(problems, p)
+		selected, err := selectModels(project, s)
+		if err != nil {
+			problems = append(problems, elt.Problem{File: s.File, Line: 1, Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do})
 		}
 		for _, name := range selected {
 			if other := builtBy[name]; other != nil {
@@ -71,7 +73,7 @@ func newCatalog(scheds []*schedules.Schedule, project *transform.Project) (*cata
 			d.Owners = s.Owners
 		}
 		if len(d.Owners) < 2 {
-			problems = append(problems, oneOwner(project.File(d.Name), d))
+			problems = append(problems, oneOwner(d))
 		}
 		all = append(all, d)
 	}
@@ -82,17 +84,25 @@ func newCatalog(scheds []*schedules.Schedule, project *transform.Project) (*cata
 	return c, problems
 }
 
-func oneOwner(file string, d elt.Dataset) elt.Problem {
+func oneOwner(d elt.Dataset) elt.Problem {
 	return elt.Problem{
-		File: file, Code: "one_owner", Warning: true,
+		File: "sql/models", Code: "one_owner", Warning: true,
 		What: fmt.Sprintf("%s has %s: when that one is away, nobody looks after it", d.Name, plural(len(d.Owners), "owner")),
 		Do:   "name two or more under meta.owners of its schema.yml, or under owners of its schedule",
 	}
 }
 
+// selectModels returns the models and seeds that the schedule builds; a schedule that names none builds none.
+func selectModels(project *transform.Project, s *schedules.Schedule) ([]elt.DatasetName, error) {
+	if len(s.Models) == 0 {
+		return nil, nil
+	}
+	return project.Select(s.Models)
+}
+
 // tableDataset is the catalogue entry of an extracted table: its schedule says how it is brought, schema.yml what
 // it means.
-func tableDataset(s *schedules.Schedule, t schedules.Table, doc elt.Dataset) elt.Dataset {
+func tableDataset(s *schedules.Schedule, t schedules.Table, doc transform.TableDoc) elt.Dataset {
 	return elt.Dataset{
 		Name: t.Dataset, Kind: elt.TableDataset, Schedule: s.Name,
 		Description: cmp.Or(t.Description, doc.Description),
@@ -130,14 +140,24 @@ func (c *catalog) zone(d elt.DatasetName) *time.Location {
 
 func (c *catalog) relation(d elt.DatasetName) string { return c.byName[d].Relation }
 
-// tested reports whether the dataset has tests of its own.
-func (c *catalog) tested(d elt.DatasetName) bool { return c.hasTests[d] }
+// tests reports whether the dataset has tests of its own, and which other datasets they read.
+func (c *catalog) tests(d elt.DatasetName) (reads []elt.DatasetName, has bool) {
+	return c.project.TestNeeds(d), len(c.project.Tests(d)) > 0
+}
 
 // names returns the names of all datasets, for messages that say what there is.
-func (c *catalog) names() []elt.DatasetName {
-	out := make([]elt.DatasetName, len(c.datasets))
+func (c *catalog) names() []string {
+	out := make([]string, len(c.datasets))
 	for i, d := range c.datasets {
-		out[i] = d.Name
+		out[i] = string(d.Name)
 	}
 	return out
+}
+
+// unknown is the error of a dataset that nobody knows.
+func (c *catalog) unknown(name string) error {
+	return &elt.Error{
+		Code: "dataset_unknown", Class: elt.Config,
+		What: fmt.Sprintf("there is no dataset %q", name), Do: yamlfile.Suggest(name, c.names()),
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/yamlfile"
 )
@@ -52,7 +53,10 @@ func (k *Check) Run(ctx context.Context, g *Globals, c *Console) error {
 // checkSources asks the catalogs of the sources, and puts what they say at the datasets' places in the schedules.
 // A source that cannot be reached is one problem, not one for each of its tables.
 func (ws *workspace) checkSources(ctx context.Context, log *slog.Logger) (problems elt.Problems) {
-	sources := newSources(ws, log)
+	sources, err := openSources(ws, log)
+	if err != nil {
+		return elt.Problems{{File: config.FileName, Line: 1, Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do}}
+	}
 	x := extract.New(extract.Options{Sources: sources, MaskKey: []byte(ws.config.Masking.Key.Reveal()), Log: log})
 	away := make(map[elt.SourceName]bool)
 	for _, s := range ws.schedules {
@@ -67,10 +71,8 @@ func (ws *workspace) checkSources(ctx context.Context, log *slog.Logger) (proble
 			}
 		}
 	}
-	for name, s := range sources {
-		if err := s.Close(); err != nil {
-			log.Warn("source did not close cleanly", "source", name, "error", err)
-		}
+	if err := sources.Close(); err != nil {
+		log.Warn("not every source closed cleanly", "error", err)
 	}
 	return problems
 }

@@ -33,7 +33,10 @@ func (d *Discover) Run(ctx context.Context, g *Globals, c *Console) error {
 	}
 	ws := &workspace{dir: g.workspace(), config: cfg}
 	log := c.Logger(g, slog.LevelWarn)
-	sources := newSources(ws, log)
+	sources, err := openSources(ws, log)
+	if err != nil {
+		return err
+	}
 	source := sources[elt.SourceName(d.Source)]
 	if source == nil {
 		var names []string
@@ -51,8 +54,8 @@ func (d *Discover) Run(ctx context.Context, g *Globals, c *Console) error {
 	if err != nil {
 		return err
 	}
-	if err := source.Close(); err != nil {
-		log.Warn("source did not close cleanly", "source", d.Source, "error", err)
+	if err := sources.Close(); err != nil {
+		log.Warn("not every source closed cleanly", "error", err)
 	}
 	writeSchedule(c.Out, d.Source, tables)
 	fmt.Fprintf(c.Err, "%s of source %s\n", plural(len(tables), "table"), d.Source)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -25,7 +26,7 @@ func (Plan) Help() string {
 }
 
 // Run runs the command.
-func (k *Plan) Run(ctx context.Context, g *Globals, c *Console) error {
+func (k *Plan) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 	ws, err := loadWorkspace(g.workspace())
 	if err != nil {
 		return err
@@ -35,20 +36,17 @@ func (k *Plan) Run(ctx context.Context, g *Globals, c *Console) error {
 		return err
 	}
 	log := c.Logger(g, slog.LevelWarn)
-	sources := newSources(ws, log)
-	defer func() {
-		for name, source := range sources {
-			if err := source.Close(); err != nil {
-				log.Warn("source did not close cleanly", "source", name, "error", err)
-			}
-		}
-	}()
+	sources, err := openSources(ws, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sources.Close()) }()
 	x := extract.New(extract.Options{Sources: sources, MaskKey: []byte(ws.config.Masking.Key.Reveal()), Log: log})
 	if err := printPlan(ctx, x, s, c); err != nil {
 		return err
 	}
 	printModels(ws.catalog.of(s.Name), c)
-	steps := schedules.Plan(elt.Run{}, ws.catalog.of(s.Name), ws.catalog.tested)
+	steps := schedules.Plan(elt.Run{}, ws.catalog.of(s.Name), ws.catalog.tests)
 	c.printf("\n%s in all; what passes is published in one swap\n", plural(len(steps), "step"))
 	return nil
 }

@@ -99,12 +99,7 @@ func (r *Run) date(ctx context.Context, p *parts, s *schedules.Schedule) (elt.Da
 
 // start finds or creates the run, and has a run that failed tried again.
 func (r *Run) start(ctx context.Context, p *parts, s *schedules.Schedule, date elt.Date) (elt.Run, error) {
-	reason := "by hand, " + actor()
-	start := p.nights.Start
-	if r.Again {
-		start = p.nights.Again
-	}
-	run, err := start(ctx, s, date, reason)
+	run, err := p.nights.ByHand(ctx, s, date, "by hand, "+actor(), r.Again)
 	if err != nil || !run.State.Terminal() || run.State == elt.RunSucceeded {
 		return run, err
 	}

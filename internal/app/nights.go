@@ -25,37 +25,65 @@ type nights struct {
 	log     *slog.Logger
 }
 
-// Start returns the run of the schedule for the date, created now or found as it is: whatever asks for a
-// date, there is one run for it.
+// Start returns the run that a schedule's tick asks for, created now or found as it is: whatever asks for a date,
+// there is one run for it.
 func (n *nights) Start(ctx context.Context, s *schedules.Schedule, date elt.Date, reason string) (elt.Run, error) {
-	return n.start(ctx, s, date, elt.Run{Kind: elt.ScheduledRun, Reason: reason})
-}
-
-// Again starts one more run of a date that has had its run already.
-func (n *nights) Again(ctx context.Context, s *schedules.Schedule, date elt.Date, reason string) (elt.Run, error) {
-	earlier, err := n.ledger.Runs(ctx, elt.RunFilter{Schedule: s.Name, From: date, To: date})
-	if err != nil {
-		return elt.Run{}, err
-	}
-	return n.start(ctx, s, date, elt.Run{Kind: elt.ManualRun, Reason: reason, Sequence: len(earlier)})
-}
-
-func (n *nights) start(ctx context.Context, s *schedules.Schedule, date elt.Date, run elt.Run) (elt.Run, error) {
-	now, err := n.ledger.Now(ctx)
-	if err != nil {
-		return elt.Run{}, err
-	}
-	run.ID, run.Schedule, run.Date, run.State = newRunID(now), s.Name, date, elt.RunRunning
 	days, err := n.Days(ctx, s, date)
 	if err != nil {
 		return elt.Run{}, err
 	}
+	return n.start(ctx, s, days, elt.Run{Date: date, Kind: elt.ScheduledRun, Reason: reason})
+}
+
+// ByHand returns the run that a person asks for, as Start does; again makes one more run of a date that has had
+// its run already. A deadline that has passed before anybody expected the day was promised to nobody.
+func (n *nights) ByHand(ctx context.Context, s *schedules.Schedule, date elt.Date, reason string, again bool) (elt.Run, error) {
+	now, err := n.ledger.Now(ctx)
+	if err != nil {
+		return elt.Run{}, err
+	}
+	days, err := n.Days(ctx, s, date)
+	if err != nil {
+		return elt.Run{}, err
+	}
+	for i := range days {
+		if days[i].Deadline.Before(now) {
+			days[i].Deadline = time.Time{}
+		}
+	}
+	run := elt.Run{Date: date, Kind: elt.ScheduledRun, Reason: reason}
+	if again {
+		earlier, err := n.ledger.Runs(ctx, elt.RunFilter{Schedule: s.Name, From: date, To: date})
+		if err != nil {
+			return elt.Run{}, err
+		}
+		run.Kind, run.Sequence = elt.ManualRun, len(earlier)
+	}
+	return n.start(ctx, s, days, run)
+}
+
+// start creates the run over those of the days that can still be brought, unless it is there.
+func (n *nights) start(ctx context.Context, s *schedules.Schedule, days []elt.Day, run elt.Run) (elt.Run, error) {
+	now, err := n.ledger.Now(ctx)
+	if err != nil {
+		return elt.Run{}, err
+	}
+	earlier, err := n.ledger.Runs(ctx, elt.RunFilter{Schedule: s.Name, From: run.Date, To: run.Date})
+	if err != nil {
+		return elt.Run{}, err
+	}
+	for _, e := range earlier {
+		if e.Kind == run.Kind && e.Sequence == run.Sequence {
+			return e, nil
+		}
+	}
+	run.ID, run.Schedule, run.State = newRunID(now), s.Name, elt.RunRunning
 	var datasets []elt.Dataset
 	var brings []elt.Day
+	var left []elt.DatasetName
 	for i, d := range n.catalog.of(s.Name) {
-		if newer, held := n.stages.supersededBy(d, date); held {
-			n.log.Warn("left out: a newer version is published, and this day cannot be brought back from production",
-				"dataset", d.Name, "date", date, "published", newer)
+		if _, held := n.stages.supersededBy(d, run.Date); held {
+			left = append(left, d.Name)
 			continue
 		}
 		days[i].Run = run.ID
@@ -64,13 +92,16 @@ func (n *nights) start(ctx context.Context, s *schedules.Schedule, date elt.Date
 	if len(datasets) == 0 {
 		return elt.Run{}, &elt.Error{
 			Code: "day_superseded", Class: elt.Data,
-			What: fmt.Sprintf("nothing of schedule %s can be brought for %s: newer versions of all its datasets are published", s.Name, date),
+			What: fmt.Sprintf("nothing of schedule %s can be brought for %s: newer versions of all its datasets are published", s.Name, run.Date),
 			Do:   "run a later date; a full table's past cannot be extracted again, because production has moved on",
 		}
 	}
-	run, created, err := n.ledger.CreateRun(ctx, run, schedules.Plan(run, datasets, n.catalog.tested), brings)
+	if len(left) > 0 {
+		n.log.Warn("left out: newer versions are published, and a whole table's past cannot be extracted again", "date", run.Date, "datasets", left)
+	}
+	run, created, err := n.ledger.CreateRun(ctx, run, schedules.Plan(run, datasets, n.catalog.tests), brings)
 	if err == nil && created {
-		n.log.Info("run created", "run", run.ID, "schedule", s.Name, "date", date, "reason", run.Reason)
+		n.log.Info("run created", "run", run.ID, "schedule", s.Name, "date", run.Date, "reason", run.Reason)
 	}
 	return run, err
 }

@@ -69,7 +69,7 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 			Lake: p.lake, Warehouse: p.warehouse, Log: log,
 			Spool: filepath.Join(filepath.Dir(ws.config.Warehouse.DuckDB), "spool"),
 		}),
-		engine:    transform.New(transform.EngineOptions{Project: ws.project, Warehouse: p.warehouse, Log: log}),
+		engine:    transform.New(transform.EngineOptions{Project: ws.project, Warehouse: p.warehouse, Dir: ws.config.Models.Dir, Log: log}),
 		nights:    make(map[elt.RunID]*extract.Night),
 		published: make(map[elt.DatasetName]elt.Version),
 	}
@@ -125,10 +125,11 @@ func (p *parts) openExtract(ctx context.Context) (err error) {
 	if c, ok := p.lake.(interface{ Close() error }); ok {
 		p.closers = append(p.closers, c.Close)
 	}
-	sources := newSources(p.ws, p.log)
-	for _, s := range sources {
-		p.closers = append(p.closers, s.Close)
+	sources, err := openSources(p.ws, p.log)
+	if err != nil {
+		return err
 	}
+	p.closers = append(p.closers, sources.Close)
 	p.extractor = extract.New(extract.Options{
 		Sources: sources, Lake: p.lake, MaskKey: []byte(p.ws.config.Masking.Key.Reveal()),
 		Log: p.log, Now: time.Now,
@@ -147,17 +148,35 @@ func openLake(ctx context.Context, ws *workspace) (lake.Store, error) {
 	})
 }
 
-// newSources is the registry of source engines.
-func newSources(ws *workspace, log *slog.Logger) map[elt.SourceName]extract.Source {
-	out := make(map[elt.SourceName]extract.Source, len(ws.config.Sources))
+// sources are the production databases of a workspace, by name.
+type sources map[elt.SourceName]extract.Source
+
+// openSources is the registry of source engines. No server is asked for anything yet.
+func openSources(ws *workspace, log *slog.Logger) (sources, error) {
+	out := make(sources, len(ws.config.Sources))
 	for name, s := range ws.config.Sources {
 		if s.SQLite != "" {
-			out[name] = sqlite.New(sqlite.Options{Source: name, Path: s.SQLite, Log: log})
+			out[name] = sqlite.New(sqlite.Options{Name: name, Path: s.SQLite, Log: log, Now: time.Now})
 			continue
 		}
-		out[name] = postgres.New(postgres.Options{Source: name, URL: s.Postgres.Reveal(), Connections: s.Connections, Log: log})
+		source, err := postgres.New(postgres.Options{Name: name, URL: s.Postgres.Reveal(), Connections: s.Connections, Log: log})
+		if err != nil {
+			return nil, errors.Join(err, out.Close())
+		}
+		out[name] = source
 	}
-	return out
+	return out, nil
+}
+
+// Close lets go of every source.
+func (s sources) Close() error {
+	var errs []error
+	for name, source := range s {
+		if err := source.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close source %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (p *parts) openWarehouse(ctx context.Context) (err error) {

@@ -197,30 +197,30 @@ func (s *stages) verify(ctx context.Context, step elt.Step) (elt.Result, error) 
 	return s.loader.Verify(ctx, key, load.Rules{AllowEmpty: table.AllowEmpty})
 }
 
-// scope says which relations a model of the run reads: what the run staged and has not published yet is read
-// from staging, everything else as it is published.
+// scope says which relations the SQL of a step reads: what the run has built and not published yet is read from
+// staging, everything else as it is published.
 func (s *stages) scope(ctx context.Context, step elt.Step) (transform.Scope, error) {
-	passed, err := s.passed(ctx, step.Run)
+	steps, err := s.ledger.Steps(ctx, step.Run)
 	if err != nil {
 		return transform.Scope{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	scope := transform.Scope{
-		Run: step.Run, Date: step.Date, Window: step.Date.Window(s.catalog.zone(step.Dataset)),
-		Staged: make(map[elt.DatasetName]bool),
-	}
-	for name := range passed {
-		scope.Staged[name] = s.published[name].Run != step.Run
-	}
-	if step.Kind == elt.TestStep { // what is tested has been built and has not passed yet
-		scope.Staged[step.Dataset] = true
-	}
 	published := make(map[elt.DatasetName]bool, len(s.published))
 	for name := range s.published {
 		published[name] = true
 	}
-	scope.Published = func(d elt.DatasetName) bool { return published[d] }
+	scope := transform.Scope{
+		Run: step.Run, Date: step.Date, Window: step.Date.Window(s.catalog.zone(step.Dataset)),
+		Staged:    make(map[elt.DatasetName]bool),
+		Published: func(d elt.DatasetName) bool { return published[d] },
+	}
+	for _, st := range steps {
+		built := st.Kind == elt.VerifyStep || st.Kind == elt.TransformStep
+		if built && st.State == elt.StepSucceeded && s.published[st.Dataset].Run != step.Run {
+			scope.Staged[st.Dataset] = true
+		}
+	}
 	return scope, nil
 }
 

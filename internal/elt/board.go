@@ -1,6 +1,7 @@
 package elt
 
 import (
+	"container/heap"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ type Facts struct {
 	Datasets []Dataset
 	Days     []Day
 	Versions []Version // the newest of each (dataset, date)
-	// Steps of the runs that bring a day which has no version, or a newer one than its version's run.
+	// Steps of the days that have no version, or whose run is not their version's, with those runs' publish steps.
 	Steps []Step
 }
 
@@ -44,9 +45,11 @@ func NewBoard(f Facts) *Board {
 		dataset DatasetName
 	}
 	steps := make(map[runDataset][]Step)
+	byID := make(map[StepID]Step, len(f.Steps))
 	for _, s := range f.Steps {
 		k := runDataset{s.Run, s.Dataset}
 		steps[k] = append(steps[k], s)
+		byID[s.ID] = s
 	}
 	days := make(map[DatasetName][]Day)
 	for _, d := range f.Days {
@@ -57,6 +60,7 @@ func NewBoard(f Facts) *Board {
 			facts := DayFacts{Day: d, Now: f.Now, Version: version[DayKey{d.Dataset, d.Date}]}
 			own := steps[runDataset{d.Run, d.Dataset}]
 			facts.Steps = append(slices.Clone(own), steps[runDataset{d.Run, ""}]...)
+			facts.Blocker = blocker(own, byID)
 			for _, in := range ds.Inputs {
 				key := DayKey{in, d.Date}
 				st, known := b.Days[key]
@@ -73,6 +77,33 @@ func NewBoard(f Facts) *Board {
 		}
 	}
 	return b
+}
+
+// blocker returns the failure for which one of the steps is blocked, or nil: the first failed step on the way back
+// through what they need.
+func blocker(steps []Step, byID map[StepID]Step) *Cause {
+	var queue []StepID
+	for _, s := range steps {
+		if s.State == StepBlocked {
+			queue = append(queue, s.Needs...)
+		}
+	}
+	seen := make(map[StepID]bool)
+	for len(queue) > 0 {
+		s, known := byID[queue[0]]
+		queue = queue[1:]
+		if !known || seen[s.ID] {
+			continue
+		}
+		seen[s.ID] = true
+		switch s.State {
+		case StepFailed, StepCancelled:
+			return &Cause{s.Dataset, s.Kind, s.Error}
+		case StepBlocked:
+			queue = append(queue, s.Needs...)
+		}
+	}
+	return nil
 }
 
 // History returns the dataset's days from the first date to the last, in date order; dates of which the
@@ -122,22 +153,20 @@ func InOrder(datasets []Dataset) []Dataset {
 			}
 		}
 	}
-	var free []DatasetName
+	free := &nameHeap{}
 	for name := range byName {
 		if waits[name] == 0 {
-			free = append(free, name)
+			heap.Push(free, name)
 		}
 	}
 	out := make([]Dataset, 0, len(byName))
-	for len(free) > 0 {
-		slices.Sort(free)
-		next := free[0]
-		free = free[1:]
+	for free.Len() > 0 {
+		next := heap.Pop(free).(DatasetName)
 		out = append(out, byName[next])
 		delete(byName, next)
 		for _, to := range feeds[next] {
 			if waits[to]--; waits[to] == 0 {
-				free = append(free, to)
+				heap.Push(free, to)
 			}
 		}
 	}
@@ -147,4 +176,18 @@ func InOrder(datasets []Dataset) []Dataset {
 	}
 	slices.SortFunc(rest, func(a, b Dataset) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	return append(out, rest...)
+}
+
+// nameHeap gives the least name first.
+type nameHeap []DatasetName
+
+func (h nameHeap) Len() int           { return len(h) }
+func (h nameHeap) Less(i, j int) bool { return h[i] < h[j] }
+func (h nameHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *nameHeap) Push(x any)        { *h = append(*h, x.(DatasetName)) }
+func (h *nameHeap) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	*h = (*h)[:last]
+	return x
 }

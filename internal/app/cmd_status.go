@@ -1,0 +1,127 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/api"
+)
+
+// Status says how far every dataset is.
+type Status struct {
+	Service
+	Dataset string `arg:"" optional:"" help:"Only this dataset."`
+	JSON    bool   `name:"json" help:"Print the API's answer instead of text."`
+}
+
+// Help is the long help of the command.
+func (Status) Help() string {
+	return `Says in a sentence how the night stands, what is in trouble and why, and then how far each dataset is. The same sentences as on the status page.
+
+  daybreak status
+  daybreak status revenue
+  daybreak status --url https://data.example.com --json`
+}
+
+// Run runs the command.
+func (s *Status) Run(ctx context.Context, g *Globals, c *Console) (err error) {
+	service, stop, err := s.client(ctx, g, c.Logger(g, slog.LevelError))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if ended := stop(); err == nil {
+			err = ended
+		}
+	}()
+	if s.Dataset != "" {
+		d, err := service.Dataset(ctx, elt.DatasetName(s.Dataset))
+		if err != nil {
+			return clientError(err)
+		}
+		if s.JSON {
+			return printJSON(c, d)
+		}
+		c.printf("%s\n%s\n\n", d.Sentence, d.Detail)
+		return printDatasets(c, []api.Dataset{d.Dataset})
+	}
+	summary, err := service.Summary(ctx)
+	if err != nil {
+		return clientError(err)
+	}
+	datasets, err := service.Datasets(ctx)
+	if err != nil {
+		return clientError(err)
+	}
+	if s.JSON {
+		return printJSON(c, struct {
+			api.Summary
+			All []api.Dataset `json:"all"`
+		}{summary, datasets})
+	}
+	c.printf("%s\n%s\n", summary.Sentence, summary.Detail)
+	for _, t := range summary.Trouble {
+		c.printf("\n✕ %s\n", t.Title)
+		for _, line := range []string{t.Detail, t.Do} {
+			if line != "" {
+				c.printf("  %s\n", line)
+			}
+		}
+	}
+	c.printf("\n")
+	return printDatasets(c, datasets)
+}
+
+func printJSON(c *Console, v any) error {
+	encoder := json.NewEncoder(c.Out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+// stateIcons are those of the page.
+var stateIcons = map[elt.DayState]string{
+	elt.DayReady: "✓", elt.DayRunning: "▸", elt.DayRetrying: "↻", elt.DayFailed: "✕", elt.DayBlocked: "✕",
+	elt.DayWaiting: "◌", elt.DayScheduled: "◌", elt.DayUnknown: "?", elt.DayNotExpected: "–",
+}
+
+func printDatasets(c *Console, datasets []api.Dataset) error {
+	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "DATASET\tLATEST\tSTATE\tREADY\tDUE\tCOMPLETE THROUGH\tOWNERS\n")
+	for _, d := range datasets {
+		if d.Retired {
+			continue
+		}
+		zone, err := time.LoadLocation(d.Zone)
+		if err != nil {
+			zone = time.UTC
+		}
+		h := d.Headline
+		state := "nothing yet"
+		if h.Latest.State != "" {
+			state = stateIcons[h.Latest.State] + " " + strings.ReplaceAll(string(h.Latest.State), "_", " ")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Name, dash(h.Latest.Date), state,
+			clock(h.Latest.ReadyAt, zone), clock(h.Latest.DeadlineAt, zone), dash(h.CompleteThrough), strings.Join(d.Owners, ", "))
+	}
+	return w.Flush()
+}
+
+func dash(d elt.Date) string {
+	if d.IsZero() {
+		return "–"
+	}
+	return d.String()
+}
+
+func clock(t time.Time, zone *time.Location) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.In(zone).Format("Mon 15:04")
+}

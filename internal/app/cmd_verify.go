@@ -1,0 +1,216 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/lake"
+	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
+	"github.com/daybreak-data/daybreak/load"
+)
+
+// Verify compares published datasets with what was extracted for them.
+type Verify struct {
+	Datasets []string `arg:"" optional:"" name:"dataset" help:"The extracted datasets; all of them when none is named."`
+}
+
+// Help is the long help of the command.
+func (Verify) Help() string {
+	return `Rebuilds each dataset from the lake alone, in a scratch warehouse: every part's checksum, every row of the manifests that its versions were made from. Then it compares the result with what is published, column by column: rows, values that are not NULL, exact sums, lengths, least and greatest values (level "columns"). Production is not touched, and nothing is changed.
+
+Exit code 65 when something differs.
+
+  daybreak verify shop.users
+  daybreak verify`
+}
+
+// Run runs the command.
+func (v *Verify) Run(ctx context.Context, g *Globals, c *Console) error {
+	ws, err := loadWorkspace(g.workspace())
+	if err != nil {
+		return err
+	}
+	names, err := v.names(ws.catalog)
+	if err != nil {
+		return err
+	}
+	reader, err := duckdb.OpenReadOnly(ctx, ws.config.Warehouse.ReadCopy)
+	if err != nil {
+		return err
+	}
+	defer reader.Close() // it only read: closing it loses nothing
+	store, err := openLake(ctx, ws)
+	if err != nil {
+		return err
+	}
+	versions, err := reader.Versions(ctx)
+	if err != nil {
+		return err
+	}
+	wrong := 0
+	for _, name := range names {
+		rows, parts, err := verifyOne(ctx, c.Logger(g, slog.LevelWarn), reader, store, ws.catalog.byName[name], versions)
+		switch {
+		case elt.CodeOf(err) == "verification_failed":
+			wrong++
+			c.printf("✕ %s: %v\n", name, err)
+		case err != nil:
+			return err
+		default:
+			c.printf("✓ %s: %s rows in the warehouse = %s in the lake, at level columns\n", name, count(rows), plural(parts, "part"))
+		}
+	}
+	if wrong > 0 {
+		return exitStatus(ExitData)
+	}
+	return nil
+}
+
+// names returns the extracted datasets that were asked for.
+func (v *Verify) names(c *catalog) (names []elt.DatasetName, err error) {
+	for _, d := range c.datasets {
+		if d.Kind == elt.TableDataset && (len(v.Datasets) == 0 || slices.Contains(v.Datasets, string(d.Name))) {
+			names = append(names, d.Name)
+		}
+	}
+	for _, asked := range v.Datasets {
+		if d, ok := c.byName[elt.DatasetName(asked)]; !ok {
+			return nil, c.unknown(asked)
+		} else if d.Kind != elt.TableDataset {
+			return nil, &elt.Error{
+				Code: "not_extracted", Class: elt.Config,
+				What: fmt.Sprintf("%s is a %s: there is nothing in the lake to compare it with", asked, d.Kind),
+				Do:   "name an extracted dataset; models are held to their tests",
+			}
+		}
+	}
+	return names, nil
+}
+
+// verifyOne rebuilds a dataset from the lake and compares it with what is published. It returns how many rows agree,
+// and in how many parts they lie.
+func verifyOne(ctx context.Context, log *slog.Logger, reader *duckdb.Reader, store lake.Store, d elt.Dataset, versions []elt.Version) (rows int64, parts int, err error) {
+	chain, err := chainOf(ctx, store, d.Name, versions)
+	if err != nil {
+		return 0, 0, err
+	}
+	dir, err := os.MkdirTemp("", "daybreak-verify-")
+	if err != nil {
+		return 0, 0, fmt.Errorf("make a scratch folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	scratch, err := duckdb.Open(ctx, duckdb.Options{
+		Path: filepath.Join(dir, "warehouse.duckdb"), ReadPath: filepath.Join(dir, "read.duckdb"), Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	loader := load.New(load.Options{Lake: store, Warehouse: scratch, Spool: filepath.Join(dir, "spool"), Log: log})
+	for i, m := range chain {
+		parts += len(m.Parts)
+		if err := replay(ctx, loader, scratch, d, m, i > 0 && m.Mode == elt.Incremental); err != nil {
+			return 0, 0, errors.Join(err, scratch.Close())
+		}
+	}
+	if err := scratch.Close(); err != nil {
+		return 0, 0, err
+	}
+	rebuilt, err := duckdb.OpenReadOnly(ctx, filepath.Join(dir, "read.duckdb"))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer rebuilt.Close() // it only read: closing it loses nothing
+	schema := chain[len(chain)-1].Schema
+	want, err := rebuilt.Measure(ctx, d.Relation, schema)
+	if err != nil {
+		return 0, 0, err
+	}
+	got, err := reader.Measure(ctx, d.Relation, schema)
+	if err != nil {
+		return 0, 0, err
+	}
+	if differ := want.Compare(got); len(differ) > 0 {
+		facts := make([]string, len(differ))
+		for i, m := range differ {
+			facts[i] = strings.TrimPrefix(m.Column+"."+m.Fact, ".")
+		}
+		return 0, 0, &elt.Error{
+			Code: "verification_failed", Class: elt.Data,
+			What: fmt.Sprintf("the warehouse holds other data than the lake: %s rows against %s; they differ in %s",
+				count(got.Rows), count(want.Rows), strings.Join(facts, ", ")),
+			Do: "find out who changed the warehouse; daybreak run --again brings a new version",
+		}
+	}
+	return got.Rows, parts, nil
+}
+
+// chainOf returns the manifests that a dataset's published content was made from, oldest first: for a full dataset its
+// current one, for an incremental one every one since its first load.
+func chainOf(ctx context.Context, store lake.Store, d elt.DatasetName, versions []elt.Version) ([]*elt.Manifest, error) {
+	var own []elt.Version
+	for _, v := range versions {
+		if v.Dataset == d {
+			own = append(own, v)
+		}
+	}
+	if len(own) == 0 {
+		return nil, &elt.Error{
+			Code: "nothing_published", Class: elt.Data,
+			What: fmt.Sprintf("%s has no published version", d), Do: "run a night first: daybreak run",
+		}
+	}
+	slices.SortFunc(own, func(a, b elt.Version) int { return a.PublishedAt.Compare(b.PublishedAt) })
+	var chain []*elt.Manifest
+	for _, v := range own {
+		m, err := readManifest(ctx, store, v.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		if m.Mode == elt.Full || m.Window == nil || m.Window.From.IsZero() {
+			chain = chain[:0]
+		}
+		chain = append(chain, m)
+	}
+	return chain, nil
+}
+
+// replay loads, verifies and publishes one manifest in the scratch warehouse, as a night does.
+func replay(ctx context.Context, loader *load.Loader, scratch *duckdb.Warehouse, d elt.Dataset, m *elt.Manifest, onto bool) error {
+	if _, err := loader.Load(ctx, m.ObjectKey(), d.Relation, func(elt.Progress) {}); err != nil {
+		return err
+	}
+	if _, err := loader.Verify(ctx, m.ObjectKey(), load.Rules{AllowEmpty: true}); err != nil {
+		return err
+	}
+	item := elt.PublicationItem{
+		Relation: d.Relation,
+		Version:  elt.Version{ID: elt.NewVersionID(d.Name, m.Run), Dataset: d.Name, Date: m.Date, Run: m.Run, Manifest: m.ObjectKey(), Rows: m.Rows()},
+	}
+	if onto {
+		item.Strategy, item.Key = elt.Merge, m.Key
+	}
+	_, err := scratch.Publish(ctx, elt.Publication{Run: m.Run, Items: []elt.PublicationItem{item}})
+	return err
+}
+
+// readManifest reads a manifest from the lake.
+func readManifest(ctx context.Context, store lake.Store, key string) (*elt.Manifest, error) {
+	r, err := store.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, fmt.Errorf("read manifest %s: %w", key, err)
+	}
+	return elt.DecodeManifest(b)
+}

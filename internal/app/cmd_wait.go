@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/api"
+	"github.com/daybreak-data/daybreak/status/client"
+)
+
+// Wait waits until days are ready.
+type Wait struct {
+	Service
+	Needs   []string      `arg:"" name:"need" help:"Days, such as revenue@2026-01-05."`
+	Timeout time.Duration `default:"6h" help:"How long to wait; 0 asks once."`
+	Quiet   bool          `short:"q" help:"Say nothing; only exit."`
+}
+
+// Help is the long help of the command.
+func (Wait) Help() string {
+	return `Returns as soon as every day is ready, or as soon as waiting has become pointless because something failed: the first line of a job that needs data.
+
+Exit codes: 0 ready; 1 impossible without a person, with the root cause; 2 timeout; 3 unknown, nobody can vouch for it. Everything else that goes wrong exits with 64 or more.
+
+  daybreak wait revenue@2026-01-05 && ./report.sh
+  daybreak wait --url https://data.example.com --timeout 2h shop.users@2026-01-05 revenue@2026-01-05`
+}
+
+// Run runs the command.
+func (w *Wait) Run(ctx context.Context, g *Globals, c *Console) error {
+	needs := make([]client.Need, len(w.Needs))
+	for i, text := range w.Needs {
+		need, err := client.ParseNeed(text)
+		if err != nil {
+			return &elt.Error{Code: "bad_need", Class: elt.Config, What: err.Error(), Do: "write each need as dataset@date"}
+		}
+		needs[i] = need
+	}
+	service, stop, err := w.client(ctx, g, c.Logger(g, slog.LevelError))
+	if err != nil {
+		return err
+	}
+	gate, err := w.ask(ctx, service, needs)
+	if ended := stop(); err == nil {
+		err = ended
+	}
+	if client.IsUnknown(err) {
+		w.say(c, "unknown: %v\n", err)
+		return exitStatus(ExitUnknown)
+	}
+	if err != nil {
+		return clientError(err)
+	}
+	for _, n := range gate.Needs {
+		w.say(c, "%s %s: %s\n", n.Verdict, client.Need{Dataset: n.Dataset, Date: n.Date}, n.Reason)
+	}
+	return exitStatus(gateExit(gate))
+}
+
+func (w *Wait) ask(ctx context.Context, service *client.Client, needs []client.Need) (api.Gate, error) {
+	if w.Timeout <= 0 {
+		return service.Ready(ctx, needs...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
+	defer cancel()
+	return service.Wait(ctx, needs...)
+}
+
+func (w *Wait) say(c *Console, format string, args ...any) {
+	if !w.Quiet {
+		c.printf(format, args...)
+	}
+}
+
+// gateExit is the exit code of a gate's verdict.
+func gateExit(gate api.Gate) int {
+	switch gate.Verdict {
+	case api.Ready:
+		return ExitOK
+	case api.Impossible:
+		return ExitImpossible
+	case api.Unknown:
+		return ExitUnknown
+	}
+	return ExitTimeout
+}

@@ -1,0 +1,138 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/ledger"
+	"github.com/daybreak-data/daybreak/schedules"
+	"github.com/daybreak-data/daybreak/status"
+	"github.com/daybreak-data/daybreak/status/api"
+	"github.com/daybreak-data/daybreak/status/client"
+)
+
+// newStatus builds the status service as the workspace configures it.
+func (ws *workspace) newStatus(from status.Ledger, log *slog.Logger) (*status.Service, error) {
+	cfg := ws.config.Status
+	return status.New(ws.statusOptions(from, log, cfg.Public, cfg.Token.Reveal()))
+}
+
+func (ws *workspace) statusOptions(from status.Ledger, log *slog.Logger, public bool, token string) status.Options {
+	return status.Options{
+		Ledger: from, Public: public, Token: status.Secret(token),
+		Title: ws.config.Title, Version: version, Location: ws.location(), BaseURL: ws.config.Status.BaseURL,
+		Schedules: ws.upcoming, Log: log, Now: time.Now,
+	}
+}
+
+// upcoming tells each schedule with its next five ticks.
+func (ws *workspace) upcoming(now time.Time) []api.Schedule {
+	out := make([]api.Schedule, len(ws.schedules))
+	for i, s := range ws.schedules {
+		out[i] = api.Schedule{
+			Name: s.Name, Zone: s.Zone.String(), Deadline: s.Deadline, CatchUp: string(s.CatchUp), When: when(s),
+			Next: s.Next(now, 5), Datasets: len(ws.catalog.of(s.Name)),
+		}
+	}
+	return out
+}
+
+// when says in the file's own words when a schedule fires.
+func when(s *schedules.Schedule) string {
+	if s.Cron != "" {
+		return s.Cron
+	}
+	return fmt.Sprintf("at %02d:%02d", s.Hour, s.Minute)
+}
+
+// Service says which status service a command asks: one at an address, or that of the workspace, answered by this
+// process from the ledger.
+type Service struct {
+	URL   string `env:"DAYBREAK_URL" placeholder:"URL" help:"The status service to ask, such as https://data.example.com; by default the workspace's ledger is read."`
+	Token string `env:"DAYBREAK_TOKEN" placeholder:"TOKEN" help:"Its token, where reading is not public."`
+}
+
+// client returns a client of the service, and what ends it.
+func (s *Service) client(ctx context.Context, g *Globals, log *slog.Logger) (*client.Client, func() error, error) {
+	if s.URL != "" {
+		c, err := client.New(s.URL, s.Token)
+		return c, func() error { return nil }, clientError(err)
+	}
+	ws, err := loadWorkspace(g.workspace())
+	if err != nil {
+		return nil, nil, err
+	}
+	if path, ok := strings.CutPrefix(ws.config.Ledger.Reveal(), "sqlite:"); ok {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return nil, nil, &elt.Error{
+				Code: "ledger_missing", Class: elt.Config,
+				What: fmt.Sprintf("there is no ledger at %s: nothing has run here yet", path),
+				Do:   "run a night first, daybreak run; or ask a service with --url",
+			}
+		}
+	}
+	book, err := ledger.Open(ctx, ws.config.Ledger.Reveal(), log)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, stop, err := ws.private(ctx, book, log)
+	if err != nil {
+		return nil, nil, errors.Join(err, book.Close())
+	}
+	return c, func() error { return errors.Join(stop(), book.Close()) }, nil
+}
+
+// private serves the workspace's status on a port of this machine that only the returned client can read, so that a
+// command and a page come to the same conclusions by the same code.
+func (ws *workspace) private(ctx context.Context, book *ledger.Ledger, log *slog.Logger) (*client.Client, func() error, error) {
+	token := rand.Text()
+	service, err := status.New(ws.statusOptions(book, log, false, token))
+	if err != nil {
+		return nil, nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen on loopback: %w", err)
+	}
+	c, err := client.New("http://"+listener.Addr().String(), token)
+	if err != nil {
+		return nil, nil, errors.Join(err, listener.Close())
+	}
+	server := status.NewServer("", service.Handler())
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 2)
+	go func() { ended <- service.Run(ctx) }()
+	go func() { ended <- server.Serve(listener) }()
+	return c, func() error {
+		cancel()
+		err := server.Close()
+		for range cap(ended) {
+			if e := <-ended; !errors.Is(e, http.ErrServerClosed) {
+				err = errors.Join(err, e)
+			}
+		}
+		return err
+	}, nil
+}
+
+// clientError gives the errors of the client package their exit codes.
+func clientError(err error) error {
+	var e *client.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	class := elt.Config
+	if client.IsUnknown(err) {
+		class = elt.Transient
+	}
+	return &elt.Error{Code: e.Code, Class: class, What: e.Error(), Do: e.Do}
+}
