@@ -95,6 +95,9 @@ func parseCron(text string) (c calendar, hour, minute int, err *elt.Error) {
 		return bad(codeBadCron, fmt.Sprintf("%q is not a cron expression: %v", text, perr),
 			`write minute, hour, day of month, month and day of week, as in "30 2 * * 1-5"; Sunday is 0`)
 	}
+	if spec.Minute == 0 || spec.Hour == 0 { // an empty list, ","
+		return bad(codeBadCron, fmt.Sprintf("%q names no minute or no hour", text), `give one minute and one hour, as in "30 2 * * *"`)
+	}
 	if bits.OnesCount64(spec.Minute&^cronStar) > 1 || bits.OnesCount64(spec.Hour&^cronStar) > 1 {
 		return bad(codeCronTooOften, fmt.Sprintf("%q fires more than once a day, and a schedule brings each data date once", text),
 			`give one minute and one hour, as in "30 2 * * *"`)

@@ -262,7 +262,7 @@ func TestNextAndDueAgree(t *testing.T) {
 }
 
 func FuzzCron(f *testing.F) {
-	for _, s := range []string{"30 2 * * *", "* * * * *", "TZ=UTC 1 1 1 1 1", "TZ=0", "@every 1h", "0 0 31 4,6 *", "0-0 1-1/3 */2 jan-dec sun", "59 23 ? ? ?", "0 0 * * 7", "18446744073709551616 0 * * *", "0/0 0 * * *"} {
+	for _, s := range []string{"30 2 * * *", "* * * * *", "TZ=UTC 1 1 1 1 1", "TZ=0", "@every 1h", "0 0 31 4,6 *", "0-0 1-1/3 */2 jan-dec sun", "59 23 ? ? ?", "0 0 * * 7", "18446744073709551616 0 * * *", "0/0 0 * * *", ", 0 1 1 0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -1,6 +1,9 @@
 package elt
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // DayState is a day's availability: exactly one of these, derived from the ledger's facts.
 type DayState string
@@ -52,6 +55,8 @@ type DayFacts struct {
 	Version *Version
 	// Inputs are what the dataset is made from, on the same date; none for a table.
 	Inputs []InputFacts
+	// Blocker is the failed step of the run for which one of Steps is blocked, or nil.
+	Blocker *Cause
 }
 
 // InputFacts is what a day needs to know of one input.
@@ -99,8 +104,8 @@ func (s DayStatus) Impossible() bool {
 // Derive concludes a day's status from its facts.
 //
 // A published version makes a day ready whatever happens upstream afterwards. Otherwise, in this order:
-// not expected; its own terminal failure; an input that failed or is blocked; an input that nobody can
-// vouch for; an input that is not ready; its own state.
+// not expected; its own terminal failure; an input that failed or is blocked; a step of its own that is blocked; an
+// input that nobody can vouch for; an input that is not ready; its own state.
 func Derive(f DayFacts) DayStatus {
 	s := DayStatus{
 		Dataset: f.Day.Dataset, Date: f.Day.Date, Run: f.Day.Run,
@@ -146,6 +151,15 @@ func (s *DayStatus) deriveFromInputs(f DayFacts, own ownFacts) {
 		s.State, s.BlockedBy, s.Cause = DayBlocked, names, cause
 		return
 	}
+	if own.state == DayBlocked {
+		// No input of that date is to blame: it was ready from an earlier run, and failed in this one.
+		s.State, s.Cause = DayBlocked, f.Blocker
+		if s.Cause == nil {
+			s.Cause = &Cause{f.Day.Dataset, own.step, own.failure}
+		}
+		s.BlockedBy = []DatasetName{s.Cause.Dataset}
+		return
+	}
 	if names, _ := held(func(d DayState) bool { return d == DayUnknown }); names != nil {
 		s.State, s.BlockedBy = DayUnknown, names
 		return
@@ -172,30 +186,49 @@ type ownFacts struct {
 	next    time.Time
 }
 
-// ownState concludes from a dataset's own steps alone, worst first.
+// ownState concludes from a dataset's own steps alone, worst first. The publish step concerns the dataset only once
+// all of its own steps have succeeded: what was held back takes no part in it.
 func ownState(steps []Step, now time.Time) ownFacts {
 	out := ownFacts{state: DayScheduled}
-	rank := map[DayState]int{DayScheduled: 0, DayRunning: 1, DayRetrying: 2, DayUnknown: 3, DayFailed: 4}
+	passed := len(steps) > 0
 	for _, st := range steps {
-		state := DayScheduled
-		switch st.State {
-		case StepFailed, StepCancelled:
-			state = DayFailed
-		case StepRetrying:
-			state = DayRetrying
-		case StepRunning:
-			state = DayRunning
-			if st.LeaseUntil.Before(now) {
-				state = DayUnknown
-			}
-		case StepSucceeded:
-			state = DayRunning // on its way: between two steps
+		if st.Kind == PublishStep && !passed {
+			continue
 		}
-		if state != DayScheduled && rank[state] >= rank[out.state] {
+		passed = passed && st.State == StepSucceeded
+		if state := stepState(st, now); rank(state) > 0 && rank(state) >= rank(out.state) {
 			out = ownFacts{state, st.Kind, st.Error, st.NextAttemptAt}
 		}
 	}
+	if passed && out.step == PublishStep {
+		out.state = DayUnknown // published, it says, and yet no version is there: nobody can vouch for it
+	}
 	return out
+}
+
+// stepState is what a step alone says about the day.
+func stepState(st Step, now time.Time) DayState {
+	switch st.State {
+	case StepFailed, StepCancelled:
+		return DayFailed
+	case StepBlocked:
+		return DayBlocked
+	case StepRetrying:
+		return DayRetrying
+	case StepRunning:
+		if st.LeaseUntil.Before(now) {
+			return DayUnknown
+		}
+		return DayRunning
+	case StepSucceeded:
+		return DayRunning // on its way: between two steps
+	}
+	return DayScheduled
+}
+
+// rank orders what steps say of a day, worst highest.
+func rank(s DayState) int {
+	return slices.Index([]DayState{DayScheduled, DayRunning, DayRetrying, DayUnknown, DayBlocked, DayFailed}, s)
 }
 
 func deadlineState(s DayStatus, now time.Time) DeadlineState {
@@ -221,11 +254,15 @@ type Headline struct {
 	CompleteThrough Date      `json:"complete_through"` // every expected date up to it is ready
 }
 
-// NewHeadline sums up days, which must be of one dataset in date order without gaps.
+// NewHeadline sums up days, which must be of one dataset in date order. A date that is missing between them is one
+// that nobody brought: the watermark stops before it.
 func NewHeadline(days []DayStatus) Headline {
 	var h Headline
 	broken := false
-	for _, d := range days {
+	for i, d := range days {
+		if i > 0 && d.Date != days[i-1].Date.AddDays(1) {
+			broken = true
+		}
 		if d.State == DayNotExpected {
 			continue
 		}

@@ -1,6 +1,7 @@
 package elt
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -115,8 +116,16 @@ func DecodeManifest(b []byte) (*Manifest, error) {
 	if m.Rows() != m.Stats.Rows {
 		return nil, fmt.Errorf("decode manifest of %s %s: parts hold %d rows, its stats say %d", m.Dataset, m.Date, m.Rows(), m.Stats.Rows)
 	}
+	if m.Dataset == "" || m.Date.IsZero() || m.Run == "" || m.Attempt < 1 {
+		return nil, fmt.Errorf("decode manifest of %q %s: it does not say which attempt of which run it is of", m.Dataset, m.Date)
+	}
+	seen := make(map[string]bool, len(m.Parts))
 	for _, p := range m.Parts {
-		if len(p.SHA256) != 64 || p.Key == "" || p.Rows < 0 || p.Bytes < 0 {
+		if seen[p.Key] {
+			return nil, fmt.Errorf("decode manifest of %s %s: part %q is listed twice", m.Dataset, m.Date, p.Key)
+		}
+		seen[p.Key] = true
+		if sum, err := hex.DecodeString(p.SHA256); err != nil || len(sum) != 32 || p.Key == "" || p.Rows < 0 || p.Bytes < 0 {
 			return nil, fmt.Errorf("decode manifest of %s %s: part %q is incomplete", m.Dataset, m.Date, p.Key)
 		}
 	}

@@ -36,7 +36,7 @@ type TableStats struct {
 // Mismatch is one fact on which two sides disagree.
 type Mismatch struct {
 	Column string // empty for the row count
-	Fact   string // "rows", "non_null", "sum", "length", "min", "max", "nans", "missing"
+	Fact   string // "rows", "non_null", "sum", "length", "min", "max", "nans", "missing", "extra"
 	Want   string
 	Got    string
 }
@@ -75,6 +75,12 @@ func (s TableStats) Compare(got TableStats) []Mismatch {
 		differ(w.Column, "min", w.Min, g.Min)
 		differ(w.Column, "max", w.Max, g.Max)
 		differ(w.Column, "nans", w.NaNs, g.NaNs)
+		delete(have, w.Column)
+	}
+	for _, g := range got.Columns {
+		if _, unwanted := have[g.Column]; unwanted {
+			out = append(out, Mismatch{g.Column, "extra", "none", "a column"})
+		}
 	}
 	return out
 }
