@@ -70,32 +70,46 @@ func insert(ctx context.Context, tx *sql.Tx, t table, progress func(rows int)) e
 	if _, err := tx.ExecContext(ctx, "CREATE TABLE "+t.name+" (\n  "+strings.Join(t.columns, ",\n  ")+"\n)"); err != nil {
 		return err
 	}
-	row := "(?" + strings.Repeat(",?", len(t.columns)-1) + ")"
-	many, err := tx.PrepareContext(ctx, "INSERT INTO "+t.name+" VALUES "+row+strings.Repeat(","+row, batch-1))
+	rest, err := insertBatches(ctx, tx, t, progress)
 	if err != nil {
 		return err
 	}
-	defer many.Close()
-	values := make([]any, 0, batch*len(t.columns))
-	for r := range t.rows {
-		if values = append(values, r...); len(values) < cap(values) {
-			continue
-		}
-		if _, err := many.ExecContext(ctx, values...); err != nil {
+	if rows := len(rest) / len(t.columns); rows > 0 {
+		if _, err := tx.ExecContext(ctx, insertRows(t, rows), rest...); err != nil {
 			return err
 		}
-		progress(batch)
-		values = values[:0]
-	}
-	if rest := len(values) / len(t.columns); rest > 0 {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO "+t.name+" VALUES "+row+strings.Repeat(","+row, rest-1), values...); err != nil {
-			return err
-		}
-		progress(rest)
+		progress(rows)
 	}
 	if t.index == "" {
 		return nil
 	}
 	_, err = tx.ExecContext(ctx, fmt.Sprintf("CREATE INDEX %s_%s ON %[1]s (%[2]s)", t.name, t.index))
 	return err
+}
+
+// insertBatches writes every full batch of rows and returns the values of those that are left.
+func insertBatches(ctx context.Context, tx *sql.Tx, t table, progress func(rows int)) (values []any, err error) {
+	many, err := tx.PrepareContext(ctx, insertRows(t, batch))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, many.Close()) }()
+	full := batch * len(t.columns)
+	for row := range t.rows {
+		if values = append(values, row...); len(values) < full {
+			continue
+		}
+		if _, err := many.ExecContext(ctx, values...); err != nil {
+			return nil, err
+		}
+		progress(batch)
+		values = values[:0]
+	}
+	return values, nil
+}
+
+// insertRows returns the statement that inserts that many rows.
+func insertRows(t table, rows int) string {
+	row := "(?" + strings.Repeat(",?", len(t.columns)-1) + ")"
+	return "INSERT INTO " + t.name + " VALUES " + row + strings.Repeat(","+row, rows-1)
 }
