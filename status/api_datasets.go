@@ -166,6 +166,9 @@ func (s *Service) getDays(c echo.Context) error {
 func (s *Service) older(ctx context.Context, v view, from, to elt.Date) (*snapshot, error) {
 	key := fmt.Sprintf("%s %s %d", from, to, v.facts.Revision)
 	got, err, _ := s.feed.flight.Do(key, func() (any, error) {
+		// The reading is shared with others: it does not end when this client leaves.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
 		facts, err := s.opts.Ledger.Facts(ctx, from, to)
 		if err != nil {
 			return nil, err

@@ -92,7 +92,7 @@ func (s *Service) getWait(c echo.Context) error {
 		return err
 	}
 	// A server without deadlines (a test's) cannot set one either, and needs none.
-	_ = http.NewResponseController(c.Response()).SetWriteDeadline(s.now().Add(timeout + writeGrace))
+	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(timeout + writeGrace))
 	s.metrics.waiters.Inc()
 	defer s.metrics.waiters.Dec()
 	ctx := c.Request().Context()

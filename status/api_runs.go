@@ -191,7 +191,7 @@ func (s *snapshot) describeRun(run elt.Run, steps []elt.Step) (head, detail stri
 	}
 	detail = "It began " + moment(run.CreatedAt, zone, today)
 	if !run.FinishedAt.IsZero() {
-		detail += " and ended " + moment(run.FinishedAt, zone, today) + ", after " + took
+		detail += " and ended " + moment(run.FinishedAt, zone, elt.DateOf(run.CreatedAt.In(zone))) + ", after " + took
 	}
 	detail += "."
 	if published > 0 {

@@ -85,7 +85,11 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 		}
 		return pill{"late", "↻", text}
 	case elt.DayWaiting:
-		return moving(pill{"waiting", "◌", "Waits for " + s.names.list(d.BlockedBy, 1)})
+		text := counted(len(d.BlockedBy), "input")
+		if len(d.BlockedBy) == 1 {
+			text = s.names.word(d.BlockedBy[0])
+		}
+		return moving(pill{"waiting", "◌", "Waits for " + text})
 	case elt.DayScheduled:
 		return moving(pill{"waiting", "◌", "Not started"})
 	case elt.DayFailed:
@@ -158,6 +162,9 @@ func (s *snapshot) clause(set *dataset, d elt.DayStatus) string {
 	case elt.DayUnknown:
 		if len(d.BlockedBy) > 0 {
 			return "is unknown, because " + s.names.list(d.BlockedBy, 3) + " " + be(len(d.BlockedBy))
+		}
+		if st := s.stepAtWork(d); st != nil && st.State == elt.StepSucceeded {
+			return "is unknown: its run published, and yet no version of it is there"
 		}
 		return "is unknown: its worker stopped reporting while " + doing(d.Step)
 	case elt.DayNotExpected:

@@ -44,7 +44,7 @@ func newNight(s *snapshot) night {
 		}
 	}
 	n.trouble = s.findTrouble(sets)
-	t := s.tallyOf(n.date, sets, n.counts)
+	t := s.tallyOf(n.date, slices.DeleteFunc(slices.Clone(s.sets), func(d *dataset) bool { return d.Retired }), n.counts)
 	n.sentence = s.headSentence(n, t)
 	n.detail = s.headDetail(n, t, sets)
 	return n
@@ -52,7 +52,7 @@ func newNight(s *snapshot) night {
 
 func (s *snapshot) tallyOf(date elt.Date, sets []*dataset, counts map[elt.DayState]int) tally {
 	var t tally
-	for _, set := range sets {
+	for _, set := range sets { // in dependency order, so that a cause is named before what it holds up
 		d, ok := s.day(set.Name, date)
 		if !ok {
 			continue
@@ -201,6 +201,8 @@ func (s *snapshot) headDetail(n night, t tally, sets []*dataset) string {
 		add("Its dataset is complete: it arrived at %s.", s.lastArrival(t.ready, n.date))
 	case len(t.ready) == t.total:
 		add("All %s are ready for %s. The last arrived at %s.", counted(t.total, "dataset"), shortDate(n.date, today), s.lastArrival(t.ready, n.date))
+	case len(t.ready) == 0:
+		add("None of %s is ready for %s yet.", counted(t.total, "dataset"), shortDate(n.date, today))
 	default:
 		add("%d of %s %s ready for %s.", len(t.ready), counted(t.total, "dataset"), be(len(t.ready)), shortDate(n.date, today))
 	}

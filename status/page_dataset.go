@@ -23,7 +23,7 @@ type fact struct {
 type datasetData struct {
 	Name             string
 	Sentence, Detail string
-	Description      string
+	About            string
 	Facts            []fact
 	Cells            []cell
 	Caption          string
@@ -62,7 +62,7 @@ func (s *Service) datasetPage(c echo.Context) error {
 		return err
 	}
 	today := elt.DateOf(v.facts.Now.In(set.zone))
-	data := datasetData{Name: string(set.Name), Description: set.Description, Columns: set.Columns, Stale: v.stale}
+	data := datasetData{Name: string(set.Name), About: about(set), Columns: set.Columns, Stale: v.stale}
 	data.Sentence, data.Detail = v.describeDataset(set)
 	data.Facts = v.datasetFacts(set, today)
 	to := v.night.date
@@ -124,12 +124,16 @@ func (v view) datasetFacts(set *dataset, today elt.Date) []fact {
 	if last, ok := v.day(set.Name, set.headline.LatestReady); ok {
 		facts = append(facts, fact{Term: "Rows", Text: grouped(last.Rows), Small: shortDate(last.Date, today)})
 	}
-	facts = append(facts, fact{Term: "In the warehouse", Text: set.Relation, Small: set.Materialized})
-	owners := strings.Join(set.Owners, ", ")
-	if owners == "" {
-		owners = "nobody yet"
+	return append(facts, fact{Term: "In the warehouse", Text: set.Relation, Small: set.Materialized})
+}
+
+// about says what a dataset is and whom to ask.
+func about(set *dataset) string {
+	owners := "Nobody owns it yet."
+	if len(set.Owners) > 0 {
+		owners = "Owned by " + joinWords(set.Owners, len(set.Owners)) + "."
 	}
-	return append(facts, fact{Term: "Owners", Text: owners})
+	return strings.TrimSpace(sentence(set.Description) + " " + owners)
 }
 
 // captionOf counts the days of a strip in words.

@@ -60,7 +60,8 @@ type row struct {
 	OtherDate               string
 	Through                 string
 	Ready                   readiness
-	Owners                  string
+	Owners, OwnersFull      string
+	Gaps                    string
 	Cells                   []cell
 	Loud                    bool
 }
@@ -99,8 +100,7 @@ func (s *Service) overviewPage(c echo.Context) error {
 		data.Owners = append(data.Owners, sel.owner)
 	}
 	data.Chips = chipsOf(all, sel)
-	sorted := slices.Clone(all)
-	slices.SortStableFunc(sorted, func(a, b *dataset) int { return loudness(b) - loudness(a) })
+	sorted := v.loudFirst(all)
 	after := c.QueryParam("after")
 	for _, set := range sorted {
 		if !sel.matches(set) {
@@ -119,6 +119,24 @@ func (s *Service) overviewPage(c echo.Context) error {
 		data.Rows = append(data.Rows, v.row(set))
 	}
 	return s.page(c, http.StatusOK, "overview", data.Sentence, data)
+}
+
+// loudFirst returns what needs a person before what is merely there: the causes before what they hold
+// up, the rest by name.
+func (s *snapshot) loudFirst(byName []*dataset) []*dataset {
+	out := make([]*dataset, 0, len(byName))
+	for _, set := range s.sets {
+		if loudness(set) > 0 && !set.Retired {
+			out = append(out, set)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *dataset) int { return loudness(b) - loudness(a) })
+	for _, set := range byName {
+		if loudness(set) == 0 {
+			out = append(out, set)
+		}
+	}
+	return out
 }
 
 // loudness puts what needs a person above what is merely there.
@@ -196,6 +214,8 @@ func (v view) troubleItem(t api.Trouble) troubleItem {
 		item.Pill = pill{"failed", "✕", "P1"}
 	case t.State == elt.DayUnknown:
 		item.Pill = pill{"unknown", "?", "Unknown"}
+	case t.State == elt.DayReady:
+		item.Pill = pill{"failed", "✕", "Withdrawn"}
 	case t.Severity == api.Problem:
 		item.Pill = pill{"failed", "✕", "Stuck"}
 	default:
@@ -212,8 +232,11 @@ func (v view) row(set *dataset) row {
 	today := elt.DateOf(v.facts.Now.In(set.zone))
 	r := row{
 		Name: string(set.Name), Href: datasetHref(set.Name), Description: set.Description, Pill: v.pillOf(set, d),
-		Through: shortDate(set.headline.CompleteThrough, today), Owners: strings.Join(set.Owners, ", "),
+		Through: shortDate(set.headline.CompleteThrough, today), Owners: shortOwners(set.Owners), OwnersFull: strings.Join(set.Owners, ", "),
 		Ready: v.readiness(set, d), Loud: loudness(set) > 0,
+	}
+	if n := len(set.gaps); n > 0 {
+		r.Gaps = counted(n, "day") + " missing"
 	}
 	if d.State != "" {
 		r.Day = link{r.Pill.Text, dayHref(set.Name, d.Date)}
@@ -230,6 +253,15 @@ func (v view) row(set *dataset) row {
 	}
 	r.Cells = v.cells(set, to, cellsShown)
 	return r
+}
+
+// shortOwners leaves out what follows the @ of an address: the whole is in the title.
+func shortOwners(owners []string) string {
+	short := make([]string, len(owners))
+	for i, o := range owners {
+		short[i], _, _ = strings.Cut(o, "@")
+	}
+	return strings.Join(short, ", ")
 }
 
 func (v view) readiness(set *dataset, d elt.DayStatus) readiness {

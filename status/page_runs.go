@@ -33,7 +33,7 @@ func runPill(state elt.RunState) pill {
 func stepPill(st api.Step) pill {
 	switch st.State {
 	case elt.StepPending:
-		return pill{"waiting", "◌", "To come"}
+		return pill{"none", "◌", "To come"}
 	case elt.StepRunning:
 		if st.LeaseLost {
 			return pill{"unknown", "?", "Unknown"}
@@ -79,6 +79,7 @@ type attemptRow struct {
 	Took    string
 	Worker  string
 	Failure *elt.Failure
+	Same    bool // as the next attempt's: told once, there
 }
 
 func stepRows(steps []api.Step, zone *time.Location, today elt.Date, named bool) []stepRow {
@@ -109,10 +110,13 @@ func stepRows(steps []api.Step, zone *time.Location, today elt.Date, named bool)
 		if st.RowsPerSecond >= 1 {
 			r.Rate = grouped(int64(st.RowsPerSecond)) + "/s"
 		}
-		for _, a := range st.Attempts {
+		for i, a := range st.Attempts {
 			ar := attemptRow{Number: a.Number, Started: stampOf(a.StartedAt, zone, today), Worker: string(a.Worker), Failure: a.Error}
 			if !a.FinishedAt.IsZero() {
 				ar.Took = span(a.FinishedAt.Sub(a.StartedAt))
+			}
+			if i+1 < len(st.Attempts) && a.Error != nil && st.Attempts[i+1].Error != nil && *a.Error == *st.Attempts[i+1].Error {
+				ar.Failure, ar.Same = nil, true
 			}
 			r.Attempts = append(r.Attempts, ar)
 		}

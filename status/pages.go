@@ -72,7 +72,7 @@ type pages struct {
 
 func newPages(a *assets) (*pages, error) {
 	p := &pages{templates: make(map[string]*template.Template), version: a.version}
-	base, err := template.New("base").ParseFS(embedded, "templates/frame.html", "templates/parts.html")
+	base, err := template.New("base").Funcs(template.FuncMap{"prose": prose, "sentences": sentences, "sentence": sentence}).ParseFS(embedded, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +103,7 @@ type frame struct {
 	Version string
 	Assets  string
 	Nav     []navItem
+	Inside  bool // the reader is signed in, or need not be
 	Known   bool // there is a snapshot
 	Stale   bool
 	Age     string // "12 s ago"
@@ -110,7 +111,6 @@ type frame struct {
 	LagMS   int64
 	StaleMS int64
 	Zone    string
-	Print   string // when and from where the page was, for paper
 }
 
 type navItem struct {
@@ -152,6 +152,10 @@ func (s *Service) frame(c echo.Context, heading string) frame {
 		Heading: heading, Title: s.opts.Title, Version: s.opts.Version, Assets: s.assets.version,
 		StaleMS: s.opts.StaleAfter.Milliseconds(), Zone: s.opts.Location.String(),
 	}
+	if !s.auth.allowed(c.Request()) {
+		return f // somebody who has still to sign in learns nothing, not even what pages there are
+	}
+	f.Inside = true
 	at := c.Request().URL.Path
 	for _, item := range []navItem{{Text: "Datasets", Href: "/"}, {Text: "Runs", Href: "/runs"}, {Text: "Incidents", Href: "/incidents"}, {Text: "Schedules", Href: "/schedules"}} {
 		item.Current = at == item.Href || item.Href != "/" && strings.HasPrefix(at, item.Href+"/") || item.Href == "/" && strings.HasPrefix(at, "/datasets/")

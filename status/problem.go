@@ -110,7 +110,11 @@ func (s *Service) handleError(err error, c echo.Context) {
 		}
 		return
 	}
-	if err := writeProblem(c.Response(), c.Request(), p, s.meta()); err != nil {
+	meta := s.meta()
+	if p.status == http.StatusUnauthorized {
+		meta = nil // not even how fresh the data is
+	}
+	if err := writeProblem(c.Response(), c.Request(), p, meta); err != nil {
 		s.log.Debug("answer not delivered", "error", err)
 	}
 }

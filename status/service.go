@@ -183,7 +183,8 @@ func (s *Service) look(c echo.Context) (view, error) {
 	if v, ok := s.current(); ok {
 		return v, nil
 	}
-	ctx, cancel := context.WithTimeout(c.Request().Context(), 5*time.Second)
+	// The reading is shared with others: it does not end when this client leaves.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), 5*time.Second)
 	defer cancel()
 	err := s.feed.check(ctx)
 	if v, ok := s.current(); ok {

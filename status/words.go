@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,6 +163,14 @@ func sized(n int64) string {
 	}
 	return strings.Replace(fmt.Sprintf("%.1f %s", f, units[i]), ".0 ", " ", 1)
 }
+
+// prose keeps a date on one line, and a number with its unit.
+func prose(text string) string { return unbroken.ReplaceAllString(text, "$1\u00a0$2\u00a0$3") }
+
+var unbroken = regexp.MustCompile(`(Mon|Tue|Wed|Thu|Fri|Sat|Sun) (\d{1,2}) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)`)
+
+// sentences parts a heading, so that a line breaks between its sentences first.
+func sentences(text string) []string { return strings.SplitAfter(text, ". ") }
 
 // counted is "1 dataset", "3 datasets".
 func counted(n int, noun string) string {

@@ -37,7 +37,7 @@
       if (navigator.clipboard) box.append(button);
     }
     const yours = document.getElementById("viewer-zone");
-    if (yours) yours.textContent = document.querySelector("footer span").firstChild.data.trim().endsWith(zone) ? " (yours)" : "; yours is " + zone;
+    if (yours) yours.textContent = yours.parentNode.firstChild.data.trim().endsWith(" " + zone) ? " (yours)" : "; yours is " + zone;
   };
 
   // What the reader is doing survives a refresh: focus, what is being typed, what was opened.
@@ -63,7 +63,8 @@
     const caret = name === "q" ? active.selectionStart : 0;
     old.replaceWith(fresh);
     document.title = page.title;
-    document.getElementById("checked").replaceWith(page.getElementById("checked"));
+    const checked = page.getElementById("checked");
+    if (checked) document.getElementById("checked")?.replaceWith(checked);
     Object.assign(body.dataset, page.body.dataset);
     checkedAt = Date.now() - Number(page.body.dataset.lag);
     const target = name ? fresh.querySelector(`[name="${name}"]`) : href ? fresh.querySelector(`a[href="${CSS.escape(href)}"]`) : null;

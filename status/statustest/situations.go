@@ -35,13 +35,38 @@ func (w *World) Begin(schedule string) elt.RunID {
 		d := w.Day(elt.DatasetName(p.name), w.Night)
 		d.Run = run
 		w.SetDay(d)
+		needs := p.needs(run)
 		kinds, _ := p.stepShare()
 		for _, kind := range kinds {
-			w.SetStep(elt.Step{ID: elt.NewStepID(run, kind, d.Dataset), Run: run, Kind: kind, Dataset: d.Dataset, Date: w.Night, State: elt.StepPending})
+			st := elt.Step{ID: elt.NewStepID(run, kind, d.Dataset), Run: run, Kind: kind, Dataset: d.Dataset, Date: w.Night, State: elt.StepPending, Needs: needs}
+			w.SetStep(st)
+			needs = []elt.StepID{st.ID}
 		}
 	}
 	w.SetStep(elt.Step{ID: elt.NewStepID(run, elt.PublishStep, ""), Run: run, Kind: elt.PublishStep, Date: w.Night, State: elt.StepPending})
 	return run
+}
+
+// needs are the last steps of the inputs that the same run brings.
+func (p plan) needs(run elt.RunID) []elt.StepID {
+	var out []elt.StepID
+	for _, in := range p.dataset().Inputs {
+		if input := planOf(in); input.schedule == p.schedule {
+			kinds, _ := input.stepShare()
+			out = append(out, elt.NewStepID(run, kinds[len(kinds)-1], in))
+		}
+	}
+	return out
+}
+
+// Pass ends every step of a dataset's latest night well, one minute each.
+func (w *World) Pass(ds ...elt.DatasetName) {
+	for _, d := range ds {
+		kinds, _ := planOf(d).stepShare()
+		for i, kind := range kinds {
+			w.Succeed(d, kind, time.Duration(i)*time.Minute, time.Duration(i+1)*time.Minute)
+		}
+	}
 }
 
 // Succeed ends a step of the latest night well.
@@ -55,7 +80,7 @@ func (w *World) Succeed(d elt.DatasetName, kind elt.StepKind, from, to time.Dura
 	w.SetStep(st)
 }
 
-// Run puts a step of the latest night to work, with a live lease, done to a share in percent.
+// Work puts a step of the latest night to work, with a live lease, done to a share in percent.
 func (w *World) Work(d elt.DatasetName, kind elt.StepKind, from time.Duration, share int64) {
 	p := planOf(d)
 	st := w.step(d, kind)

@@ -17,6 +17,8 @@ type World struct {
 	Zone  *time.Location
 	At    time.Time
 	Night elt.Date // the latest data date
+
+	passed func() time.Duration
 }
 
 type plan struct {
@@ -54,7 +56,7 @@ func Calm(days int) *World {
 	}
 	w := &World{Zone: zone, Night: elt.Date{Year: 2026, Month: 11, Day: 20}}
 	w.At = w.Night.AddDays(1).At(6, 44, zone)
-	w.Ledger = New(func() time.Time { return w.At })
+	w.Ledger = New(w.Now)
 	for _, p := range plans {
 		w.AddDatasets(p.dataset())
 	}
@@ -116,7 +118,8 @@ func RunOf(schedule string, date elt.Date) elt.RunID {
 func (w *World) pastNight(schedule string, date elt.Date) {
 	run, fire := RunOf(schedule, date), w.Fire(schedule, date)
 	delay := time.Duration(dice(schedule, date)%12) * time.Minute
-	if dice(schedule+"late", date) < 5 {
+	quiet := w.Night.DaysSince(date) < 5 // so that a short history has nothing to tell
+	if !quiet && dice(schedule+"late", date) < 5 {
 		delay += 95 * time.Minute
 	}
 	var last time.Time
@@ -138,7 +141,7 @@ func (w *World) pastNight(schedule string, date elt.Date) {
 		}
 	}
 	held := ""
-	if dice(schedule+"failed", date) < 2 {
+	if !quiet && dice(schedule+"failed", date) < 2 {
 		held = brings[len(brings)-1].name
 	}
 	for _, p := range brings {
@@ -167,7 +170,7 @@ func (w *World) publish(p plan, run elt.RunID, date elt.Date, at time.Time) {
 		ID: elt.NewVersionID(name, run), Dataset: name, Date: date, Run: run, Fence: 1, PublishedAt: at, Checks: elt.ChecksPassed,
 		Rows: p.rows - p.rows*int64(w.Night.DaysSince(date))/900 + int64(dice(p.name, date)),
 	}
-	if dice(p.name+"warned", date) < 2 {
+	if w.Night.DaysSince(date) >= 5 && dice(p.name+"warned", date) < 2 {
 		v.Checks = elt.ChecksWarned
 	}
 	if p.inputs == "" {
@@ -248,5 +251,13 @@ func planOf(name elt.DatasetName) plan {
 	return plans[slices.IndexFunc(plans, func(p plan) bool { return p.name == string(name) })]
 }
 
-// Now is the world's clock.
-func (w *World) Now() time.Time { return w.At }
+// Now is the world's clock: At, and what has passed since if it ticks.
+func (w *World) Now() time.Time {
+	if w.passed == nil {
+		return w.At
+	}
+	return w.At.Add(w.passed())
+}
+
+// Tick lets the world's clock go on by what passed tells.
+func (w *World) Tick(passed func() time.Duration) { w.passed = passed }
