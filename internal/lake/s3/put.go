@@ -30,6 +30,8 @@ const (
 const (
 	maxParts = 10_000 // S3's limit
 	aborts   = 5
+	// firstBuffer is for manifests and other small objects.
+	firstBuffer = 64 << 10
 	// tidyTime is how long it may take to confirm or undo an upload, also after its context has ended.
 	tidyTime = 30 * time.Second
 )
@@ -48,7 +50,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader) (elt.Object
 		return elt.Object{}, err
 	}
 	u := &upload{Store: s, key: key, mark: rand.Text(), body: lake.NewBody(ctx, body)}
-	first, end, err := u.read(make([]byte, s.partSize))
+	first, end, err := u.readFirst()
 	if err != nil {
 		return elt.Object{}, err
 	}
@@ -56,6 +58,21 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader) (elt.Object
 		return u.confirm(ctx, u.send(ctx, first))
 	}
 	return u.sendParts(ctx, first)
+}
+
+// readFirst reads the first piece into a buffer that grows with it: most objects are far smaller than a part.
+func (u *upload) readFirst() (piece []byte, end bool, err error) {
+	buffer := make([]byte, min(firstBuffer, u.partSize))
+	for filled := 0; ; {
+		piece, end, err = u.read(buffer[filled:])
+		filled += len(piece)
+		if err != nil || end || filled == u.partSize {
+			return buffer[:filled], end, err
+		}
+		grown := make([]byte, min(4*len(buffer), u.partSize))
+		copy(grown, buffer)
+		buffer = grown
+	}
 }
 
 // read fills the buffer from the body, and reports whether that was the end.
@@ -161,12 +178,15 @@ func (u *upload) parts(ctx context.Context, id *string, piece []byte) ([]types.C
 			if piece, end, err = u.read(buffer); err != nil {
 				return nil, errors.Join(err, senders.Wait())
 			}
-		case <-failed.Done():
-			return nil, senders.Wait()
+		case <-failed.Done(): // a sender failed, or the caller gave up
+			if err := senders.Wait(); err != nil {
+				return nil, u.failure("write", u.key, err)
+			}
+			return nil, fmt.Errorf("write %s to %s: %w", u.key, u, context.Cause(ctx))
 		}
 	}
 	if err := senders.Wait(); err != nil {
-		return nil, err
+		return nil, u.failure("write", u.key, err)
 	}
 	completed := make([]types.CompletedPart, len(parts))
 	for i, p := range parts {
@@ -182,7 +202,7 @@ func (u *upload) sendPart(ctx context.Context, id *string, part *types.Completed
 		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 	})
 	if err != nil {
-		return u.failure("write", u.key, err)
+		return err
 	}
 	part.ETag, part.ChecksumCRC32 = sent.ETag, sent.ChecksumCRC32
 	return nil
