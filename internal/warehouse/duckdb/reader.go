@@ -45,6 +45,18 @@ func OpenReadOnly(ctx context.Context, path string) (*Reader, error) {
 // Close closes the reader.
 func (r *Reader) Close() error { return r.db.Close() }
 
+// Versions returns every version that the read copy knows to be published, oldest first.
+func (r *Reader) Versions(ctx context.Context) ([]elt.Version, error) {
+	versions, err := versionsWhere(ctx, r.db, "true")
+	return versions, r.w.fail(ctx, "read the published versions", err)
+}
+
+// Measure takes the facts of elt.TableStats over a published relation.
+func (r *Reader) Measure(ctx context.Context, relation string, schema elt.Schema) (elt.TableStats, error) {
+	stats, err := measure(ctx, r.db, publishedName(relation), schema)
+	return stats, r.w.refused(ctx, codeRefused, "cannot measure "+relation, "run a night that publishes it first", 0, err)
+}
+
 // Query runs one statement and returns its columns, their DuckDB types, and its rows one by one; they must be
 // ranged over, once. A value is nil, bool, string, []byte, float64, json.Number (every exact number),
 // []any or map[string]any. Dates and times are text as SQL writes them, instants in UTC; JSON is its text.

@@ -57,13 +57,22 @@ func (w *Warehouse) openRun(ctx context.Context, run elt.RunID) error {
 	return nil
 }
 
-// onto declares that the rows will be merged into the published relation if there is one.
+// onto declares that the rows will be merged into the published relation if there is one. A view has no rows
+// to merge into: what was a view must be built whole once.
 func (s *staging) onto(ctx context.Context, relation string, strategy elt.Strategy, key []string) error {
-	_, published, err := behind(ctx, s.w.db, relation)
-	if published {
-		s.base, s.strategy, s.key = relation, strategy, key
+	physical, published, err := behind(ctx, s.w.db, relation)
+	if err != nil || !published {
+		return err
 	}
-	return err
+	if physical == "" {
+		return &elt.Error{
+			Code: codeSchemaChanged, Class: elt.Data,
+			What: fmt.Sprintf("%s is published as a view, and rows cannot be merged into a view", s.dataset),
+			Do:   "build it whole once: a full refresh",
+		}
+	}
+	s.base, s.strategy, s.key = relation, strategy, key
+	return nil
 }
 
 // table returns the quoted name of the table being built.

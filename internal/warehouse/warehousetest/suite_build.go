@@ -14,6 +14,7 @@ var buildTests = map[string]func(*testing.T, Harness){
 	"strategies":               testStrategies,
 	"incremental, rebuilt":     testIncrementalRebuilt,
 	"incremental, changed":     testIncrementalChanged,
+	"incremental over a view":  testIncrementalOverView,
 	"refused SQL":              testRefusedSQL,
 	"count and columns":        testCountColumns,
 	"seed":                     testSeed,
@@ -89,6 +90,22 @@ func testIncrementalChanged(t *testing.T, h Harness) {
 		_, err := h.Build(t.Context(), b)
 		t.Run(name, func(t *testing.T) { wantCode(t, err, "key_missing") })
 	}
+}
+
+// testIncrementalOverView: a view becomes an incremental model, which needs one whole build.
+func testIncrementalOverView(t *testing.T, h Harness) {
+	h.build(t, model(night1, elt.AsView, "SELECT 1 AS id"))
+	view := item(night1, "revenue", "")
+	view.ViewSQL = "SELECT 1 AS id"
+	h.publish(t, night1, 1, view)
+	b := model(night2, elt.AsIncremental, "SELECT 2 AS id")
+	b.Strategy, b.Key = elt.Merge, []string{"id"}
+	_, err := h.Build(t.Context(), b)
+	wantCode(t, err, "schema_changed")
+	b.Strategy = ""
+	h.build(t, b)
+	h.publish(t, night2, 2, item(night2, "revenue", ""))
+	h.wantRows(t, "SELECT id FROM "+h.Published("analytics.revenue"), "2")
 }
 
 func testRefusedSQL(t *testing.T, h Harness) {
