@@ -127,6 +127,9 @@ func wantLocked(t *testing.T, err error, pid int) {
 	if f == nil || f.Code != "warehouse_locked" || f.Class != elt.Conflict {
 		t.Fatalf("error %v, want warehouse_locked", err)
 	}
+	if strings.Contains(f.Message, "http") {
+		t.Errorf("message %q is more than a sentence", f.Message)
+	}
 	if want := "process " + strconv.Itoa(pid); !strings.Contains(f.Message, want) || !strings.Contains(f.Do, want) {
 		t.Errorf("message %q, advice %q: want both to name %s", f.Message, f.Do, want)
 	}

@@ -52,7 +52,6 @@ func openError(path string, err error) error {
 			Code: codeLocked, Class: elt.Conflict,
 			What: fmt.Sprintf("cannot open the warehouse %s: process %s (%s) has it open", path, m[2], m[1]),
 			Do:   fmt.Sprintf("wait for process %s or stop it; to read, use daybreak query, which opens the read copy", m[2]),
-			Err:  err,
 		}
 	}
 	if full := exhausted(path, text); full != nil {
