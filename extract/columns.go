@@ -154,7 +154,7 @@ func (c *checker) cursor(e elt.Extraction) elt.Column {
 			"name a column of a timestamp or date type, or make the table mode: full")
 	case e.CursorZone == nil:
 		c.wrong("cursor_zone_missing", fmt.Sprintf("the cursor column %q (%s) carries no time zone, and none is declared", e.Cursor, column.SourceType),
-			"add cursor_zone: to the table in its schedule: the zone in which the application writes it, for example UTC")
+			"add cursor_timezone: to the table in its schedule: the zone in which the application writes it, for example UTC")
 	}
 	return column
 }

@@ -34,8 +34,16 @@ type Extractor struct {
 	mask *Masker
 }
 
-// New returns an Extractor.
-func New(o Options) *Extractor { return &Extractor{opts: o, mask: NewMasker(o.MaskKey)} }
+// New returns an Extractor. Without a Log nothing is logged; without a Now it is the system's clock.
+func New(o Options) *Extractor {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Extractor{opts: o, mask: NewMasker(o.MaskKey)}
+}
 
 // Check asks the sources' catalogs whether the tables can be extracted as declared, and returns everything
 // that is wrong. It reads no rows.
@@ -65,7 +73,10 @@ func (x *Extractor) describe(ctx context.Context, e elt.Extraction) (TableInfo, 
 	if failed != nil {
 		var coded *elt.Error
 		if !errors.As(failed, &coded) {
-			coded = &elt.Error{Code: "source_failed", Class: elt.Transient, What: fmt.Sprintf("cannot describe table %s of source %s", e.Table, e.Source), Err: failed}
+			coded = &elt.Error{
+				Code: "source_failed", Class: elt.Transient, What: fmt.Sprintf("cannot describe table %s of source %s", e.Table, e.Source), Err: failed,
+				Do: "look at the message, and try again",
+			}
 		}
 		return TableInfo{}, []*elt.Error{coded}
 	}
@@ -94,7 +105,7 @@ func (x *Extractor) maskKey(e elt.Extraction, s selection) *elt.Error {
 	return &elt.Error{
 		Code: "mask_key_missing", Class: elt.Config,
 		What: fmt.Sprintf("%s: columns are hashed (%s) and no mask key is set", e.Dataset, strings.Join(e.Hash, ", ")),
-		Do:   "set mask_key: in daybreak.yaml from the environment, for example ${env:DAYBREAK_MASK_KEY}, and keep the key: another one needs a full reload",
+		Do:   "set masking: {key: \"${env:DAYBREAK_MASK_KEY}\"} in daybreak.yaml, and keep the key safe: another one needs a full reload",
 	}
 }
 

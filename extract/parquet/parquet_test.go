@@ -46,8 +46,8 @@ func (s *memorySink) Commit() (elt.Object, error) {
 func (s *memorySink) Abort(err error) { s.m.aborts = append(s.m.aborts, err) }
 
 // sources returns the parts as Measure wants them.
-func (m *memory) sources() []Source {
-	out := make([]Source, len(m.parts))
+func (m *memory) sources() []File {
+	out := make([]File, len(m.parts))
 	for i, p := range m.parts {
 		out[i] = bytes.NewReader(p)
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// Source is a whole Parquet object that can be read at any place: a file, or octets in memory.
-type Source interface {
+// File is a whole Parquet object that can be read at any place: a file, or octets in memory.
+type File interface {
 	io.ReaderAt
 	io.Seeker
 }
 
 // Read reads a part back, a batch for each row group, and returns its rows. The batch is visit's until it returns.
-func Read(from Source, s elt.Schema, visit func(*Batch) error) (rows int64, err error) {
+func Read(from File, s elt.Schema, visit func(*Batch) error) (rows int64, err error) {
 	r, err := file.NewParquetReader(from)
 	if err != nil {
 		return 0, fmt.Errorf("open Parquet: %w", err)
@@ -55,7 +55,7 @@ func Read(from Source, s elt.Schema, visit func(*Batch) error) (rows int64, err 
 }
 
 // Measure reads parts back and returns the facts about their rows.
-func Measure(s elt.Schema, parts ...Source) (elt.TableStats, error) {
+func Measure(s elt.Schema, parts ...File) (elt.TableStats, error) {
 	tally := NewTally(s)
 	for i, p := range parts {
 		if _, err := Read(p, s, func(b *Batch) error { tally.Add(b); return nil }); err != nil {

@@ -107,6 +107,9 @@ func (v *Vector) level(def int16) {
 	}
 }
 
+// Rows returns how many rows the vector holds.
+func (v *Vector) Rows() int { return v.rows }
+
 // AppendNull appends a NULL: a row, or an element of the open list.
 func (v *Vector) AppendNull() {
 	if v.inList {

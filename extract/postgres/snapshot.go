@@ -23,11 +23,12 @@ const begin = `BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`
 const exportSnapshot = `
 SELECT pg_export_snapshot(), statement_timestamp(), current_setting('server_version')`
 
-// identity tells one server from another. The system identifier is not for everyone to see.
+// identity tells one server from another: by its system identifier, where the user may see that, and by
+// when it started.
 const identity = `
-SELECT current_database() || ' since ' || pg_postmaster_start_time() || ' as ' ||
-  CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
-    THEN (SELECT system_identifier::text FROM pg_control_system()) ELSE 'unknown' END`
+SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
+    THEN (SELECT system_identifier::text FROM pg_control_system()) ELSE '-' END ||
+  ' ' || current_database() || ', up since ' || pg_postmaster_start_time()`
 
 // snapshot is an exported snapshot and the session that keeps it.
 type snapshot struct {
@@ -61,6 +62,8 @@ func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Sna
 		return nil, errors.Join(err, hangUp(keeper))
 	}
 	snap.closing, snap.close = context.WithCancel(context.Background())
+	s.opts.Log.Debug("snapshot taken", "source", s.opts.Name, "tables", len(snap.tables), "refused", len(snap.failed),
+		"server", snap.position.Server, "snapshot", snap.id)
 	return snap, nil
 }
 
@@ -100,6 +103,7 @@ func (s *snapshot) take(ctx context.Context, tables []elt.Extraction) error {
 	if err := s.keeper.QueryRow(ctx, identity).Scan(&s.server); err != nil {
 		return fault(ctx, err, "cannot identify source %s", s.source.opts.Name)
 	}
+	version, _, _ = strings.Cut(version, " ") // without the distribution's own
 	s.position.Server, s.position.Snapshot = "postgres "+version+" "+s.server, s.id
 	for _, t := range names {
 		if s.failed[t.info.Name] == nil {

@@ -26,7 +26,7 @@ type Options struct {
 	SnapshotAge time.Duration
 	// TransactionWait is how long to wait for transactions whose beginning cannot be seen. 5 s by default.
 	TransactionWait time.Duration
-	Log             *slog.Logger
+	Log             *slog.Logger // nil for none
 }
 
 // Source is a PostgreSQL database.
@@ -43,6 +43,9 @@ func New(o Options) (*Source, error) {
 			Code: "source_url", Class: elt.Config, What: fmt.Sprintf("source %s: its URL cannot be read", o.Name), Err: err,
 			Do: "write it as postgres://user:password@host:5432/database",
 		}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	orDefault(&o.LockTimeout, 5*time.Second)
 	orDefault(&o.StatementTimeout, 4*time.Hour)

@@ -27,7 +27,7 @@ type snapshot struct {
 }
 
 // Open begins the read transaction.
-func (s *Source) Open(ctx context.Context, _ []elt.Extraction) (extract.Snapshot, error) {
+func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Snapshot, error) {
 	db, err := s.open(ctx)
 	if err != nil {
 		return nil, err
@@ -36,6 +36,7 @@ func (s *Source) Open(ctx context.Context, _ []elt.Extraction) (extract.Snapshot
 	if err := snap.begin(ctx); err != nil {
 		return nil, errors.Join(fault(ctx, err, "cannot take a snapshot of source %s", s.opts.Name), snap.Close())
 	}
+	s.opts.Log.Debug("snapshot taken", "source", s.opts.Name, "tables", len(tables), "server", snap.position.Server)
 	return snap, nil
 }
 

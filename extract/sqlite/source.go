@@ -22,8 +22,8 @@ type Options struct {
 	Path string // of the file
 	// BusyTimeout is how long to wait for a writer that holds the file. 10 s by default.
 	BusyTimeout time.Duration
-	Log         *slog.Logger
-	Now         func() time.Time
+	Log         *slog.Logger     // nil for none
+	Now         func() time.Time // the system's clock when nil
 }
 
 // Source is a SQLite file.
@@ -33,6 +33,12 @@ type Source struct{ opts Options }
 func New(o Options) *Source {
 	if o.BusyTimeout <= 0 {
 		o.BusyTimeout = 10 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	return &Source{o}
 }
