@@ -98,21 +98,21 @@ func Parse(fsys fs.FS, o Options) ([]*Schedule, elt.Problems) {
 // folder is where the schedules of a workspace are.
 const folder = "schedules"
 
-// text is a schedule as it is written.
-type text struct {
+// scheduleYAML is a schedule as it is written.
+type scheduleYAML struct {
 	At       string               `yaml:"at"`
 	Cron     string               `yaml:"cron"`
 	Days     []string             `yaml:"days"`
 	Timezone string               `yaml:"timezone"`
 	Deadline string               `yaml:"deadline"`
 	CatchUp  CatchUp              `yaml:"catch_up"`
-	Retries  textRetries          `yaml:"retries"`
+	Retries  retriesYAML          `yaml:"retries"`
 	Owners   []string             `yaml:"owners"`
-	Tables   map[string]textTable `yaml:"tables"`
+	Tables   map[string]tableYAML `yaml:"tables"`
 	Models   []string             `yaml:"models"`
 }
 
-type textRetries struct {
+type retriesYAML struct {
 	Attempts int           `yaml:"attempts"`
 	First    time.Duration `yaml:"first_delay"`
 	Max      time.Duration `yaml:"max_delay"`
@@ -132,7 +132,7 @@ func (p *parser) add(problems ...elt.Problem) { p.problems = append(p.problems, 
 type reading struct {
 	*parser
 	file     *yamlfile.File
-	text     text
+	text     scheduleYAML
 	schedule *Schedule
 	problems elt.Problems // with its meaning
 }
@@ -145,7 +145,7 @@ func (p *parser) schedule(name elt.ScheduleName, file string, data []byte) {
 		p.add(problems...)
 		return // it could not be read: what it lacks is no further problem
 	}
-	r.text = text{Retries: textRetries{Attempts: 3, First: 30 * time.Second, Max: 10 * time.Minute}}
+	r.text = scheduleYAML{Retries: retriesYAML{Attempts: 3, First: 30 * time.Second, Max: 10 * time.Minute}}
 	problems = append(problems, f.Decode(&r.text)...)
 	r.time()
 	r.zone()

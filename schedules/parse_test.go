@@ -224,7 +224,7 @@ func TestSchemaMatchesStructs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	schematest.Check(t, schema, text{})
+	schematest.Check(t, schema, scheduleYAML{})
 }
 
 func FuzzParse(f *testing.F) {

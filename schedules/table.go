@@ -11,8 +11,8 @@ import (
 	"github.com/daybreak-data/daybreak/internal/yamlfile"
 )
 
-// textTable is a table of a schedule as it is written.
-type textTable struct {
+// tableYAML is a table of a schedule as it is written.
+type tableYAML struct {
 	Table       string        `yaml:"table"`
 	Mode        elt.Mode      `yaml:"mode"`
 	Key         []string      `yaml:"key"`
@@ -20,7 +20,7 @@ type textTable struct {
 	CursorZone  string        `yaml:"cursor_timezone"`
 	Overlap     time.Duration `yaml:"overlap"`
 	Start       elt.Date      `yaml:"start"`
-	Columns     textColumns   `yaml:"columns"`
+	Columns     columnsYAML   `yaml:"columns"`
 	AllowEmpty  bool          `yaml:"allow_empty"`
 	Description string        `yaml:"description"`
 	Owners      []string      `yaml:"owners"`
@@ -28,7 +28,7 @@ type textTable struct {
 	Deadline    string        `yaml:"deadline"`
 }
 
-type textColumns struct {
+type columnsYAML struct {
 	Exclude []string `yaml:"exclude"`
 	Hash    []string `yaml:"hash"`
 	Redact  []string `yaml:"redact"`
@@ -126,7 +126,7 @@ func ownersText(owners []string) string {
 }
 
 // mode checks what belongs to full and what to incremental.
-func (r *reading) mode(t *Table, tt textTable) {
+func (r *reading) mode(t *Table, tt tableYAML) {
 	key := string(t.Dataset)
 	switch t.Mode {
 	case "":

@@ -53,8 +53,9 @@ type clockChange struct {
 }
 
 func shown(t time.Time, loc *time.Location) time.Time {
-	y, m, d := t.In(loc).Date()
-	h, min, s := t.In(loc).Clock()
+	local := t.In(loc)
+	y, m, d := local.Date()
+	h, min, s := local.Clock()
 	return time.Date(y, m, d, h, min, s, 0, time.UTC)
 }
 
@@ -98,7 +99,7 @@ func oracle(wall, from time.Time, fromShown time.Time, changes []clockChange) ti
 // Every date of every zone has one start and one tick, at the first instant at which the clock shows that time or has
 // passed it.
 func TestAtAgainstStepping(t *testing.T) {
-	years := [2]int{2010, 2026} // holds the skipped date of Samoa, and the last clock changes at midnight
+	years := [2]int{2010, 2023} // holds the skipped date of Samoa, and the last clock changes at midnight
 	from := time.Date(years[0], 1, 1, 0, 0, 0, 0, time.UTC)
 	to := time.Date(years[1], 1, 1, 0, 0, 0, 0, time.UTC)
 	all := zones(t)
@@ -119,7 +120,7 @@ func TestAtAgainstStepping(t *testing.T) {
 				continue
 			}
 			dates++
-			for minute := 0; minute < 24*60; minute += 15 {
+			for minute := 0; minute < 24*60; minute += 30 {
 				for _, m := range []int{minute, minute + 1} {
 					wall := time.Date(d.Year, d.Month, d.Day, 0, m, 0, 0, time.UTC)
 					want := oracle(wall, from, fromShown, list)
