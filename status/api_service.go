@@ -65,5 +65,5 @@ func (s *Service) getMetrics(c echo.Context) error {
 
 func (s *Service) getOpenAPI(c echo.Context) error {
 	c.Response().Header().Set("Cache-Control", "no-cache")
-	return c.Blob(http.StatusOK, "application/json; charset=utf-8", s.assets.openAPI)
+	return c.Blob(http.StatusOK, "application/json; charset=utf-8", s.openAPI)
 }

@@ -66,7 +66,7 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 	}
 	switch {
 	case d.State == "":
-		return pill{"none", "–", "Nothing known"}
+		return pill{"none", "–", "Not run yet"}
 	case d.Withdrawn != "":
 		return pill{"failed", "✕", "Withdrawn"}
 	}

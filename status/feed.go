@@ -140,15 +140,16 @@ func (f *feed) readEvents(ctx context.Context) ([]elt.Event, error) {
 		f.lastSeq, f.primed = max(0, last-ringEvents/2), true
 	}
 	var out []elt.Event
-	for {
-		events, err := f.ledger.Events(ctx, f.lastSeq, 500)
+	for last := f.lastSeq; ; {
+		events, err := f.ledger.Events(ctx, last, 500)
 		if err != nil {
-			return nil, err
+			return nil, err // what was read of it is read again: nothing is lost between two pages
 		}
 		if len(events) == 0 {
+			f.lastSeq = last
 			return out, nil
 		}
-		f.lastSeq = events[len(events)-1].Seq
+		last = events[len(events)-1].Seq
 		out = append(out, events...)
 	}
 }

@@ -52,7 +52,7 @@ func stepPill(st api.Step) pill {
 	case elt.StepFailed:
 		return pill{"failed", "✕", "Failed"}
 	case elt.StepBlocked:
-		return pill{"failed", "✕", "Held up"}
+		return pill{"none", "✕", "Held up"}
 	case elt.StepCancelled:
 		return pill{"none", "–", "Cancelled"}
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-//go:embed templates/*.html static/* openapi.json
+//go:embed templates/*.html static/*
 var embedded embed.FS
 
 // assets are the files that pages ask for. Their address holds a digest, so that a browser keeps them
@@ -26,7 +26,6 @@ var embedded embed.FS
 type assets struct {
 	files   map[string][]byte
 	version string
-	openAPI []byte
 }
 
 func loadAssets() (*assets, error) {
@@ -45,8 +44,7 @@ func loadAssets() (*assets, error) {
 		digest.Write(b)
 	}
 	a.version = hex.EncodeToString(digest.Sum(nil)[:6])
-	a.openAPI, err = embedded.ReadFile("openapi.json")
-	return a, err
+	return a, nil
 }
 
 func (s *Service) getStatic(c echo.Context) error {

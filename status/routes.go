@@ -2,8 +2,12 @@ package status
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/api"
 )
 
 // route is one line of the table of everything that the service answers.
@@ -11,14 +15,25 @@ type route struct {
 	method  string
 	path    string
 	handler echo.HandlerFunc
-	caller  string // who calls it
-	open    bool   // answered without a token, always
-	stream  bool   // answers for as long as the client listens: not compressed, no deadline of its own
+	caller  string      // who calls it
+	open    bool        // answered without a token, always
+	answers any         // the body of a 200, for the API's description; nil for what is not part of it
+	query   []parameter // what it reads from the query
+	stream  bool        // answers for as long as the client listens: not compressed, no deadline of its own
 }
 
 // routes is the table. A route that is not marked open needs the token.
 func (s *Service) routes() []route {
 	get := http.MethodGet
+	find := []parameter{{"q", "words that the name, description, tags or owners hold"}, {"owner", "one of its owners"}, {"state", "of its latest day; attention for all that needs a look"}}
+	page := []parameter{{"cursor", "next of the page before"}, {"limit", "how many at most"}}
+	span := []parameter{{"from", "the first data date"}, {"to", "the last data date"}}
+	runs := []parameter{{"schedule", "its name"}, {"state", "of the run"}}
+	needs := []parameter{{"need", "orders@2026-01-05,users@2026-01-05"}}
+	timeout := []parameter{{"timeout", "how long to wait, 55s by default, 5m at most"}}
+	after := []parameter{{"after", "the number of the last event seen, as Last-Event-ID"}}
+	open := []parameter{{"open", "true for the open ones only"}}
+	join := slices.Concat[[]parameter]
 	return []route{
 		{method: get, path: "/", handler: s.overviewPage, caller: "everybody: is my data ready?"},
 		{method: get, path: "/datasets/:dataset", handler: s.datasetPage, caller: "an analyst who looks for one dataset"},
@@ -28,20 +43,20 @@ func (s *Service) routes() []route {
 		{method: get, path: "/incidents", handler: s.incidentsPage, caller: "whoever is on call, and everybody who asks what happened"},
 		{method: get, path: "/schedules", handler: s.schedulesPage, caller: "whoever wonders when the next night starts"},
 
-		{method: get, path: "/v1/summary", handler: s.getSummary, caller: "dashboards, daybreak status"},
-		{method: get, path: "/v1/datasets", handler: s.getDatasets, caller: "catalogues, daybreak status"},
-		{method: get, path: "/v1/datasets/:dataset", handler: s.getDataset, caller: "pollers with If-None-Match"},
-		{method: get, path: "/v1/datasets/:dataset/days", handler: s.getDays, caller: "reports over a range"},
-		{method: get, path: "/v1/datasets/:dataset/days/:date", handler: s.getDay, caller: "jobs that want the reason"},
-		{method: get, path: "/v1/datasets/:dataset/lineage", handler: s.getLineage, caller: "catalogues"},
-		{method: get, path: "/v1/runs", handler: s.getRuns, caller: "operators' scripts"},
-		{method: get, path: "/v1/runs/:run", handler: s.getRun, caller: "operators' scripts"},
-		{method: get, path: "/v1/runs/:run/steps", handler: s.getSteps, caller: "progress displays"},
-		{method: get, path: "/v1/ready", handler: s.getReady, caller: "a job's gate"},
-		{method: get, path: "/v1/wait", handler: s.getWait, caller: "a job that waits, daybreak wait", stream: true},
-		{method: get, path: "/v1/events", handler: s.getEvents, caller: "the pages' script, event consumers", stream: true},
-		{method: get, path: "/v1/schedules", handler: s.getSchedules, caller: "operators' scripts"},
-		{method: get, path: "/v1/incidents", handler: s.getIncidents, caller: "on-call tools"},
+		{method: get, path: "/v1/summary", handler: s.getSummary, caller: "dashboards, daybreak status", answers: api.Summary{}},
+		{method: get, path: "/v1/datasets", handler: s.getDatasets, caller: "catalogues, daybreak status", answers: api.Datasets{}, query: join(find, page)},
+		{method: get, path: "/v1/datasets/:dataset", handler: s.getDataset, caller: "pollers with If-None-Match", answers: api.OneDataset{}},
+		{method: get, path: "/v1/datasets/:dataset/days", handler: s.getDays, caller: "reports over a range", answers: api.Days{}, query: join(span)},
+		{method: get, path: "/v1/datasets/:dataset/days/:date", handler: s.getDay, caller: "jobs that want the reason", answers: api.Day{}},
+		{method: get, path: "/v1/datasets/:dataset/lineage", handler: s.getLineage, caller: "catalogues", answers: api.Lineage{}},
+		{method: get, path: "/v1/runs", handler: s.getRuns, caller: "operators' scripts", answers: api.Runs{}, query: join(runs, page, span)},
+		{method: get, path: "/v1/runs/:run", handler: s.getRun, caller: "operators' scripts", answers: api.Run{}},
+		{method: get, path: "/v1/runs/:run/steps", handler: s.getSteps, caller: "progress displays", answers: api.Steps{}},
+		{method: get, path: "/v1/ready", handler: s.getReady, caller: "a job's gate", answers: api.Gate{}, query: join(needs)},
+		{method: get, path: "/v1/wait", handler: s.getWait, caller: "a job that waits, daybreak wait", answers: api.Gate{}, query: join(needs, timeout), stream: true},
+		{method: get, path: "/v1/events", handler: s.getEvents, caller: "the pages' script, event consumers", answers: elt.Event{}, query: join(after), stream: true},
+		{method: get, path: "/v1/schedules", handler: s.getSchedules, caller: "operators' scripts", answers: api.Schedules{}},
+		{method: get, path: "/v1/incidents", handler: s.getIncidents, caller: "on-call tools", answers: api.Incidents{}, query: join(open)},
 		{method: get, path: "/openapi.json", handler: s.getOpenAPI, caller: "client generators"},
 		{method: get, path: "/metrics", handler: s.getMetrics, caller: "Prometheus"},
 

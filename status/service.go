@@ -64,6 +64,7 @@ type Service struct {
 	metrics *metrics
 	auth    *auth
 	assets  *assets
+	openAPI []byte
 	handler http.Handler
 	closing chan struct{} // closed when Run ends: streams and waits end with it
 }
@@ -100,6 +101,9 @@ func New(o Options) (*Service, error) {
 	}
 	if s.pages, err = newPages(assets); err != nil {
 		return nil, fmt.Errorf("read the page templates: %w", err)
+	}
+	if s.openAPI, err = newOpenAPI(s.routes(), o.Version); err != nil {
+		return nil, fmt.Errorf("describe the API: %w", err)
 	}
 	s.handler = s.newHandler()
 	return s, nil
