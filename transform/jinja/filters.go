@@ -41,7 +41,7 @@ var filters = map[string]filter{
 	"length":     {nil, length},
 	"count":      {nil, length},
 	"first":      {nil, func(v any, _ []any) (any, error) { return end(v, 0) }},
-	"last":       {nil, func(v any, _ []any) (any, error) { return end(v, -1) }},
+	"last":       {nil, last},
 	"list":       {nil, func(v any, _ []any) (any, error) { return listOf(v) }},
 	"join":       {[]string{"d", "attribute"}, join},
 	"replace":    {[]string{"old", "new", "count"}, replace},
@@ -103,6 +103,9 @@ func applyFilter(name string, v any, args []any, kwargs map[string]any) (any, er
 
 // defaulted is Jinja2's default: for what is undefined, and with a true second argument for what is false.
 func defaulted(v any, args []any, kwargs map[string]any) (any, error) {
+	if _, ok := v.(stream); ok {
+		return nil, onceOnly
+	}
 	otherwise, falsy := argument(args, 0), argument(args, 1)
 	if d, ok := kwargs["default_value"]; ok {
 		otherwise = d
@@ -166,6 +169,9 @@ func toFloat(v any, args []any) (any, error) {
 	if n, ok := number(v); ok {
 		return n, nil
 	}
+	if b, ok := v.(bool); ok {
+		v = map[bool]string{false: "0", true: "1"}[b]
+	}
 	if s, ok := v.(string); ok {
 		if f, err := strconv.ParseFloat(strings.TrimSpace(s), 64); err == nil {
 			return f, nil
@@ -177,7 +183,17 @@ func toFloat(v any, args []any) (any, error) {
 	return 0.0, nil
 }
 
+func last(v any, _ []any) (any, error) {
+	if _, ok := v.(stream); ok {
+		return nil, onceOnly
+	}
+	return end(v, -1)
+}
+
 func length(v any, _ []any) (any, error) {
+	if _, ok := v.(stream); ok {
+		return nil, onceOnly
+	}
 	list, err := elements(v)
 	return len(list), err
 }
@@ -276,7 +292,7 @@ func reverse(v any, _ []any) (any, error) {
 	if _, ok := v.(string); ok {
 		return join(list, nil)
 	}
-	return list, nil
+	return stream(list), nil
 }
 
 // folded is how Jinja2 compares texts while sorting: without case.
@@ -339,7 +355,7 @@ func unique(v any, _ []any) (any, error) {
 			out = append(out, e)
 		}
 	}
-	return out, nil
+	return stream(out), nil
 }
 
 func sum(v any, args []any) (any, error) {

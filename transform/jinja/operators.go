@@ -23,8 +23,13 @@ func apply(operator string, args []any, kwargs map[string]any) (any, error) {
 		return applyTest(args[0].(string), args[1], args[2:])
 	}
 	for _, a := range args {
-		if u, ok := a.(undefined); ok {
-			return nil, u.refused()
+		switch a := a.(type) {
+		case undefined:
+			return nil, a.refused()
+		case stream:
+			if operator != "each" && operator != "pairs" && operator != "in" {
+				return nil, onceOnly
+			}
 		}
 	}
 	switch operator {
@@ -65,6 +70,9 @@ func apply(operator string, args []any, kwargs map[string]any) (any, error) {
 	case "positive":
 		return arithmetic("add", 0, args[0])
 	case "negative":
+		if f, ok := args[0].(float64); ok {
+			return -f, nil // -0.0 too
+		}
 		return arithmetic("sub", 0, args[0])
 	}
 	return arithmetic(operator, args[0], args[1])
@@ -105,11 +113,14 @@ func arithmetic(operator string, a, b any) (any, error) {
 		out = x * y
 	case "div":
 		out = x / y
-	case "floordiv":
-		out = math.Floor(x / y)
-	case "mod":
-		if out = math.Mod(x, y); out != 0 && (out < 0) != (y < 0) {
-			out += y
+	case "floordiv", "mod": // as Python defines them: the quotient follows from the remainder
+		rest := math.Mod(x, y)
+		quotient := (x - rest) / y
+		if rest != 0 && (rest < 0) != (y < 0) {
+			rest, quotient = rest+y, quotient-1
+		}
+		if out = rest; operator == "floordiv" {
+			out = math.Round(quotient)
 		}
 	}
 	_, aint := a.(int)
@@ -156,6 +167,9 @@ func newDict(flat []any) (any, error) {
 
 // pairs returns what {% for a, b in v %} runs through.
 func pairs(v any) (any, error) {
+	if s, ok := v.(stream); ok {
+		v = []any(s)
+	}
 	list, ok := v.([]any)
 	if !ok {
 		if _, dict := v.(Dict); dict {
@@ -277,6 +291,9 @@ func contains(v, x any) (any, error) {
 	list, err := elements(v)
 	if err != nil {
 		return nil, err
+	}
+	if _, dict := v.(Dict); dict && (kind(x) == "a list" || kind(x) == "a dictionary") {
+		return nil, hint{kind(x) + " is looked for among a dictionary's keys", "look for a text"}
 	}
 	for _, e := range list {
 		if same, err := equal(e, x); same || err != nil {

@@ -204,6 +204,11 @@ func (r *rendering) call(e *exec.Evaluator, at Position, operands []*exec.Value,
 	case Func:
 		return r.callFunc(fn, name, at, operands, kwargs)
 	case exec.Macro:
+		for _, o := range slices.Concat(operands[2:], slices.Collect(maps.Values(kwargs))) {
+			if _, ok := plain(o).(stream); ok {
+				return nil, r.fail(at, onceOnly.what, onceOnly.do)
+			}
+		}
 		if r.nesting++; r.nesting > maxNesting {
 			return nil, r.fail(at, fmt.Sprintf("macro %s calls itself more than %d times", name, maxNesting), "end the recursion with an {% if %}")
 		}
@@ -221,16 +226,16 @@ func (r *rendering) call(e *exec.Evaluator, at Position, operands []*exec.Value,
 func (r *rendering) callFunc(fn Func, name string, at Position, operands []*exec.Value, kwargs map[string]*exec.Value) (any, error) {
 	c := &Call{Position: at, Name: name, Kwargs: map[string]any{}, Places: map[string]Position{}}
 	for _, o := range operands[2:] {
-		v := plain(o)
-		if u, ok := v.(undefined); ok {
-			return nil, r.fail(at, u.refused().what, u.do)
+		v, err := r.argument(at, o)
+		if err != nil {
+			return nil, err
 		}
 		c.Args = append(c.Args, v)
 	}
 	for k, o := range kwargs {
-		v := plain(o)
-		if u, ok := v.(undefined); ok {
-			return nil, r.fail(at, u.refused().what, u.do)
+		v, err := r.argument(at, o)
+		if err != nil {
+			return nil, err
 		}
 		c.Kwargs[k] = v
 	}
@@ -253,6 +258,18 @@ func (r *rendering) callFunc(fn Func, name string, at Position, operands []*exec
 		return nil, r.fail(at, h.what, h.do)
 	}
 	return nil, r.fail(at, err.Error(), "")
+}
+
+// argument returns a function's argument as a plain value.
+func (r *rendering) argument(at Position, v any) (any, error) {
+	switch v := plain(v).(type) {
+	case undefined:
+		return nil, r.fail(at, v.refused().what, v.do)
+	case stream:
+		return nil, r.fail(at, onceOnly.what, onceOnly.do)
+	default:
+		return v, nil
+	}
 }
 
 // parsePlace reads "line:column:file".

@@ -43,7 +43,7 @@ func mapped(v any, args []any) (any, error) {
 			return nil, err
 		}
 	}
-	return out, nil
+	return stream(out), nil
 }
 
 // selectBy keeps the elements that pass (or fail) a test; without a test, those that are true.
@@ -62,7 +62,7 @@ func selectBy(v any, args []any, keep bool) (any, error) {
 			out = append(out, e)
 		}
 	}
-	return out, nil
+	return stream(out), nil
 }
 
 func selectAttr(v any, args []any, keep bool) (any, error) {
@@ -87,7 +87,7 @@ func selectAttr(v any, args []any, keep bool) (any, error) {
 			out = append(out, e)
 		}
 	}
-	return out, nil
+	return stream(out), nil
 }
 
 func passes(v any, args []any) (bool, error) {
@@ -130,6 +130,12 @@ func applyTest(name string, v any, args []any) (any, error) {
 	if isUndefined {
 		return nil, u.refused()
 	}
+	if _, ok := v.(stream); ok {
+		return nil, onceOnly
+	}
+	if _, whole := v.(int); !whole && (name == "odd" || name == "even") {
+		return nil, hint{"the test " + name + " is applied to " + kind(v), "test whole numbers"}
+	}
 	for _, a := range args {
 		if u, ok := a.(undefined); ok {
 			return nil, u.refused()
@@ -147,25 +153,20 @@ func applyTest(name string, v any, args []any) (any, error) {
 	case string:
 		return name == "string" || name == "sequence" || name == "iterable", nil
 	case bool:
-		return name == "boolean" || (name == "true" && v) || (name == "false" && !v), nilIf(name != "number" && name != "integer" && name != "odd" && name != "even", name)
+		if name == "number" || name == "integer" {
+			return nil, hint{"the test " + name + " is applied to a boolean", "test for boolean"} // Python counts it as a number
+		}
+		return name == "boolean" || (name == "true" && v) || (name == "false" && !v), nil
 	case int:
 		return name == "number" || name == "integer" || (name == "odd" && v%2 != 0) || (name == "even" && v%2 == 0), nil
 	case float64:
-		return name == "number" || name == "float", nilIf(name != "odd" && name != "even", name)
+		return name == "number" || name == "float", nil
 	case []any:
 		return name == "sequence" || name == "iterable", nil
 	case Dict:
 		return name == "mapping" || name == "sequence" || name == "iterable", nil
 	}
 	return false, nil
-}
-
-// nilIf returns nil when ok; Python counts booleans as numbers and floats as odd or even, which nobody means.
-func nilIf(ok bool, name string) error {
-	if ok {
-		return nil
-	}
-	return hint{"the test " + name + " is applied to a value of another type", "test whole numbers"}
 }
 
 func comparing(name string, v, w any) (any, error) {

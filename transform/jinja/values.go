@@ -40,6 +40,12 @@ type Object struct {
 // Namespace is what {% set ns = namespace(…) %} makes: the one thing whose attributes can be set.
 type Namespace struct{ values map[string]any }
 
+// stream is what map, select, unique and their like give: in Jinja2 a generator, which can be run through
+// once, is always true and has no length. So it can only be looped over or filtered on.
+type stream []any
+
+var onceOnly = hint{"the result of map, select, reject, unique or reverse is used as a list", "make a list of it: | list"}
+
 // undefined is the value of a name or an attribute that does not exist. Only default, defined and
 // undefined accept one.
 type undefined struct{ name, do string }
@@ -202,16 +208,10 @@ func equal(a, b any) (bool, error) {
 		s, ok := b.(string)
 		return ok && a == s, nil
 	case []any:
-		list, ok := b.([]any)
-		if !ok || len(a) != len(list) {
-			return false, nil
+		if _, ok := b.([]any); ok { // Jinja2 tells (1, 2) from [1, 2]; nothing here does
+			return false, hint{"two lists are compared", "compare their texts: | join(',')"}
 		}
-		for i := range a {
-			if same, err := equal(a[i], list[i]); !same || err != nil {
-				return false, err
-			}
-		}
-		return true, nil
+		return false, nil
 	case Dict:
 		d, ok := b.(Dict)
 		if !ok || len(a) != len(d) {
@@ -267,6 +267,8 @@ func number(v any) (float64, bool) {
 func elements(v any) ([]any, error) {
 	switch v := v.(type) {
 	case []any:
+		return v, nil
+	case stream:
 		return v, nil
 	case string:
 		out := []any{}
