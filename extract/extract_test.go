@@ -116,6 +116,16 @@ func TestNightSharesOneSnapshot(t *testing.T) {
 			}
 			return nil
 		}, []elt.Extraction{a, b, a, d}, "-122", "-ynn"},
+		"interrupted": {[]elt.Extraction{a, b, d}, func() func(string, int) error {
+			interrupted := false
+			return func(string, int) error {
+				if interrupted {
+					return nil
+				}
+				interrupted = true
+				return context.Canceled
+			}
+		}(), []elt.Extraction{a, a, b, d}, "-111", "-yyy"},
 		"a table that nobody announced": {[]elt.Extraction{a, b}, nil, []elt.Extraction{a, d, b}, "122", "nnn"},
 	} {
 		t.Run(name, func(t *testing.T) {

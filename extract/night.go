@@ -158,6 +158,7 @@ func (s *shared) release(in *epoch, e elt.Extraction, err error) error {
 		delete(s.remaining, e.Dataset)
 	case errors.As(err, &coded) && coded.Code == CodeConnectionLost:
 		in.retired = true
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded): // not the snapshot's fault
 	case errors.As(err, &fromSource):
 		s.refused[e.Dataset] = in.number
 	}

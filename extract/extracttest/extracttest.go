@@ -24,7 +24,7 @@ import (
 type Lake struct {
 	mu      sync.Mutex
 	objects map[string][]byte
-	// Put, when set, may look at a key and fail before anything is stored.
+	// Before, when set, sees each key first, and its error is what Put returns.
 	Before func(key string) error
 	// Discard counts octets instead of keeping them.
 	Discard bool
@@ -59,7 +59,7 @@ func (l *Lake) Put(_ context.Context, key string, body io.Reader) (elt.Object, e
 	return elt.Object{Key: key, Bytes: n, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
 }
 
-// Keys returns how many objects there are.
+// Keys returns the objects' keys in no order.
 func (l *Lake) Keys() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 	"unicode/utf8"
 
 	"github.com/daybreak-data/daybreak/extract/parquet"
@@ -36,6 +37,15 @@ const (
 	maxDays   = 2932896 // 9999-12-31
 	dayMicros = 86400 * 1_000_000
 )
+
+// beyond writes a moment that is before the year 1 or after 9999 as PostgreSQL does.
+func beyond(t time.Time, clock string) string {
+	t = t.UTC()
+	if year := t.Year(); year < 1 {
+		return fmt.Sprintf("%04d%s BC", 1-year, t.Format("-01-02"+clock))
+	}
+	return t.Format("2006-01-02" + clock)
+}
 
 func decodeBool(to *parquet.Vector, raw []byte) error {
 	if len(raw) != 1 {
@@ -140,7 +150,7 @@ func decodeDate(to *parquet.Vector, raw []byte) error {
 		return &unfit{"-infinity", "is no date"}
 	}
 	if since := int64(days) + epochDays; since < minDays || since > maxDays {
-		return &unfit{fmt.Sprintf("the date %d days after 1970-01-01", since), "is outside of the years 1 to 9999"}
+		return &unfit{beyond(time.Unix(since*86400, 0), ""), "is outside of the years 1 to 9999"}
 	}
 	to.AppendDays(days + epochDays)
 	return nil
@@ -169,7 +179,8 @@ func decodeTimestamp(to *parquet.Vector, raw []byte) error {
 	case micros == math.MinInt64:
 		return &unfit{"-infinity", "is no timestamp"}
 	case micros < minMicros-epochMicros || micros > maxMicros-epochMicros:
-		return &unfit{fmt.Sprintf("the timestamp %d microseconds after 2000-01-01", micros), "is outside of the years 1 to 9999"}
+		at := time.UnixMicro(micros).Add(epochDays * 24 * time.Hour)
+		return &unfit{beyond(at, " 15:04:05.999999"), "is outside of the years 1 to 9999"}
 	}
 	to.AppendInt(micros + epochMicros)
 	return nil

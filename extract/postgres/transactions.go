@@ -17,8 +17,8 @@ SELECT 'process ' || l.pid || ', transaction ' || l.virtualtransaction, a.xact_s
 FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.granted
   AND l.pid <> pg_backend_pid() AND coalesce(a.application_name, '') <> $1
-  AND (a.datname IS NULL AND a.pid IS NULL OR a.datname = current_database())
-  AND coalesce(a.backend_type, '') NOT IN ('autovacuum worker', 'walsender', 'parallel worker')
+  AND (a.pid IS NULL OR a.datname = current_database() AND a.usesysid IS NOT NULL) -- autovacuum is nobody
+  AND coalesce(a.backend_type, '') NOT IN ('walsender', 'parallel worker')
 UNION ALL
 SELECT 'prepared transaction ' || gid, NULL, '', statement_timestamp() FROM pg_catalog.pg_prepared_xacts
 WHERE database = current_database()

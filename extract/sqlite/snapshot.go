@@ -226,6 +226,9 @@ func (r *rowReader) read(ctx context.Context, from driver.Rows) error {
 			return err
 		}
 		r.seen++
+		if r.seen%4096 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if in, err := r.inRange(row); err != nil {
 			return err
 		} else if !in {
@@ -240,9 +243,6 @@ func (r *rowReader) read(ctx context.Context, from driver.Rows) error {
 		var err error
 		if r.batch, err = r.to.Flush(); err != nil {
 			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
 		}
 	}
 }
