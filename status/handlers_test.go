@@ -328,6 +328,9 @@ func TestStale(t *testing.T) {
 			t.Errorf("the stale page lacks %q", want)
 		}
 	}
+	if _, page := get(t, s, "/datasets/shop.users"); !strings.Contains(page, "Unknown: the ledger was last read 3 min ago.") {
+		t.Error("a dataset's stale page does not say so")
+	}
 	if answer, _ := get(t, s, "/runs"); answer.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("runs need the ledger: %d", answer.StatusCode)
 	}

@@ -32,7 +32,6 @@ type datasetData struct {
 	Lineage          *lineageSVG
 	Columns          []elt.ColumnDoc
 	Progress         *progressBar
-	Stale            bool
 }
 
 type dayRow struct {
@@ -62,7 +61,7 @@ func (s *Service) datasetPage(c echo.Context) error {
 		return err
 	}
 	today := elt.DateOf(v.facts.Now.In(set.zone))
-	data := datasetData{Name: string(set.Name), About: about(set), Columns: set.Columns, Stale: v.stale}
+	data := datasetData{Name: string(set.Name), About: about(set), Columns: set.Columns}
 	data.Sentence, data.Detail = v.describeDataset(set)
 	data.Facts = v.datasetFacts(set, today)
 	to := v.night.date
@@ -201,7 +200,6 @@ func (v view) progressOf(set *dataset) *progressBar {
 type dayData struct {
 	Dataset, DatasetHref string
 	Sentence, Detail     string
-	Stale                bool
 	Facts                []fact
 	Failure              *elt.Failure
 	CauseOf              link // where the root cause is shown, when it is another dataset's
@@ -241,7 +239,7 @@ func (s *Service) dayPage(c echo.Context) error {
 	}
 	v.snapshot = snap
 	today := elt.DateOf(v.facts.Now.In(set.zone))
-	data := dayData{Dataset: string(set.Name), DatasetHref: datasetHref(set.Name), Sentence: body.Sentence, Detail: body.Detail, Stale: v.stale, Checks: body.Checks}
+	data := dayData{Dataset: string(set.Name), DatasetHref: datasetHref(set.Name), Sentence: body.Sentence, Detail: body.Detail, Checks: body.Checks}
 	data.Facts = v.dayFacts(set, body, today)
 	if body.Cause != nil {
 		data.Failure = body.Cause.Failure

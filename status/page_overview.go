@@ -19,7 +19,6 @@ const (
 
 type overviewData struct {
 	Sentence, Detail    string
-	Stale               bool
 	Trouble             []troubleItem
 	Query, Owner, State string
 	Chips               []chip
@@ -85,7 +84,7 @@ func (s *Service) overviewPage(c echo.Context) error {
 	all := v.live()
 	n := v.night
 	data := overviewData{
-		Sentence: n.sentence, Detail: n.detail, Stale: v.stale, Query: sel.query, Owner: sel.owner, State: sel.state,
+		Sentence: n.sentence, Detail: n.detail, Query: sel.query, Owner: sel.owner, State: sel.state,
 		Date: shortDate(n.date, v.today()), Any: len(all) > 0, Filtered: sel != selection{},
 	}
 	if v.stale {

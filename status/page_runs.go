@@ -190,7 +190,6 @@ func runsSentence(runs []elt.Run, today elt.Date) string {
 type runData struct {
 	ID               string
 	Sentence, Detail string
-	Stale            bool
 	Facts            []fact
 	Gantt            *gantt
 	Steps            []stepRow
@@ -214,7 +213,7 @@ func (s *Service) runPage(c echo.Context) error {
 		full = append(full, f)
 	}
 	today := elt.DateOf(run.CreatedAt.In(v.location))
-	data := runData{ID: string(run.ID), Stale: v.stale}
+	data := runData{ID: string(run.ID)}
 	data.Sentence, data.Detail = v.describeRun(run, steps)
 	p := runPill(run.State)
 	doneSteps := 0

@@ -106,6 +106,7 @@ type frame struct {
 	Stale   bool
 	Age     string // "12 s ago"
 	AsOf    stamp
+	Note    string // what a reader must know before the page itself
 	LagMS   int64
 	StaleMS int64
 	Zone    string
@@ -163,6 +164,9 @@ func (s *Service) frame(c echo.Context, heading string) frame {
 		today := elt.DateOf(s.now().In(s.opts.Location))
 		f.Known, f.Stale, f.Age, f.LagMS = true, v.stale, span(v.lag.Truncate(time.Second))+" ago", v.lag.Milliseconds()
 		f.AsOf = stampOf(v.asOf, s.opts.Location, today)
+		if v.stale && at != "/" { // the overview says it in its heading
+			f.Note = "Unknown: the ledger was last read " + f.Age + ". What follows was true then."
+		}
 	}
 	return f
 }

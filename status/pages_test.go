@@ -3,10 +3,12 @@ package status
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -226,6 +228,25 @@ func TestPageIsLive(t *testing.T) {
 	}
 	if _, err := chromedp.Run(browser, chromedp.Poll[bool](headingText+` === "Conversations is complete through Fri 20 Nov." && window.untouched`)); err != nil {
 		t.Fatalf("%v; the page says %q", err, in[string](t, browser, headingText))
+	}
+}
+
+// A board that is too old says so, grey, and keeps what it knew.
+func TestStalePage(t *testing.T) {
+	w := statustest.Busy()
+	s := serve(t, w)
+	w.Fail(errors.New("the ledger is away"))
+	s.feed.now = func() time.Time { return w.At.Add(3 * time.Minute) }
+	browser := testenv.Browser(t)
+	visit(t, browser, listen(t, s)+"/")
+	if got := in[string](t, browser, `document.getElementById("checked").textContent`); got != "Checked 3 min ago — UNKNOWN" {
+		t.Errorf("the page says %q", got)
+	}
+	if n := in[int](t, browser, `document.querySelectorAll(".datasets tbody tr").length`); n != 15 {
+		t.Errorf("%d datasets of the last snapshot", n)
+	}
+	for _, view := range testenv.Views()[:2] {
+		testenv.Screenshot(browser, t, "status/overview-stale", view)
 	}
 }
 

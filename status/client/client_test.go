@@ -85,6 +85,8 @@ func TestReading(t *testing.T) {
 func TestErrors(t *testing.T) {
 	w := statustest.Busy()
 	server := serve(t, w)
+	other := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(other.Close)
 	for name, test := range map[string]struct {
 		url, token string
 		code       elt.Code
@@ -92,7 +94,7 @@ func TestErrors(t *testing.T) {
 	}{
 		"wrong token": {server.URL, "wrong", "unauthorized", false},
 		"no service":  {"http://" + unused(t), token, "status_unreachable", true},
-		"not ours":    {httptest.NewServer(http.NotFoundHandler()).URL, token, "bad_answer", false},
+		"not ours":    {other.URL, token, "bad_answer", false},
 	} {
 		_, err := connect(t, test.url, test.token).Summary(t.Context())
 		var e *client.Error
