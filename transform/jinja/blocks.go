@@ -69,6 +69,7 @@ func refusedBlock(at Position, name string) *Error {
 // parts to itself, so they could not be rewritten.
 type setBlock struct {
 	at          *tokens.Token
+	line        int    // in the file
 	name        string // the variable, or the namespace's variable
 	attribute   string // of the namespace; empty for a variable
 	expression  nodes.Expression
@@ -168,7 +169,7 @@ func (s *setBlock) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) err
 	held, _ := r.Environment.Context.Get(s.name)
 	ns, ok := plain(held).(*Namespace)
 	if !ok {
-		return fmt.Errorf("line %d: %s is not a namespace: only {%% set ns = namespace(…) %%} has attributes that can be set", s.at.Line, s.name)
+		return fmt.Errorf("line %d: %s is not a namespace, which alone has attributes that can be set", s.line, s.name)
 	}
 	ns.values[s.attribute] = value.Interface()
 	return nil

@@ -122,6 +122,9 @@ func TestMacros(t *testing.T) {
 	if _, errs := NewLibrary(file, again); len(errs) != 1 || errs[0].What != "the macro money is also defined in macros/m.sql:3" {
 		t.Errorf("a macro defined twice: %v", errs)
 	}
+	if _, errs := ParseMacros("macros/p.sql", "{% macro a() %}{% endmacro %}\n{% macro a() %}{% endmacro %}"); len(errs) != 1 || errs[0].Line != 2 {
+		t.Errorf("a macro defined twice in a file: %v", errs)
+	}
 	if _, errs := ParseMacros("macros/o.sql", "select 1"); len(errs) != 1 {
 		t.Errorf("SQL in a file of macros: %v", errs)
 	}

@@ -51,8 +51,8 @@ func NewLibrary(templates ...*Template) (*Library, []*Error) {
 	for _, t := range templates {
 		for name, node := range t.macros {
 			if first, twice := lib.macros[name]; twice {
-				at := Position{t.file, node.Location.Line, node.Location.Col}
-				errs = append(errs, &Error{at, fmt.Sprintf("the macro %s is also defined in %s:%d", name, first.from.file, first.node.Location.Line), "rename one of them"})
+				other := first.place()
+				errs = append(errs, &Error{libraryMacro{node, t}.place(), fmt.Sprintf("the macro %s is also defined in %s:%d", name, other.File, other.Line), "rename one of them"})
 				continue
 			}
 			lib.macros[name] = libraryMacro{node, t}
@@ -287,6 +287,7 @@ func (l *Library) Names() []string { return slices.Sorted(maps.Keys(l.macros)) }
 
 // Place returns where a macro is defined.
 func (l *Library) Place(name string) Position {
-	m := l.macros[name]
-	return Position{m.from.file, m.node.Location.Line, m.node.Location.Col}
+	return l.macros[name].place()
 }
+
+func (m libraryMacro) place() Position { return m.from.source.place(m.node.Location.Pos) }

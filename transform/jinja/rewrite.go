@@ -19,6 +19,7 @@ const operate = "__operate"
 type rewriter struct {
 	source *scanner
 	errs   []*Error
+	macros map[string]bool // those that the file has defined so far
 }
 
 // place returns where a token stands in the file.
@@ -81,6 +82,10 @@ func (w *rewriter) macro(at *tokens.Token, m *nodes.Macro) {
 		w.refuse(at, "macro "+m.Name+" takes *args or **kwargs, which is not supported", "name its parameters, or pass a list")
 	}
 	w.declare(at, m.Name)
+	if w.macros[m.Name] {
+		w.refuse(at, "the macro "+m.Name+" is defined twice in this file", "rename one of them")
+	}
+	w.macros[m.Name] = true
 	for _, p := range m.Kwargs {
 		w.declare(p.Key.Position(), p.Key.Position().Val)
 		if _, missing := p.Value.(*nodes.Error); missing || p.Value == nil {
@@ -108,6 +113,7 @@ func (w *rewriter) block(b *nodes.ControlStructureBlock) {
 		w.forBlock(b, c)
 	case *setBlock:
 		w.declare(c.at, c.name)
+		c.line = w.place(c.at).Line
 		if c.body != nil {
 			w.nodes(c.body.Nodes, false, false)
 			return

@@ -36,6 +36,7 @@ func (e *Error) Error() string {
 // Template is a parsed file. It may be rendered by many goroutines at once.
 type Template struct {
 	file   string
+	source *scanner
 	tree   *exec.Template
 	macros map[string]*nodes.Macro
 }
@@ -70,9 +71,9 @@ func parse(file, source string, macros bool) (t *Template, errs []*Error) {
 	if err != nil {
 		return nil, []*Error{syntaxError(s, err)}
 	}
-	w := &rewriter{source: s}
+	w := &rewriter{source: s, macros: map[string]bool{}}
 	w.nodes(tree.Root().Nodes, true, macros)
-	return &Template{file: file, tree: tree, macros: tree.Macros()}, w.errs
+	return &Template{file: file, source: s, tree: tree, macros: tree.Macros()}, w.errs
 }
 
 var unknownBlock = regexp.MustCompile(`ControlStructure '([^']*)' not found`)
