@@ -67,16 +67,38 @@ func (s *Scheduler) tick(ctx context.Context, sched *Schedule, now time.Time) er
 		if err != nil {
 			return err
 		}
-	} else {
-		for _, tick := range sched.Due(decided[0].Date, now) {
-			if err := s.decide(ctx, sched, tick); err != nil {
-				return err
-			}
+		decided = []elt.Tick{{Date: next[0].Date.AddDays(-1)}}
+	}
+	for _, tick := range sched.Due(decided[0].Date, now) {
+		if err := s.decide(ctx, sched, tick); err != nil {
+			return err
 		}
 	}
-	days, err := s.Starter.Days(ctx, sched, next[0].Date)
+	return s.expect(ctx, sched, decided[0].Date.AddDays(1), next[0].Date)
+}
+
+// expect makes sure that the ledger knows what is due on each of the dates up to the next tick's, and on which of
+// them nothing is.
+func (s *Scheduler) expect(ctx context.Context, sched *Schedule, from, to elt.Date) error {
+	for date := from; !date.After(to); date = date.AddDays(1) {
+		reason := sched.NotExpected(date)
+		if reason == "" && date != to {
+			continue // its own tick says what becomes of it
+		}
+		if err := s.expectDay(ctx, sched, date, reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Scheduler) expectDay(ctx context.Context, sched *Schedule, date elt.Date, notExpected string) error {
+	days, err := s.Starter.Days(ctx, sched, date)
 	if err != nil {
 		return err
+	}
+	for i := range days {
+		days[i].NotExpected = notExpected
 	}
 	return s.Ledger.ExpectDays(ctx, days)
 }
@@ -90,6 +112,8 @@ func (s *Scheduler) decide(ctx context.Context, sched *Schedule, tick elt.Tick) 
 			return err
 		}
 		tick.Run = run.ID
+	} else if err := s.expectDay(ctx, sched, tick.Date, tick.Skipped); err != nil {
+		return err
 	}
 	fresh, err := s.Ledger.RecordTick(ctx, tick)
 	if err != nil {

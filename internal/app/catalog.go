@@ -75,6 +75,11 @@ func newCatalog(scheds []*schedules.Schedule, project *transform.Project) (*cata
 		if len(d.Owners) < 2 {
 			problems = append(problems, oneOwner(d))
 		}
+		if err := s.CheckDeadline(d.DeadlineTime); d.DeadlineTime != "" && err != nil {
+			problems = append(problems, elt.Problem{
+				File: "sql/models", Code: err.Code, What: fmt.Sprintf("the deadline of %s: %v", d.Name, err), Do: err.Do,
+			})
+		}
 		all = append(all, d)
 	}
 	c.datasets = elt.InOrder(all)

@@ -9,6 +9,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/lake/s3"
 	"github.com/daybreak-data/daybreak/internal/yamlfile"
 )
 
@@ -32,6 +33,7 @@ func (k *Check) Run(ctx context.Context, g *Globals, c *Console) error {
 	ws, problems := readWorkspace(g.workspace())
 	if !k.Offline && len(ws.schedules) > 0 {
 		problems = append(problems, ws.checkSources(ctx, c.Logger(g, slog.LevelWarn))...)
+		problems = append(problems, ws.checkLake(ctx)...)
 	}
 	yamlfile.Sort(problems)
 	wrong := 0
@@ -48,6 +50,21 @@ func (k *Check) Run(ctx context.Context, g *Globals, c *Console) error {
 	c.printf("ok: %s, %s; %s\n", plural(len(ws.catalog.datasets), "dataset"), plural(len(ws.schedules), "schedule"),
 		plural(len(problems), "warning"))
 	return nil
+}
+
+// checkLake asks a lake that is a server whether it can be reached and written to.
+func (ws *workspace) checkLake(ctx context.Context) elt.Problems {
+	if ws.config.Lake.S3 == nil {
+		return nil // a folder is made when it is missing
+	}
+	store, err := openLake(ctx, ws)
+	if err == nil {
+		err = store.(*s3.Store).Check(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	return elt.Problems{{File: config.FileName, Line: 1, Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do}}
 }
 
 // checkSources asks the catalogs of the sources, and puts what they say at the datasets' places in the schedules.

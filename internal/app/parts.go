@@ -63,12 +63,15 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 	if err := p.openWarehouse(ctx); err != nil {
 		return nil, err
 	}
+	loader := load.New(load.Options{
+		Lake: p.lake, Warehouse: p.warehouse, Log: log,
+		Spool: filepath.Join(filepath.Dir(ws.config.Warehouse.DuckDB), "spool"),
+	})
+	if err := loader.Sweep(); err != nil {
+		return nil, err
+	}
 	p.stages = &stages{
-		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor,
-		loader: load.New(load.Options{
-			Lake: p.lake, Warehouse: p.warehouse, Log: log,
-			Spool: filepath.Join(filepath.Dir(ws.config.Warehouse.DuckDB), "spool"),
-		}),
+		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, loader: loader,
 		engine:    transform.New(transform.EngineOptions{Project: ws.project, Warehouse: p.warehouse, Dir: ws.config.Models.Dir, Log: log}),
 		nights:    make(map[elt.RunID]*extract.Night),
 		published: make(map[elt.DatasetName]elt.Version),
@@ -114,7 +117,7 @@ func (p *parts) openLedger(ctx context.Context) error {
 			return err
 		}
 	}
-	return p.ledger.SyncDatasets(ctx, p.ws.catalog.datasets)
+	return nil
 }
 
 // openExtract opens the lake and names the sources; a source is reached when it is first read.
@@ -206,6 +209,9 @@ func (p *parts) reconcile(ctx context.Context) error {
 		return err
 	}
 	p.stages.remember(versions)
+	if err := p.stages.describe(ctx); err != nil {
+		return err
+	}
 	current, err := p.ledger.Current(ctx)
 	if err != nil {
 		return err

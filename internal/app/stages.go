@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -194,7 +195,15 @@ func (s *stages) verify(ctx context.Context, step elt.Step) (elt.Result, error) 
 	if err != nil {
 		return elt.Result{}, err
 	}
-	return s.loader.Verify(ctx, key, load.Rules{AllowEmpty: table.AllowEmpty})
+	rules := load.Rules{AllowEmpty: table.AllowEmpty}
+	result, err := s.loader.Verify(ctx, key, rules)
+	if elt.CodeOf(err) == "staging_missing" { // a newer night swept it while this one waited to be retried
+		if _, err := s.load(ctx, step, func(elt.Progress) {}); err != nil {
+			return elt.Result{}, err
+		}
+		return s.loader.Verify(ctx, key, rules)
+	}
+	return result, err
 }
 
 // scope says which relations the SQL of a step reads: what the run has built and not published yet is read from
@@ -292,7 +301,33 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 	if err := s.ledger.RecordVersions(ctx, versions); err != nil {
 		return elt.Result{}, err
 	}
+	if err := s.describe(ctx); err != nil {
+		return elt.Result{}, err
+	}
 	return elt.Result{Versions: len(versions)}, nil
+}
+
+// describe completes the catalogue with the types of the published columns, and with the columns that nobody has
+// described.
+func (s *stages) describe(ctx context.Context) error {
+	datasets := slices.Clone(s.catalog.datasets)
+	for i, d := range datasets {
+		if !s.isPublished(d.Name) {
+			continue
+		}
+		columns, err := s.warehouse.Columns(ctx, d.Relation)
+		if err != nil {
+			return err
+		}
+		for j, c := range columns {
+			known := slices.IndexFunc(d.Columns, func(k elt.ColumnDoc) bool { return strings.EqualFold(k.Name, c.Name) })
+			if known >= 0 {
+				columns[j].Description, columns[j].Tests = d.Columns[known].Description, d.Columns[known].Tests
+			}
+		}
+		datasets[i].Columns = columns
+	}
+	return s.ledger.SyncDatasets(ctx, datasets)
 }
 
 func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt.Dataset, o outcome, passed map[elt.DatasetName]outcome) (elt.PublicationItem, error) {
@@ -302,7 +337,7 @@ func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt
 		if err != nil {
 			return item, err
 		}
-		if m.Mode == elt.Incremental && s.isPublished(d.Name) {
+		if m.Mode == elt.Incremental { // with nothing published yet, a merge is a first load
 			item.Strategy, item.Key = elt.Merge, m.Key
 		}
 	} else {

@@ -74,11 +74,11 @@ func title(s DayStatus, cause DatasetName) string {
 	return fmt.Sprintf("%s is late", cause)
 }
 
-// Healed reports whether every day that the incident affects is ready on the board. A day that the board
-// does not hold is not known to be ready.
+// Healed reports whether every day that the incident affects is ready on the board, or is not expected any more.
+// A day that the board does not hold is not known to be ready.
 func (in Incident) Healed(b *Board) bool {
 	for _, d := range in.Affected {
-		if s, ok := b.Days[DayKey{d, in.Date}]; !ok || !s.Good() {
+		if s, ok := b.Days[DayKey{d, in.Date}]; !ok || !s.Good() && s.State != DayNotExpected {
 			return false
 		}
 	}

@@ -40,7 +40,8 @@ func (i intoInputs) Scan(src any) error {
 }
 
 // RecordVersions keeps versions that the warehouse published. One that is known already is left as it
-// is, so that a whole warehouse may be reconciled at any time, in any order.
+// is, so that a whole warehouse may be reconciled at any time, in any order. No fence is given afterwards that
+// is as low as one of theirs: a new ledger over an old warehouse must be able to publish.
 func (l *Ledger) RecordVersions(ctx context.Context, versions []elt.Version) error {
 	return l.change(ctx, fmt.Sprintf("record %d versions", len(versions)), func(ctx context.Context, c *change) error {
 		for _, v := range versions {
@@ -62,6 +63,9 @@ func (l *Ledger) RecordVersions(ctx context.Context, versions []elt.Version) err
 				continue
 			}
 			if err := c.rankVersions(ctx, v); err != nil {
+				return err
+			}
+			if _, err := c.exec(ctx, `UPDATE counters SET value = $1 WHERE name = 'fence' AND value < $1`, v.Fence); err != nil {
 				return err
 			}
 			detail := map[string]any{"version": v.ID, "rows": v.Rows}
