@@ -15,8 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/daybreak-data/daybreak/internal/elt"
 	_ "modernc.org/sqlite" // reads the production databases and ledgers that the tests look into
+
+	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // query asks the published warehouse and returns the rows, without the header.
@@ -103,7 +104,7 @@ func preparedDemo(t *testing.T) string {
 		t.Fatal(err)
 	}
 	cleanups = append(cleanups, func() { os.RemoveAll(root) })
-	must(t, root, nil, "demo", "--nights", "0", "--once", "--dir", filepath.Join(root, "demo"))
+	must(t, root, nil, "demo", "--nights", "0", "--once", "--rows", "6000", "--dir", filepath.Join(root, "demo"))
 	prepared = filepath.Join(root, "demo")
 	return prepared
 }

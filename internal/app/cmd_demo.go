@@ -21,6 +21,7 @@ type Demo struct {
 	Nights int    `default:"7" help:"How many of the last nights are run."`
 	Listen string `placeholder:"ADDR" help:"Where the status service listens; by default 127.0.0.1:8080."`
 	Seed   int64  `default:"1" help:"The seed of the made-up company."`
+	Rows   int    `hidden:"" help:"About how many rows to make."`
 }
 
 // Help is the long help of the command.
@@ -85,7 +86,7 @@ func (d *Demo) Run(ctx context.Context, g *Globals, c *Console) error {
 
 // create makes the workspace unless it is there.
 func (d *Demo) create(ctx context.Context, c *Console, dir string, today elt.Date, zone *time.Location) error {
-	options := demo.Options{Seed: d.Seed, Today: today, Zone: zone}
+	options := demo.Options{Seed: d.Seed, Today: today, Zone: zone, Rows: d.Rows}
 	var bars *mpb.Progress
 	if c.Terminal() {
 		bars = mpb.New(mpb.WithOutput(c.Err), mpb.WithWidth(34))
