@@ -259,7 +259,7 @@ func (r *reading) retries() {
 	case t.Max < t.First:
 		r.problem(codeBadRetries, fmt.Sprintf("max_delay %s is less than first_delay %s", t.Max, t.First), "give the larger of the two as max_delay", "retries", "max_delay")
 	}
-	r.schedule.Retries = Retries{Attempts: t.Attempts, First: t.First, Max: t.Max}
+	r.schedule.Retries = Retries(t)
 }
 
 func (r *reading) owners(owners []string, path ...any) {

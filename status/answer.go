@@ -45,16 +45,16 @@ func (s *Service) answer(c echo.Context, v view, fromSnapshot bool, body any, me
 		return c.NoContent(http.StatusNotModified)
 	}
 	*meta = v.meta()
-	return s.write(c, http.StatusOK, body)
+	return s.write(c, body)
 }
 
 // write sends a body that is not cached.
-func (s *Service) write(c echo.Context, status int, body any) error {
+func (s *Service) write(c echo.Context, body any) error {
 	b, err := encode(body)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", c.Path(), err)
 	}
-	return c.Blob(status, "application/json; charset=utf-8", b)
+	return c.Blob(http.StatusOK, "application/json; charset=utf-8", b)
 }
 
 func encode(body any) ([]byte, error) {
@@ -68,7 +68,7 @@ func encode(body any) ([]byte, error) {
 // matches compares an If-None-Match header with a tag, weakly as RFC 9110 asks of it.
 func matches(header, tag string) bool {
 	bare := strings.TrimPrefix(tag, "W/")
-	for _, candidate := range strings.Split(header, ",") {
+	for candidate := range strings.SplitSeq(header, ",") {
 		candidate = strings.TrimSpace(candidate)
 		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == bare {
 			return true

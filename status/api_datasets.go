@@ -57,7 +57,7 @@ func (sel selection) matches(set *dataset) bool {
 		return true
 	}
 	text := strings.ToLower(strings.Join(append([]string{string(set.Name), strings.ReplaceAll(string(set.Name), "_", " "), set.Description, set.Relation}, append(set.Tags, set.Owners...)...), "\n"))
-	for _, word := range strings.Fields(strings.ToLower(sel.query)) {
+	for word := range strings.FieldsSeq(strings.ToLower(sel.query)) {
 		if !strings.Contains(text, word) {
 			return false
 		}

@@ -34,7 +34,7 @@ func needsOf(c echo.Context) ([]need, error) {
 		return refuse(http.StatusBadRequest, codeBadNeed, fmt.Sprintf(format, args...), "write need=orders@2026-01-05,users@2026-01-05")
 	}
 	var needs []need
-	for _, text := range strings.Split(strings.Join(c.QueryParams()["need"], ","), ",") {
+	for text := range strings.SplitSeq(strings.Join(c.QueryParams()["need"], ","), ",") {
 		if text == "" {
 			continue
 		}
@@ -204,5 +204,5 @@ func (s *Service) judge(ctx context.Context, v view, n need) (api.Need, error) {
 func (s *Service) writeGate(c echo.Context, v view, gate *api.Gate) error {
 	gate.Meta = v.meta()
 	c.Response().Header().Set("Cache-Control", "no-cache")
-	return s.write(c, http.StatusOK, gate)
+	return s.write(c, gate)
 }

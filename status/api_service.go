@@ -40,7 +40,7 @@ func (s *Service) getIncidents(c echo.Context) error {
 
 // getHealth says that the process answers, and nothing more.
 func (s *Service) getHealth(c echo.Context) error {
-	return s.write(c, http.StatusOK, map[string]string{"status": "alive", "version": s.opts.Version})
+	return s.write(c, map[string]string{"status": "alive", "version": s.opts.Version})
 }
 
 // getReadiness says whether the service knows what it speaks of.
@@ -52,7 +52,7 @@ func (s *Service) getReadiness(c echo.Context) error {
 	case v.stale:
 		return unavailable(codeStatusStale, fmt.Sprintf("the ledger was last read %s ago", span(v.lag)), "see the service's log and the ledger's server", nil)
 	}
-	return s.write(c, http.StatusOK, struct {
+	return s.write(c, struct {
 		api.Meta
 		Status string `json:"status"`
 	}{v.meta(), "ready"})

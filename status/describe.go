@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -295,8 +296,8 @@ func through(h elt.Headline, today elt.Date) string {
 func (s *snapshot) missing(set *dataset, most int) string {
 	today := elt.DateOf(s.facts.Now.In(set.zone))
 	var words []string
-	for i := len(set.gaps) - 1; i >= 0; i-- {
-		words = append(words, shortDate(set.gaps[i], today))
+	for _, v := range slices.Backward(set.gaps) {
+		words = append(words, shortDate(v, today))
 	}
 	return joinWords(words, most) + " " + be(len(words)) + " missing."
 }

@@ -240,7 +240,7 @@ func (s *Service) dayPage(c echo.Context) error {
 	v.snapshot = snap
 	today := elt.DateOf(v.facts.Now.In(set.zone))
 	data := dayData{Dataset: string(set.Name), DatasetHref: datasetHref(set.Name), Sentence: body.Sentence, Detail: body.Detail, Checks: body.Checks}
-	data.Facts = v.dayFacts(set, body, today)
+	data.Facts = v.dayFacts(set, body)
 	if body.Cause != nil {
 		data.Failure = body.Cause.Failure
 		if body.Cause.Dataset != set.Name {
@@ -267,7 +267,7 @@ func (s *Service) dayPage(c echo.Context) error {
 	return s.page(c, http.StatusOK, "day", string(set.Name)+", "+shortDate(date, today), data)
 }
 
-func (v view) dayFacts(set *dataset, d *api.Day, today elt.Date) []fact {
+func (v view) dayFacts(set *dataset, d *api.Day) []fact {
 	p := v.pillOf(set, d.DayStatus)
 	facts := []fact{{Term: "State", Pill: &p}}
 	if !d.ReadyAt.IsZero() {

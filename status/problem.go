@@ -67,8 +67,7 @@ func asProblem(err error) *problem {
 	if errors.As(err, &p) {
 		return p
 	}
-	var h *echo.HTTPError
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[*echo.HTTPError](err); ok {
 		switch h.Code {
 		case http.StatusNotFound:
 			return refuse(h.Code, codeRouteUnknown, "there is nothing at this address", "see /openapi.json for what there is")

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -95,12 +96,7 @@ func (c *compilation) render(template *jinja.Template, declared []elt.DatasetNam
 }
 
 func contains(list []elt.DatasetName, d elt.DatasetName) bool {
-	for _, x := range list {
-		if x == d {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(list, d)
 }
 
 // cteName is the name under which an ephemeral model's SELECT stands in another's, as in dbt.

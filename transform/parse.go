@@ -81,7 +81,7 @@ func (r *reader) renderModels() {
 			if ok && blank(found.text) {
 				r.problem(at, CodeEmptyFile, "the model has no SQL", "write a SELECT, or remove the file")
 			}
-			m.config.check(name, at, r.once)
+			m.config.check(at, r.once)
 		} else {
 			r.disabled[name] = m.file
 		}

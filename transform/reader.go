@@ -25,7 +25,6 @@ type reader struct {
 	disabled map[elt.DatasetName]string // models with enabled=false, and their files
 	schemas  []*schemaFile
 	singular []*test
-	rendered []rendered // what rendering the models found
 }
 
 func (r *reader) problem(at jinja.Position, code elt.Code, what, do string) {

@@ -272,7 +272,7 @@ func listOfTexts(v any) ([]string, error) {
 }
 
 // check completes a model's config and says what does not fit together.
-func (m *modelConfig) check(name elt.DatasetName, at jinja.Position, problem func(at jinja.Position, code elt.Code, what, do string)) {
+func (m *modelConfig) check(at jinja.Position, problem func(at jinja.Position, code elt.Code, what, do string)) {
 	if m.materialized != elt.AsIncremental {
 		if m.strategy != "" || m.key != nil {
 			problem(at, CodeConfig, fmt.Sprintf("unique_key and incremental_strategy say nothing to a model materialized as %s", m.materialized), "remove them, or set materialized='incremental'")

@@ -12,9 +12,10 @@ import (
 
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/schema"
-	"github.com/daybreak-data/daybreak/internal/elt"
 	_ "github.com/duckdb/duckdb-go/v2"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // The tests here hold the faults of Arrow's Parquet writer that this package works around.

@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/file"
+
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
@@ -35,7 +36,7 @@ func (s *steadySink) Write(p []byte) (int, error) {
 		err = io.ErrShortWrite
 	}
 	s.err = err
-	return len(p), nil
+	return len(p), nil //nolint:nilerr // err is kept, for whoever knows how to ask
 }
 
 // partFile is one Parquet file while it is written.

@@ -9,9 +9,10 @@ import (
 	"math/big"
 	"testing"
 
-	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // memory is a store of parts for tests; it fails once it has taken failAt octets, if that is not zero.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
+
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 

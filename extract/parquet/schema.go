@@ -5,6 +5,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/schema"
+
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 

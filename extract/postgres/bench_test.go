@@ -4,10 +4,11 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/testenv"
-	"github.com/jackc/pgx/v5"
 )
 
 // BenchmarkExtract extracts a million rows of ten columns, and reports rows a second and the memory in use.

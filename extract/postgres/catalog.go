@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/jackc/pgx/v5"
 )
 
 // listTables selects what can be extracted: tables, partitioned and foreign ones, views, materialized views.

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // verdict is what an SQLSTATE means for an operator.
@@ -44,16 +45,14 @@ var verdicts = map[string]verdict{
 // fault returns err as an error for operators; what says what was tried.
 func fault(ctx context.Context, err error, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
-	var coded *elt.Error
-	if errors.As(err, &coded) {
+	if _, ok := errors.AsType[*elt.Error](err); ok {
 		return err
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
 	v := verdict{extract.CodeConnectionLost, elt.Transient, lost.do}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		var ok bool
 		if v, ok = verdicts[pg.Code]; !ok {
 			if v, ok = verdicts[pg.Code[:min(2, len(pg.Code))]]; !ok {

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/daybreak-data/daybreak/extract/extracttest"
 )
 
 func TestRowsOfAnyNumber(t *testing.T) {

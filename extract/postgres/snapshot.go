@@ -9,10 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/jackc/pgx/v5"
 )
 
 // begin opens a transaction that sees one moment and changes nothing.

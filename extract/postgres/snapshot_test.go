@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/testenv"
-	"github.com/jackc/pgx/v5"
 )
 
 // nothing is a progress callback for who does not care.
@@ -55,7 +56,9 @@ func TestOneSnapshotUnderWriters(t *testing.T) {
 				t.Fatal(err)
 			}
 			var sum int64
-			fmt.Sscan(m.Stats.Columns[1].Sum, &sum)
+			if _, err := fmt.Sscan(m.Stats.Columns[1].Sum, &sum); err != nil {
+				t.Fatal(err)
+			}
 			total += sum
 			if !m.Source.CrossTableConsistent {
 				t.Errorf("%s is said not to be consistent", e.Dataset)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/jackc/pgx/v5"
 )
 
 // Options of a Source. A zero duration or count means its default.
@@ -58,18 +60,17 @@ func New(o Options) (*Source, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
 	}
-	for name, value := range map[string]string{
+	// What a value's text looks like must not depend on the server's defaults.
+	maps.Copy(config.RuntimeParams, map[string]string{
 		"application_name":                    applicationName,
 		"default_transaction_read_only":       "on",
 		"statement_timeout":                   milliseconds(o.StatementTimeout),
 		"lock_timeout":                        milliseconds(o.LockTimeout),
 		"idle_in_transaction_session_timeout": milliseconds(o.SnapshotAge),
-		// What a value's text looks like must not depend on the server's defaults.
+
 		"client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres",
 		"extra_float_digits": "1", "bytea_output": "hex", "xmloption": "content",
-	} {
-		config.RuntimeParams[name] = value
-	}
+	})
 	return &Source{opts: o, config: config}, nil
 }
 

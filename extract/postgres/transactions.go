@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/jackc/pgx/v5"
 )
 
 // listTransactions selects the transactions that are open in this database, with when they began where that

@@ -5,16 +5,16 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/daybreak-data/daybreak/internal/elt"
 	driver "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // fault returns err as an error for operators; what says what was tried.
 func fault(ctx context.Context, err error, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
-	var coded *elt.Error
-	if errors.As(err, &coded) {
+	if _, ok := errors.AsType[*elt.Error](err); ok {
 		return err
 	}
 	if ctx.Err() != nil {

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/sqlite"
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/google/go-cmp/cmp"
 )
 
 // file returns the path of a new database after the statements, and a connection to it.

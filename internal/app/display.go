@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -105,7 +106,7 @@ func stepLine(s elt.Step, o elt.Outcome, took time.Duration) string {
 func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
 	var rows int64
 	published, held := 0, map[elt.DatasetName]bool{}
-	failures := ""
+	var failures strings.Builder
 	for _, s := range steps {
 		switch {
 		case s.Kind == elt.ExtractStep && s.State == elt.StepSucceeded:
@@ -117,9 +118,9 @@ func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
 			held[s.Dataset] = true
 		}
 		if s.State == elt.StepFailed && s.Error != nil {
-			failures += fmt.Sprintf("\n    %s of %s failed: %s", s.Kind, orRun(s.Dataset), s.Error.Message)
+			failures.WriteString(fmt.Sprintf("\n    %s of %s failed: %s", s.Kind, orRun(s.Dataset), s.Error.Message))
 			if s.Error.Do != "" {
-				failures += "\n      to do: " + s.Error.Do
+				failures.WriteString("\n      to do: " + s.Error.Do)
 			}
 		}
 	}
@@ -133,7 +134,7 @@ func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
 	if len(held) > 0 {
 		line += fmt.Sprintf("; %s held back, keeping the version before", plural(len(held), "dataset"))
 	}
-	return line + failures
+	return line + failures.String()
 }
 
 func orRun(d elt.DatasetName) string {

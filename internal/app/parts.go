@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -262,8 +263,8 @@ func (p *parts) close(log *slog.Logger) {
 
 func (p *parts) closeAll() error {
 	var errs []error
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		errs = append(errs, p.closers[i]())
+	for _, v := range slices.Backward(p.closers) {
+		errs = append(errs, v())
 	}
 	p.closers = nil
 	return errors.Join(errs...)

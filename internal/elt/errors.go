@@ -58,8 +58,7 @@ const Interrupted Code = "interrupted"
 
 // CodeOf returns the code of the outermost Error in err's chain, or "".
 func CodeOf(err error) Code {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return ""
@@ -70,8 +69,7 @@ func NewFailure(err error) *Failure {
 	if err == nil {
 		return nil
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return &Failure{e.Code, e.Class, err.Error(), e.Do}
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -149,7 +150,11 @@ func wantCode(t testing.TB, err error, code elt.Code) *elt.Error {
 	if got := elt.CodeOf(err); got != code {
 		t.Fatalf("error %v has code %q, want %q", err, got, code)
 	}
-	e := err.(*elt.Error)
+	e := func() *elt.Error {
+		target := &elt.Error{}
+		_ = errors.As(err, &target)
+		return target
+	}()
 	if e.Do == "" || e.Class == "" || !strings.Contains(e.Error(), " ") {
 		t.Fatalf("error %#v does not say what to do", e)
 	}

@@ -126,12 +126,10 @@ func readSchema(ctx context.Context, db *sql.DB, d dialect) (schema int64, err e
 // withoutScript returns the driver's own error: golang-migrate's holds the whole text of the migration, and
 // hides what went wrong from errors.As.
 func withoutScript(err error) error {
-	var pointer *database.Error
-	if errors.As(err, &pointer) {
+	if pointer, ok := errors.AsType[*database.Error](err); ok {
 		return pointer.OrigErr
 	}
-	var value database.Error
-	if errors.As(err, &value) {
+	if value, ok := errors.AsType[database.Error](err); ok {
 		return value.OrigErr
 	}
 	return err

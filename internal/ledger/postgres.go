@@ -85,8 +85,7 @@ func (e *postgresEngine) migrator(ctx context.Context) (*migrator, error) {
 }
 
 func (e *postgresEngine) diagnose(err error) (fault, bool) {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.diagnoseServer(pg)
 	}
 	var connect *pgconn.ConnectError

@@ -153,8 +153,7 @@ func (f *File) at(t *token.Token, code elt.Code, what, do string) elt.Problem {
 // syntax turns the parser's error into a problem; its message alone, without the excerpt it draws.
 func (f *File) syntax(err error) elt.Problem {
 	what, tok := err.Error(), (*token.Token)(nil)
-	var e yaml.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[yaml.Error](err); ok {
 		what, tok = e.GetMessage(), e.GetToken()
 	}
 	what, _, _ = strings.Cut(what, "\n")

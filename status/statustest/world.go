@@ -74,7 +74,7 @@ func (p plan) dataset() elt.Dataset {
 		Owners: strings.Fields(p.owners), DeadlineTime: p.deadline, Zone: "Europe/Dublin", Relation: "analytics." + p.name, Materialized: "table",
 		Columns: []elt.ColumnDoc{{Name: "id", Type: "int64", Description: "Identifies the row", Tests: []string{"unique", "not_null"}}, {Name: "updated_at", Type: "timestamp", Description: "When it last changed"}},
 	}
-	for _, in := range strings.Fields(p.inputs) {
+	for in := range strings.FieldsSeq(p.inputs) {
 		d.Inputs = append(d.Inputs, elt.DatasetName(in))
 	}
 	if len(d.Inputs) == 0 {
@@ -177,7 +177,7 @@ func (w *World) publish(p plan, run elt.RunID, date elt.Date, at time.Time) {
 		v.Manifest = elt.AttemptPrefix(name, date, run, 1) + "manifest.json"
 		w.SaveManifest(v.Manifest, w.manifest(p, run, date))
 	}
-	for _, in := range strings.Fields(p.inputs) {
+	for in := range strings.FieldsSeq(p.inputs) {
 		if v.Inputs == nil {
 			v.Inputs = make(map[elt.DatasetName]elt.VersionID)
 		}

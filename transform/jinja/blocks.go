@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -34,7 +35,8 @@ func placedParser(parse parser.ControlStructureParser) parser.ControlStructurePa
 			return c, nil
 		}
 		for e := err; e != nil; e = unwrap(e) {
-			if s, ok := e.(*parser.SyntaxError); ok && s.Line > 0 {
+			s := &parser.SyntaxError{}
+			if errors.As(e, &s) {
 				return nil, err
 			}
 		}

@@ -183,8 +183,7 @@ func (r *rendering) operate(e *exec.Evaluator, va *exec.VarArgs) (any, error) {
 	}
 	value, err := apply(operator, args, kwargs)
 	if err != nil {
-		var h hint
-		if errors.As(err, &h) {
+		if h, ok := errors.AsType[hint](err); ok {
 			return nil, r.fail(at, h.what, h.do)
 		}
 		return nil, r.fail(at, err.Error(), "")
@@ -239,7 +238,7 @@ func (r *rendering) callFunc(fn Func, name string, at Position, operands []*exec
 		}
 		c.Kwargs[k] = v
 	}
-	for _, p := range strings.Fields(operands[1].String()) {
+	for p := range strings.FieldsSeq(operands[1].String()) {
 		if k, place, ok := strings.Cut(p, "="); ok {
 			pos := parsePlace(place + ":" + at.File)
 			c.Places[k] = pos
@@ -249,12 +248,10 @@ func (r *rendering) callFunc(fn Func, name string, at Position, operands []*exec
 	if err == nil {
 		return value, nil
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return nil, r.fail(e.Position, e.What, e.Do)
 	}
-	var h hint
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[hint](err); ok {
 		return nil, r.fail(at, h.what, h.do)
 	}
 	return nil, r.fail(at, err.Error(), "")

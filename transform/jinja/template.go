@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -87,7 +88,8 @@ func syntaxError(s *scanner, err error) *Error {
 	out := &Error{Position: s.place(len(s.source)), Do: "see that every {{ has its }}, every {% if %} its {% endif %} and every {% for %} its {% endfor %}"}
 	var at *parser.SyntaxError
 	for e := err; e != nil; e = unwrap(e) {
-		if syntax, ok := e.(*parser.SyntaxError); ok {
+		syntax := &parser.SyntaxError{}
+		if errors.As(e, &syntax) {
 			at = syntax
 		}
 	}

@@ -90,8 +90,7 @@ func (w *Warehouse) fail(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *elt.Error
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[*elt.Error](err); ok {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -132,8 +131,7 @@ func (w *Warehouse) refused(ctx context.Context, code elt.Code, what, do string,
 }
 
 func errorType(err error) duckdb.ErrorType {
-	var e *duckdb.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*duckdb.Error](err); ok {
 		return e.Type
 	}
 	return duckdb.ErrorTypeInvalid

@@ -68,7 +68,7 @@ func (r *Reader) Query(ctx context.Context, query string) (columns, types []stri
 	if query, err = r.jsonAsText(ctx, query); err != nil {
 		return nil, nil, nil, refuse(err)
 	}
-	result, err := r.db.QueryContext(ctx, query)
+	result, err := r.db.QueryContext(ctx, query) //nolint:rowserrcheck // asked for where the rows are ranged over
 	if err != nil {
 		return nil, nil, nil, refuse(err)
 	}

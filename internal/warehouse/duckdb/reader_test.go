@@ -101,7 +101,10 @@ func TestReaderStatements(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range rows {
+	for _, err := range rows {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if stopped++; stopped == 5 {
 			break
 		}

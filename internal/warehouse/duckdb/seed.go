@@ -82,7 +82,7 @@ func checkCSV(path string, types map[string]string) error {
 	r := csv.NewReader(buffered)
 	r.ReuseRecord = true
 	header, err := r.Read()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return errors.New("it is empty; its first line must name the columns")
 	}
 	if err != nil {

@@ -91,8 +91,8 @@ func (c checker) object(path string, s schema, typ reflect.Type) {
 		c.t.Errorf("%s: the schema allows unknown keys", path)
 	}
 	known := map[string]bool{}
-	for i := range typ.NumField() {
-		name, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+	for field := range typ.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		if name == "" || name == "-" {
 			continue
 		}
@@ -102,7 +102,7 @@ func (c checker) object(path string, s schema, typ reflect.Type) {
 			c.t.Errorf("%s.%s: the schema does not know it", path, name)
 			continue
 		}
-		c.value(path+"."+name, sub, typ.Field(i).Type)
+		c.value(path+"."+name, sub, field.Type)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		if !known[name] {
