@@ -72,8 +72,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exited
 	}
 	if err != nil {
-		var parse *kong.ParseError
-		if errors.As(err, &parse) {
+		if _, ok := errors.AsType[*kong.ParseError](err); ok {
 			fmt.Fprintf(stderr, "daybreak: %v; see daybreak --help\n", err)
 			return app.ExitUsage
 		}

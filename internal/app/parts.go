@@ -74,6 +74,7 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 	p.stages = &stages{
 		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, loader: loader,
 		engine:    transform.New(transform.EngineOptions{Project: ws.project, Warehouse: p.warehouse, Dir: ws.config.Models.Dir, Log: log}),
+		log:       log,
 		nights:    make(map[elt.RunID]*extract.Night),
 		published: make(map[elt.DatasetName]elt.Version),
 	}
@@ -206,6 +207,11 @@ func (p *parts) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(versions) > 0 && !p.readCopyHas(ctx, versions[len(versions)-1]) { // what is recorded as ready must be readable
+		if err := p.warehouse.RefreshReadCopy(ctx); err != nil {
+			return err
+		}
+	}
 	if err := p.ledger.RecordVersions(ctx, versions); err != nil {
 		return err
 	}
@@ -228,6 +234,18 @@ func (p *parts) reconcile(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// readCopyHas reports whether readers see the version. A copy that cannot be read shows nothing.
+func (p *parts) readCopyHas(ctx context.Context, v elt.Version) bool {
+	reader, err := duckdb.OpenReadOnly(ctx, p.ws.config.Warehouse.ReadCopy)
+	if err != nil {
+		p.log.Info("the read copy is made anew", "reason", err)
+		return false
+	}
+	defer reader.Close() // it only read: closing it loses nothing
+	versions, err := reader.Versions(ctx)
+	return err == nil && slices.ContainsFunc(versions, func(seen elt.Version) bool { return seen.ID == v.ID })
 }
 
 // retries returns the run's policy, that of its schedule.

@@ -37,6 +37,9 @@ type Publication struct {
 	Run   RunID
 	Fence int64 // the warehouse refuses a fence lower than one that it has seen for the same item
 	Items []PublicationItem
+	// Held are the published names of what the run should have renewed and did not: they keep their rows, also
+	// where they are views of something that Items replace.
+	Held []string
 }
 
 // PublicationItem is one dataset of a publication. Its staging relation is that of (Run, Dataset).

@@ -14,7 +14,7 @@ import (
 // Publish makes every item visible in one transaction, or none: it checks the fences, points the published
 // views at what the run staged, merges the deltas of incremental datasets, and records the versions. An item
 // whose version is there already is left as it is, so publishing again is harmless. A view must come after
-// the items that it reads. Afterwards it drops what no published name needs any more and renews the read
+// the items that it reads; one that is held back keeps the rows that it shows. Afterwards it drops what no published name needs any more and renews the read
 // copy; an error of that last step comes with the versions, which are committed.
 //
 // The errors are stale_fence, relation_taken, staging_missing and, for an incremental dataset that changed
@@ -39,6 +39,9 @@ func (w *Warehouse) publish(ctx context.Context, p elt.Publication) ([]elt.Versi
 	defer w.publishing.Release(1)
 	var versions []elt.Version
 	err = w.transaction(ctx, "publish run "+string(p.Run), func(tx *sql.Tx) error {
+		if err := w.hold(ctx, tx, p); err != nil {
+			return err
+		}
 		now := w.now().UTC().Truncate(time.Microsecond)
 		for _, item := range p.Items {
 			v, err := w.publishItem(ctx, tx, p, item, now)
@@ -103,6 +106,38 @@ func (w *Warehouse) publishItem(ctx context.Context, tx *sql.Tx, p elt.Publicati
 		}
 	}
 	return v, record(ctx, tx, v, item.Relation, physical)
+}
+
+// hold gives each held view over published names a table of the rows that it shows now, before the items under
+// it change: it would show rows that nobody has tested, or none at all. Its next version makes it a view again.
+func (w *Warehouse) hold(ctx context.Context, tx *sql.Tx, p elt.Publication) error {
+	for _, relation := range p.Held {
+		physical, published, err := behind(ctx, tx, relation)
+		if err != nil {
+			return err
+		}
+		if !published || physical != "" {
+			continue // it has rows of its own, or nobody has seen it yet
+		}
+		if _, err := describe(ctx, tx, publishedName(relation)); err != nil {
+			w.log.Warn("a view that is held back shows nothing that could be kept", "relation", relation, "error", err)
+			continue
+		}
+		held := qualified(runSchema(p.Run), relation+":held")
+		for _, statement := range []string{
+			"CREATE SCHEMA IF NOT EXISTS " + quote(runSchema(p.Run)),
+			"CREATE OR REPLACE TABLE " + held + " AS SELECT * FROM " + publishedName(relation),
+			"CREATE OR REPLACE VIEW " + publishedName(relation) + " AS SELECT * FROM " + held,
+		} {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return fmt.Errorf("keep the rows of %s: %w", relation, err)
+			}
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE _daybreak.published SET physical = ? WHERE relation = ?", held, relation); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle brings the item's rows to where its published view will read them. It returns the quoted name of

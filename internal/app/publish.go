@@ -1,0 +1,172 @@
+package app
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// outcome is how far a dataset got in a run: its last step's result and the worst of its checks.
+type outcome struct {
+	rows     int64
+	checks   elt.Checks
+	manifest string
+}
+
+// passed returns the datasets of the run whose every step succeeded, and those that are held back.
+func (s *stages) passed(ctx context.Context, run elt.RunID) (out map[elt.DatasetName]outcome, held map[elt.DatasetName]bool, err error) {
+	steps, err := s.ledger.Steps(ctx, run)
+	if err != nil {
+		return nil, nil, err
+	}
+	out = make(map[elt.DatasetName]outcome)
+	held = make(map[elt.DatasetName]bool)
+	for _, st := range steps {
+		if st.Dataset == "" {
+			continue
+		}
+		if st.State != elt.StepSucceeded {
+			held[st.Dataset] = true
+			continue
+		}
+		o := out[st.Dataset]
+		switch st.Kind {
+		case elt.ExtractStep:
+			o.manifest = st.Result.Manifest
+		case elt.LoadStep, elt.TransformStep:
+			o.rows = st.Result.Rows
+		case elt.VerifyStep, elt.TestStep:
+			if o.checks != elt.ChecksWarned {
+				o.checks = st.Result.Checks
+			}
+		}
+		out[st.Dataset] = o
+	}
+	for name := range held {
+		delete(out, name)
+	}
+	return out, held, nil
+}
+
+// publish makes everything that passed visible in one swap, and tells the ledger what the warehouse committed.
+func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (elt.Result, error) {
+	passed, held, err := s.passed(ctx, step.Run)
+	if err != nil {
+		return elt.Result{}, err
+	}
+	pub := elt.Publication{Run: step.Run, Fence: lease.Fence}
+	for _, d := range s.catalog.datasets {
+		o, ok := passed[d.Name]
+		if !ok && held[d.Name] {
+			pub.Held = append(pub.Held, d.Relation)
+		}
+		if !ok {
+			continue
+		}
+		item, err := s.item(ctx, step, lease, d, o, passed)
+		if err != nil {
+			return elt.Result{}, err
+		}
+		pub.Items = append(pub.Items, item)
+	}
+	versions, err := s.warehouse.Publish(ctx, pub)
+	if err != nil {
+		return elt.Result{}, err
+	}
+	s.remember(versions)
+	if err := s.ledger.RecordVersions(ctx, versions); err != nil {
+		return elt.Result{}, err
+	}
+	if err := s.describe(ctx); err != nil {
+		return elt.Result{}, err
+	}
+	return elt.Result{Versions: len(versions)}, nil
+}
+
+// describe completes the catalogue with the types of the published columns, and with the columns that nobody has
+// described.
+func (s *stages) describe(ctx context.Context) error {
+	datasets := slices.Clone(s.catalog.datasets)
+	for i, d := range datasets {
+		if !s.isPublished(d.Name) {
+			continue
+		}
+		columns, err := s.warehouse.Columns(ctx, d.Relation)
+		if elt.CodeOf(err) == "sql_refused" { // a view of another schedule's tables, which have changed: its own next run says so
+			s.log.Warn("columns are not described", "dataset", d.Name, "error", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for j, c := range columns {
+			known := slices.IndexFunc(d.Columns, func(k elt.ColumnDoc) bool { return strings.EqualFold(k.Name, c.Name) })
+			if known >= 0 {
+				columns[j].Description, columns[j].Tests = d.Columns[known].Description, d.Columns[known].Tests
+			}
+		}
+		datasets[i].Columns = columns
+	}
+	return s.ledger.SyncDatasets(ctx, datasets)
+}
+
+func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt.Dataset, o outcome, passed map[elt.DatasetName]outcome) (elt.PublicationItem, error) {
+	item := elt.PublicationItem{Relation: d.Relation}
+	if d.Kind == elt.TableDataset {
+		m, err := s.ledger.Manifest(ctx, o.manifest)
+		if err != nil {
+			return item, err
+		}
+		if m.Mode == elt.Incremental { // with nothing published yet, a merge is a first load
+			item.Strategy, item.Key = elt.Merge, m.Key
+		}
+	} else {
+		scope, err := s.scope(ctx, step)
+		if err != nil {
+			return item, err
+		}
+		if item, err = s.engine.Item(scope, d.Name); err != nil {
+			return item, err
+		}
+	}
+	item.Version = elt.Version{
+		ID: elt.NewVersionID(d.Name, step.Run), Dataset: d.Name, Date: step.Date, Run: step.Run,
+		Fence: lease.Fence, Manifest: o.manifest, Rows: o.rows, Checks: o.checks,
+	}
+	if item.Version.Checks == "" {
+		item.Version.Checks = elt.ChecksNone
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, in := range d.Inputs {
+		if item.Version.Inputs == nil {
+			item.Version.Inputs = make(map[elt.DatasetName]elt.VersionID, len(d.Inputs))
+		}
+		if _, ok := passed[in]; ok {
+			item.Version.Inputs[in] = elt.NewVersionID(in, step.Run)
+		} else if v, ok := s.published[in]; ok {
+			item.Version.Inputs[in] = v.ID
+		}
+	}
+	return item, nil
+}
+
+func (s *stages) isPublished(d elt.DatasetName) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.published[d]
+	return ok
+}
+
+// remember notes the newest version of each dataset.
+func (s *stages) remember(versions []elt.Version) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range versions {
+		if old, ok := s.published[v.Dataset]; !ok || !v.PublishedAt.Before(old.PublishedAt) {
+			s.published[v.Dataset] = v
+		}
+	}
+}
