@@ -62,7 +62,11 @@ func joinWords(words []string, most int) string {
 	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
 }
 
+// capital begins s with a capital, unless its first word is a name that is written as it is: a file's, a table's.
 func capital(s string) string {
+	if first, _, _ := strings.Cut(s, " "); strings.ContainsAny(strings.TrimRight(first, ".,:;"), "/._") {
+		return s
+	}
 	r, size := utf8.DecodeRuneInString(s)
 	if size == 0 {
 		return s

@@ -125,7 +125,7 @@ func (e *Engine) refused(s Scope, m *model, err error) error {
 	}
 	out := &elt.Error{
 		Code: CodeModelRefused, Class: elt.Config, What: place + ": " + err.Error(),
-		Do: "correct the model, see the SQL as it ran with daybreak compile " + string(m.name), Err: err,
+		Do: "correct the model", Err: err,
 	}
 	if cause != nil {
 		out.Class = cause.Class

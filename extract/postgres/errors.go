@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -67,10 +68,14 @@ func fault(ctx context.Context, err error, format string, args ...any) error {
 func unreachable(ctx context.Context, source elt.SourceName, host string, port uint16, err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && !strings.HasPrefix(pg.Code, "57P") {
-		return fault(ctx, err, "cannot connect to source %s", source)
+		return fault(ctx, pg, "cannot connect to source %s at %s:%d", source, host, port)
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("connect to source %s: %w", source, context.Cause(ctx))
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) { // pgx tells the same of each address and each way of encrypting, a line for each
+		err = dial
 	}
 	return &elt.Error{
 		Code: "source_unreachable", Class: elt.Transient,

@@ -229,7 +229,8 @@ func (p *parts) reconcile(ctx context.Context) error {
 				Code: "warehouse_behind_ledger", Class: elt.Config,
 				What: fmt.Sprintf("the ledger says that %s was published by run %s, but warehouse %s has no version of it",
 					name, v.Run, p.ws.config.Warehouse.DuckDB),
-				Do: "put back the warehouse file that belongs to this ledger; or, to begin again, move the ledger away too",
+				Do: fmt.Sprintf("put back the warehouse file that belongs to this ledger, or in its place a copy of %s; or, to begin again, move the ledger away too",
+					p.ws.config.Warehouse.ReadCopy),
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/yamlfile"
 	"github.com/daybreak-data/daybreak/schedules"
 	"github.com/daybreak-data/daybreak/transform"
 )
@@ -30,7 +31,7 @@ type workspace struct {
 func readWorkspace(dir string) (*workspace, elt.Problems) {
 	cfg, problems := config.Load(dir)
 	ws := &workspace{dir: dir, config: cfg}
-	if slices.ContainsFunc(problems, func(p elt.Problem) bool { return p.Code == config.CodeWorkspaceMissing }) {
+	if slices.ContainsFunc(problems, unread) { // what the other files refer to is not known
 		return ws, problems
 	}
 	scheds, found := schedules.Parse(os.DirFS(filepath.Join(dir, "schedules")), schedules.Options{
@@ -45,6 +46,11 @@ func readWorkspace(dir string) (*workspace, elt.Problems) {
 		problems = append(problems, found...)
 	}
 	return ws, problems
+}
+
+// unread reports whether the problem kept daybreak.yaml from being read at all.
+func unread(p elt.Problem) bool {
+	return slices.Contains([]elt.Code{config.CodeWorkspaceMissing, yamlfile.CodeSyntax, yamlfile.CodeTooLarge}, p.Code)
 }
 
 // parseProject parses the SQL of the workspace. A workspace without the folder has no models.
@@ -64,7 +70,7 @@ func (ws *workspace) parseProject() (*transform.Project, elt.Problems) {
 		folder = ws.config.Models.Dir
 	}
 	for i := range problems {
-		problems[i].File = filepath.Join(folder, problems[i].File)
+		problems[i].File = filepath.Join(folder, strings.TrimPrefix(problems[i].File, "sql/"))
 	}
 	return project, problems
 }

@@ -60,7 +60,7 @@ func openError(path string, err error) error {
 	return &elt.Error{
 		Code: codeUnreadable, Class: elt.Config,
 		What: fmt.Sprintf("cannot open the warehouse %s: %s", path, essence(text)),
-		Do:   "check that the path is right, that it is a DuckDB file and that this user may write it; otherwise restore it, or move it away and load again from the lake",
+		Do:   "check that the path is right, that it is a DuckDB file and that this user may write it; otherwise restore it: the read copy is a whole warehouse as it was last published, so put a copy of that in its place (and no .wal file beside it)",
 	}
 }
 

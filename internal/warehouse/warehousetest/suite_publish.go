@@ -17,6 +17,7 @@ var publishTests = map[string]func(*testing.T, Harness){
 	"a stale fence":                  testStaleFence,
 	"a name that is taken":           testRelationTaken,
 	"views over published names":     testPublishedViews,
+	"a view that is held back":       testHeldView,
 	"what is published stays staged": testPublishedIsNotStagedAgain,
 	"a cancelled context":            testCancelledPublish,
 	"old nights go":                  testOldNightsGo,
@@ -135,6 +136,44 @@ func testPublishedViews(t *testing.T, h Harness) {
 	h.publish(t, night3, 3, item(night3, "revenue", ""))
 	h.wantRows(t, "SELECT * FROM "+h.Published("analytics.revenue"), "table")
 	night("nightly-2026-01-08", 4, "three")
+}
+
+// testHeldView: a view that is held back keeps its rows while what it reads changes under it, whatever the change,
+// and is a view again with its next version.
+func testHeldView(t *testing.T, h Harness) {
+	view := func(run elt.RunID) elt.PublicationItem {
+		h.build(t, model(run, elt.AsView, "SELECT upper(name) AS name FROM "+h.Staged(run, "shop.users")))
+		v := item(run, "revenue", "")
+		v.ViewSQL = "SELECT upper(name) AS name FROM " + h.Published("shop.users")
+		return v
+	}
+	wantView := func(want string) {
+		t.Helper()
+		h.wantRows(t, "SELECT name FROM "+h.Published("analytics.revenue"), want)
+	}
+	h.stage(t, users(t, night1, elt.Full, Row{int64(1), "one"}))
+	h.publish(t, night1, 1, item(night1, "shop.users", ""), view(night1))
+	wantView("ONE")
+	for i, run := range []elt.RunID{night2, night3} {
+		h.build(t, elt.Build{Run: run, Dataset: "shop.users", Relation: "shop.users", Materialized: elt.AsTable, SQL: "SELECT 1 AS id, 2 AS nobody"})
+		for range 2 { // publishing again is harmless
+			_, err := h.Publish(t.Context(), elt.Publication{
+				Run: run, Fence: int64(2 + i), Items: []elt.PublicationItem{item(run, "shop.users", "")},
+				Held: []string{"analytics.revenue", "shop.users_that_never_were"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantView("ONE")
+	}
+	const night4 elt.RunID = "nightly-2026-01-08"
+	h.stage(t, users(t, night4, elt.Full, Row{int64(1), "four"}))
+	h.publish(t, night4, 4, item(night4, "shop.users", ""), view(night4))
+	wantView("FOUR")
+	if _, err := h.Count(t.Context(), "SELECT 1 FROM "+h.Staged(night2, "analytics.revenue:held")); err == nil {
+		t.Error("the rows that were kept are still there")
+	}
 }
 
 // testPublishedIsNotStagedAgain: an attempt that lost its lease stages once more after the night was published.
