@@ -38,7 +38,7 @@ func (k *Check) Run(ctx context.Context, g *Globals, c *Console) error {
 	yamlfile.Sort(problems)
 	wrong := 0
 	for _, p := range problems {
-		fmt.Fprintln(c.Out, p)
+		fmt.Fprintln(c.Out, problemLine(p))
 		if !p.Warning {
 			wrong++
 		}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -106,7 +107,6 @@ func stepLine(s elt.Step, o elt.Outcome, took time.Duration) string {
 func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
 	var rows int64
 	published, held := 0, map[elt.DatasetName]bool{}
-	var failures strings.Builder
 	for _, s := range steps {
 		switch {
 		case s.Kind == elt.ExtractStep && s.State == elt.StepSucceeded:
@@ -116,12 +116,6 @@ func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
 		}
 		if s.State == elt.StepFailed || s.State == elt.StepBlocked {
 			held[s.Dataset] = true
-		}
-		if s.State == elt.StepFailed && s.Error != nil {
-			failures.WriteString(fmt.Sprintf("\n    %s of %s failed: %s", s.Kind, orRun(s.Dataset), s.Error.Message))
-			if s.Error.Do != "" {
-				failures.WriteString("\n      to do: " + s.Error.Do)
-			}
 		}
 	}
 	delete(held, "")
@@ -134,14 +128,37 @@ func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
 	if len(held) > 0 {
 		line += fmt.Sprintf("; %s held back, keeping the version before", plural(len(held), "dataset"))
 	}
-	return line + failures.String()
+	return line + failures(steps)
 }
 
-func orRun(d elt.DatasetName) string {
-	if d == "" {
-		return "the night"
+// failures tells what failed, what to do and the code, once for all steps that failed alike: a source that is
+// away fails each of its tables.
+func failures(steps []elt.Step) string {
+	type failure struct {
+		kind elt.StepKind
+		elt.Failure
 	}
-	return string(d)
+	var order []failure
+	of := make(map[failure][]string)
+	for _, s := range steps {
+		if s.State != elt.StepFailed || s.Error == nil {
+			continue
+		}
+		f := failure{s.Kind, *s.Error}
+		if of[f] == nil {
+			order = append(order, f)
+		}
+		of[f] = append(of[f], cmp.Or(string(s.Dataset), "the night"))
+	}
+	var out strings.Builder
+	for _, f := range order {
+		fmt.Fprintf(&out, "\n    %s of %s failed: %s", f.kind, strings.Join(of[f], ", "), f.Message)
+		if f.Do != "" {
+			out.WriteString("\n      to do: " + f.Do)
+		}
+		fmt.Fprintf(&out, "\n      code:  %s (docs/runbook.md)", f.Code)
+	}
+	return out.String()
 }
 
 // bars draws one bar for the night and one for each step that runs.

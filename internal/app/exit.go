@@ -41,7 +41,11 @@ func Report(stderr io.Writer, err error) int {
 	case errors.As(err, &status):
 		return int(status)
 	case errors.As(err, &problems):
-		fmt.Fprintln(stderr, problems.Error())
+		for _, p := range problems {
+			if !p.Warning {
+				fmt.Fprintln(stderr, problemLine(p))
+			}
+		}
 		return ExitConfig
 	case errors.As(err, &e):
 		fmt.Fprintf(stderr, "daybreak: %v\n", err)
@@ -54,6 +58,9 @@ func Report(stderr io.Writer, err error) int {
 	fmt.Fprintf(stderr, "daybreak: %v\n", err)
 	return ExitInternal
 }
+
+// problemLine is a problem of a file as it is printed, with the code under which docs/runbook.md explains it.
+func problemLine(p elt.Problem) string { return fmt.Sprintf("%s [%s]", p, p.Code) }
 
 func exitOf(c elt.Class) int {
 	switch c {
