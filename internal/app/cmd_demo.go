@@ -87,20 +87,24 @@ func (d *Demo) Run(ctx context.Context, g *Globals, c *Console) error {
 // create makes the workspace unless it is there.
 func (d *Demo) create(ctx context.Context, c *Console, dir string, today elt.Date, zone *time.Location) error {
 	options := demo.Options{Seed: d.Seed, Today: today, Zone: zone, Rows: d.Rows}
-	var bars *mpb.Progress
+	ended := func() {}
 	if c.Terminal() {
-		bars = mpb.New(mpb.WithOutput(c.Err), mpb.WithWidth(34))
+		bars := mpb.New(mpb.WithOutput(c.Err), mpb.WithWidth(34))
 		bar := bars.New(0, barStyle(), mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name("making the company's production database", decor.WC{W: 42, C: decor.DindentRight})),
+			mpb.PrependDecorators(label("making the company's production database")),
 			mpb.AppendDecorators(decor.CountersNoUnit("%d of %d rows")))
 		options.Progress = func(done, total int) {
 			bar.SetTotal(int64(total), false)
 			bar.SetCurrent(int64(done))
 		}
-		defer func() { bar.Abort(true); bars.Wait() }()
+		ended = func() {
+			bar.Abort(true)
+			bars.Wait()
+		}
 	}
 	began := time.Now()
 	err := demo.Create(ctx, dir, options)
+	ended()
 	if errors.Is(err, demo.ErrExists) {
 		fmt.Fprintf(c.Err, "going on with the demo in %s\n", dir)
 		return nil

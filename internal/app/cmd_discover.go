@@ -72,6 +72,7 @@ deadline: "07:00"                # by when everything must be ready; each datase
 owners: []                       # at least two, for every dataset that names none
 catch_up: all                    # every missed date runs; incremental tables need that
 
+# mode: full reads every row each night, and so sees deleted rows; incremental reads what changed by the cursor.
 tables:
 `)
 	taken := make(map[string]string)

@@ -161,25 +161,54 @@ func failures(steps []elt.Step) string {
 	return out.String()
 }
 
-// bars draws one bar for the night and one for each step that runs.
+// bars draws one bar for the night and a line for each step that runs.
 type bars struct {
 	out   io.Writer
 	mu    sync.Mutex
 	all   *mpb.Progress
 	night *mpb.Bar
-	steps map[elt.StepID]*mpb.Bar
+	steps map[elt.StepID]*stepBar
 	start time.Time
 }
+
+// stepBar is the line of one step, with what it has said of itself so far.
+type stepBar struct {
+	show *time.Timer
+	bar  *mpb.Bar // nil until it is shown
+
+	mu       sync.Mutex
+	progress elt.Progress
+}
+
+// showAfter is how long a step runs before it gets a line: what is done at once would only flicker.
+const showAfter = 300 * time.Millisecond
+
+// String says how far the step is: "123,000 of about 200,000 rows".
+func (b *stepBar) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch p := b.progress; {
+	case p.Rows == 0:
+		return ""
+	case p.RowsExpected > p.Rows:
+		return count(p.Rows) + " of about " + count(p.RowsExpected) + " rows"
+	default:
+		return count(p.Rows) + " rows"
+	}
+}
+
+// labelWidth is where the bars begin.
+const labelWidth = 42
 
 func (b *bars) began(run elt.Run, steps int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.start = time.Now()
-	b.steps = make(map[elt.StepID]*mpb.Bar)
+	b.steps = make(map[elt.StepID]*stepBar)
 	b.all = mpb.New(mpb.WithOutput(b.out), mpb.WithWidth(34), mpb.WithRefreshRate(100*time.Millisecond))
 	b.night = b.all.New(int64(steps), barStyle(), mpb.BarRemoveOnComplete(), mpb.BarPriority(1<<20),
-		mpb.PrependDecorators(decor.Name(day(run.Date), decor.WC{W: 42, C: decor.DindentRight})),
-		mpb.AppendDecorators(decor.CountersNoUnit("%d of %d steps"), decor.Elapsed(decor.ET_STYLE_GO, decor.WC{W: 7})),
+		mpb.PrependDecorators(label(day(run.Date))),
+		mpb.AppendDecorators(decor.CountersNoUnit("%d of %d steps, "), decor.Elapsed(decor.ET_STYLE_GO)),
 	)
 }
 
@@ -187,46 +216,79 @@ func barStyle() mpb.BarStyleComposer {
 	return mpb.BarStyle().Lbound("").Filler("━").Tip("━").Padding("─").Rbound("")
 }
 
+func label(text string) decor.Decorator {
+	return decor.Name(text, decor.WC{W: labelWidth, C: decor.DindentRight})
+}
+
 func (b *bars) ended(run elt.Run, steps []elt.Step) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.night.Abort(true)
-	for _, bar := range b.steps {
-		bar.Abort(true)
+	for _, line := range b.steps {
+		line.end()
 	}
+	b.steps = nil
 	b.all.Wait()
 	fmt.Fprintln(b.out, nightSummary(run, steps, time.Since(b.start)))
 }
 
+// Started adds the step's line, a moment later.
 func (b *bars) Started(s elt.Step) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.steps[s.ID] = b.all.New(0, barStyle(), mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(fmt.Sprintf("  %-10s %s", s.Kind, s.Dataset), decor.WC{W: 42, C: decor.DindentRight})),
-		mpb.AppendDecorators(decor.Any(func(st decor.Statistics) string {
-			if st.Total <= 0 {
-				return ""
-			}
-			return count(st.Current) + " of " + count(st.Total) + " rows"
-		})),
+	line := &stepBar{}
+	line.show = time.AfterFunc(showAfter, func() { b.show(s, line) })
+	b.steps[s.ID] = line
+}
+
+// show draws the line of a step that still runs. Only steps that move rows have a bar: for the others there is
+// nothing to measure.
+func (b *bars) show(s elt.Step, line *stepBar) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.steps[s.ID] != line {
+		return
+	}
+	var style mpb.BarFillerBuilder = mpb.NopStyle()
+	if s.Kind == elt.ExtractStep || s.Kind == elt.LoadStep {
+		style = barStyle()
+	}
+	line.bar = b.all.New(0, style, mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(label(fmt.Sprintf("  %-10s %s", s.Kind, s.Dataset))),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return line.String() })),
 	)
 }
 
+// Progressed moves the step's bar. An estimate that is passed must not complete it: only its end does.
 func (b *bars) Progressed(s elt.Step, p elt.Progress) {
 	b.mu.Lock()
-	bar := b.steps[s.ID]
-	b.mu.Unlock()
-	if bar != nil {
-		bar.SetTotal(max(p.RowsExpected, p.Rows+1), false) // an estimate that is passed must not complete the bar
-		bar.SetCurrent(p.Rows)
+	defer b.mu.Unlock()
+	line := b.steps[s.ID]
+	if line == nil {
+		return
+	}
+	line.mu.Lock()
+	line.progress = p
+	line.mu.Unlock()
+	if line.bar != nil {
+		line.bar.SetTotal(max(p.RowsExpected, p.Rows)+1, false)
+		line.bar.SetCurrent(p.Rows)
+	}
+}
+
+// end takes the line away.
+func (b *stepBar) end() {
+	b.show.Stop()
+	if b.bar != nil {
+		b.bar.Abort(true)
 	}
 }
 
 func (b *bars) Ended(s elt.Step, o elt.Outcome, took time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if bar := b.steps[s.ID]; bar != nil {
-		bar.Abort(true)
+	if line := b.steps[s.ID]; line != nil {
+		line.end()
 		delete(b.steps, s.ID)
 	}
 	if o.State.Terminal() {
