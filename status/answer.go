@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
@@ -22,9 +23,10 @@ import (
 func (s *Service) answer(c echo.Context, v view, fromSnapshot bool, body any, meta *api.Meta) error {
 	key := c.Request().URL.RequestURI()
 	var tag string
-	if known, ok := v.etags.Load(key); fromSnapshot && ok {
-		tag, _ = known.(string)
-	} else {
+	if fromSnapshot {
+		tag = v.etags.of(key)
+	}
+	if tag == "" {
 		*meta = api.Meta{}
 		bare, err := encode(body)
 		if err != nil {
@@ -34,18 +36,66 @@ func (s *Service) answer(c echo.Context, v view, fromSnapshot bool, body any, me
 		// Weak: the body's age differs from one answer to the next, the resource doesn't.
 		tag = `W/"` + hex.EncodeToString(sum[:10]) + `"`
 		if fromSnapshot {
-			v.etags.Store(key, tag)
+			v.etags.keep(key, tag)
 		}
 	}
+	if matches(c.Request().Header.Get("If-None-Match"), tag) {
+		return notModified(c, tag)
+	}
+	describe(c, tag)
+	*meta = v.meta()
+	return s.write(c, body)
+}
+
+// unchanged answers a poller that has what the snapshot says already, before anything is built for it.
+func (s *Service) unchanged(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		header := c.Request().Header.Get("If-None-Match")
+		if v, ok := s.current(); ok && header != "" {
+			if tag := v.etags.of(c.Request().URL.RequestURI()); tag != "" && matches(header, tag) {
+				return notModified(c, tag)
+			}
+		}
+		return next(c)
+	}
+}
+
+func notModified(c echo.Context, tag string) error {
+	describe(c, tag)
+	return c.NoContent(http.StatusNotModified)
+}
+
+func describe(c echo.Context, tag string) {
 	h := c.Response().Header()
 	h.Set("ETag", tag)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Vary", "Accept-Encoding, Authorization, Cookie")
-	if matches(c.Request().Header.Get("If-None-Match"), tag) {
-		return c.NoContent(http.StatusNotModified)
+}
+
+// tags are the ETags of a snapshot's resources by path and query. There are at most mostTags: whoever asks
+// for ever new queries makes the service slower for themselves and not larger.
+type tags struct {
+	mu sync.Mutex
+	m  map[string]string
+}
+
+const mostTags = 10_000
+
+func (t *tags) of(uri string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m[uri]
+}
+
+func (t *tags) keep(uri, tag string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		t.m = make(map[string]string)
 	}
-	*meta = v.meta()
-	return s.write(c, body)
+	if len(t.m) < mostTags {
+		t.m[uri] = tag
+	}
 }
 
 // write sends a body that is not cached.

@@ -175,7 +175,7 @@ func (s *Service) judge(ctx context.Context, v view, n need) (api.Need, error) {
 		}
 	}
 	today := elt.DateOf(v.facts.Now.In(set.zone))
-	label := snap.names.title(set.Name) + " for " + shortDate(n.date, today) + " "
+	label := string(set.Name) + " for " + shortDate(n.date, today) + " "
 	d, known := snap.day(set.Name, n.date)
 	if !known {
 		switch {

@@ -183,7 +183,7 @@ func (s *snapshot) describeRun(run elt.Run, steps []elt.Step) (head, detail stri
 	case elt.RunSucceeded:
 		head = of + " is published, whole."
 	case elt.RunPartial:
-		head = fmt.Sprintf("%s is published without %s.", of, s.names.list(held, 3))
+		head = fmt.Sprintf("%s is published without %s.", of, listed(held, 3))
 	case elt.RunFailed:
 		head = of + " failed: nothing of it was published."
 	case elt.RunCancelled:
@@ -201,7 +201,7 @@ func (s *snapshot) describeRun(run elt.Run, steps []elt.Step) (head, detail stri
 		detail += fmt.Sprintf(" %s to be tried again.", counted(states[elt.StepRetrying], "step"))
 	}
 	if run.State == elt.RunRunning && len(held) > 0 {
-		detail += " " + sentence(s.names.list(held, 3)+" "+be(len(held))+" held back")
+		detail += " " + listed(held, 3) + " " + be(len(held)) + " held back."
 	}
 	if run.Reason != "" {
 		detail += " " + sentence("asked for by "+run.Reason)

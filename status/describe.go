@@ -88,7 +88,7 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 	case elt.DayWaiting:
 		text := counted(len(d.BlockedBy), "input")
 		if len(d.BlockedBy) == 1 {
-			text = s.names.word(d.BlockedBy[0])
+			text = string(d.BlockedBy[0])
 		}
 		return moving(pill{"waiting", "◌", "Waits for " + text})
 	case elt.DayScheduled:
@@ -96,9 +96,9 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 	case elt.DayFailed:
 		return pill{"failed", "✕", "Failed"}
 	case elt.DayBlocked:
-		by := s.names.list(d.BlockedBy, 1)
+		by := listed(d.BlockedBy, 1)
 		if d.Cause != nil {
-			by = s.names.word(d.Cause.Dataset)
+			by = string(d.Cause.Dataset)
 		}
 		return pill{"failed", "✕", "Held up by " + by}
 	case elt.DayUnknown:
@@ -147,7 +147,7 @@ func (s *snapshot) clause(set *dataset, d elt.DayStatus) string {
 	case elt.DayRetrying:
 		return "failed while " + doing(d.Step) + " and is tried again at " + moment(d.NextAttemptAt, set.zone, today)
 	case elt.DayWaiting:
-		return "waits for " + s.names.list(d.BlockedBy, 3)
+		return "waits for " + listed(d.BlockedBy, 3)
 	case elt.DayScheduled:
 		return "has not started"
 	case elt.DayFailed:
@@ -157,12 +157,12 @@ func (s *snapshot) clause(set *dataset, d elt.DayStatus) string {
 		return "failed while " + doing(d.Step)
 	case elt.DayBlocked:
 		if d.Cause != nil {
-			return "is held up by " + s.names.word(d.Cause.Dataset) + ", which failed while " + doing(d.Cause.Step)
+			return "is held up by " + string(d.Cause.Dataset) + ", which failed while " + doing(d.Cause.Step)
 		}
-		return "is held up by " + s.names.list(d.BlockedBy, 3)
+		return "is held up by " + listed(d.BlockedBy, 3)
 	case elt.DayUnknown:
 		if len(d.BlockedBy) > 0 {
-			return "is unknown, because " + s.names.list(d.BlockedBy, 3) + " " + be(len(d.BlockedBy))
+			return "is unknown, because " + listed(d.BlockedBy, 3) + " " + be(len(d.BlockedBy))
 		}
 		if st := s.stepAtWork(d); st != nil && st.State == elt.StepSucceeded {
 			return "is unknown: its run published, and yet no version of it is there"
@@ -251,14 +251,14 @@ func (s *snapshot) flags(d elt.DayStatus) string {
 		parts = append(parts, "A newer version is being made; this one serves until then.")
 	}
 	if len(d.Outdated) > 0 {
-		parts = append(parts, "It was made from an older version of "+s.names.list(d.Outdated, 3)+".")
+		parts = append(parts, "It was made from an older version of "+listed(d.Outdated, 3)+".")
 	}
 	return strings.Join(parts, " ")
 }
 
 // describeDataset is the sentence at the top of a dataset's page, and the detail under it.
 func (s *snapshot) describeDataset(set *dataset) (head, detail string) {
-	title, h := s.names.title(set.Name), set.headline
+	title, h := string(set.Name), set.headline
 	today := elt.DateOf(s.facts.Now.In(set.zone))
 	switch {
 	case !h.CompleteThrough.IsZero():
@@ -305,7 +305,7 @@ func (s *snapshot) missing(set *dataset, most int) string {
 // describeDay is the sentence at the top of a day's page.
 func (s *snapshot) describeDay(set *dataset, d elt.DayStatus) (head, detail string) {
 	today := elt.DateOf(s.facts.Now.In(set.zone))
-	head = s.names.title(set.Name) + " for " + shortDate(d.Date, today) + " " + s.clause(set, d) + "."
+	head = string(set.Name) + " for " + shortDate(d.Date, today) + " " + s.clause(set, d) + "."
 	return head, joinSentences([]string{s.due(set, d), s.flags(d)})
 }
 

@@ -226,19 +226,12 @@ func (v view) drawLineage(set *dataset) *lineageSVG {
 }
 
 func (v view) lineageText(set *dataset) string {
-	list := func(ds []elt.DatasetName) string {
-		words := make([]string, len(ds))
-		for i, d := range ds {
-			words[i] = string(d)
-		}
-		return joinWords(words, 12)
-	}
 	var parts []string
 	if len(set.Inputs) > 0 {
-		parts = append(parts, "Made from "+list(set.Inputs)+".")
+		parts = append(parts, "Made from "+listed(set.Inputs, 12)+".")
 	}
 	if len(set.feeds) > 0 {
-		parts = append(parts, "Used by "+list(set.feeds)+".")
+		parts = append(parts, "Used by "+listed(set.feeds, 12)+".")
 	}
 	return strings.Join(parts, " ")
 }

@@ -18,10 +18,9 @@ const (
 	historyDays = 92
 	// ringEvents is how many events are kept in memory for readers of the stream that reconnect.
 	ringEvents = 2048
-	// Even without a new revision the facts are read again this often: at busyRefresh while something
-	// runs, because progress is reported without one, and at idleRefresh otherwise.
-	busyRefresh = 2 * time.Second
-	idleRefresh = 30 * time.Second
+	// restPart is how much longer than a reading of the facts the feed rests after it, so that a large
+	// ledger under steady work spends a fifth of its time on us and not all of it.
+	restPart = 4
 )
 
 // feed keeps one snapshot of the ledger fresh and tells everybody who waits for the next.
@@ -97,11 +96,16 @@ func (f *feed) look(ctx context.Context) error {
 	f.mu.Lock()
 	snap := f.snap
 	f.mu.Unlock()
-	if snap != nil && !snap.outlived(revision, began) {
-		f.mu.Lock()
-		f.checked = began
-		f.mu.Unlock()
-		return nil
+	if snap != nil {
+		if !snap.outlived(revision, began) {
+			f.mu.Lock()
+			f.checked = began
+			f.mu.Unlock()
+			return nil
+		}
+		if rest := min(restPart*snap.cost, f.stale/4); began.Sub(snap.fetched) < rest {
+			return nil // what is shown stays true of the moment that it names
+		}
 	}
 	today := elt.DateOf(began.In(f.location))
 	facts, err := f.ledger.Facts(ctx, today.AddDays(-historyDays), today.AddDays(2))
@@ -117,6 +121,7 @@ func (f *feed) look(ctx context.Context) error {
 		return fmt.Errorf("read the ledger's events: %w", err)
 	}
 	fresh := newSnapshot(facts, incidents, f.schedule(began), began, f.location)
+	fresh.cost = f.now().Sub(began)
 	f.observe(events)
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -383,9 +383,30 @@ func TestFeedReadsFactsOnChange(t *testing.T) {
 	if v, _ := s.current(); v.lag != 0 || !v.asOf.Equal(w.At.Add(10*time.Second)) {
 		t.Errorf("as of %v, lag %v", v.asOf, v.lag)
 	}
-	now = now.Add(idleRefresh)
+	now = now.Add(24 * time.Hour)
 	if err := s.Refresh(t.Context()); err != nil || w.FactsRead() != reads+1 {
-		t.Errorf("%d readings after the idle time, %v", w.FactsRead()-reads, err)
+		t.Errorf("%d readings when the day had changed, %v", w.FactsRead()-reads, err)
+	}
+}
+
+// A reading that takes long is not begun again at once, however busy the ledger is.
+func TestFeedRests(t *testing.T) {
+	w := statustest.Calm(3)
+	s := serve(t, w)
+	now := w.At
+	s.feed.now = func() time.Time { return now }
+	v, _ := s.current()
+	v.cost = time.Second
+	reads := w.FactsRead()
+	for range 4 * restPart {
+		w.SetDay(w.Day("churn", w.Night))
+		now = now.Add(time.Second / 4)
+		if err := s.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.FactsRead() - reads; n != 1 {
+		t.Errorf("%d readings in %d seconds, each of which takes one", n, restPart)
 	}
 }
 

@@ -174,7 +174,7 @@ func (s *snapshot) exceptions(t tally) string {
 		if len(ds) > 3 {
 			return counted(len(ds), "dataset")
 		}
-		return capital(s.names.list(ds, 3))
+		return listed(ds, 3)
 	}
 	switch {
 	case len(t.held) > 0:
@@ -234,7 +234,7 @@ func (s *snapshot) headDetail(n night, t tally, sets []*dataset) string {
 		add("%d %s being restated.", t.restating, be(t.restating))
 	}
 	if gaps := slices.DeleteFunc(slices.Clone(sets), func(d *dataset) bool { return len(d.gaps) == 0 }); len(gaps) > 0 {
-		add("Older days are missing in %s.", s.names.list(namesOf(gaps), 2))
+		add("Older days are missing in %s.", listed(namesOf(gaps), 2))
 	}
 	if n.next != nil && (len(t.moving) == 0 || !t.begun) {
 		add("The next night starts %s.", moment(n.next.DueAt, s.location, today))

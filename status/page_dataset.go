@@ -244,7 +244,7 @@ func (s *Service) dayPage(c echo.Context) error {
 	if body.Cause != nil {
 		data.Failure = body.Cause.Failure
 		if body.Cause.Dataset != set.Name {
-			data.CauseOf = link{v.names.word(body.Cause.Dataset), dayHref(body.Cause.Dataset, date)}
+			data.CauseOf = link{string(body.Cause.Dataset), dayHref(body.Cause.Dataset, date)}
 		}
 	}
 	data.Steps = stepRows(body.Steps, set.zone, date.AddDays(1), false)

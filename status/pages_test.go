@@ -226,7 +226,7 @@ func TestPageIsLive(t *testing.T) {
 	if err := s.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := chromedp.Run(browser, chromedp.Poll[bool](headingText+` === "Conversations is complete through Fri 20 Nov." && window.untouched`)); err != nil {
+	if _, err := chromedp.Run(browser, chromedp.Poll[bool](headingText+` === "shop.conversations is complete through Fri 20 Nov." && window.untouched`)); err != nil {
 		t.Fatalf("%v; the page says %q", err, in[string](t, browser, headingText))
 	}
 }

@@ -27,6 +27,7 @@ func (s *Service) newHandler() http.Handler {
 		secureHeaders,
 		s.recoverPanic,
 		s.guard(open),
+		s.unchanged,
 		middleware.BodyLimit(bodyLimit),
 		middleware.GzipWithConfig(middleware.GzipConfig{
 			MinLength: 1024,

@@ -3,7 +3,6 @@ package status
 import (
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -14,19 +13,18 @@ import (
 type snapshot struct {
 	facts     elt.Facts
 	board     *elt.Board
-	fetched   time.Time // by the service's clock, when the reading of the facts began
-	turns     time.Time // by the ledger's clock, when the facts alone change a state: a lease or deadline passes
-	busy      bool      // something is running
+	fetched   time.Time     // by the service's clock, when the reading of the facts began
+	cost      time.Duration // how long it took to read and derive
+	turns     time.Time     // by the ledger's clock, when the same facts give another board: a lease or deadline passes, a day begins
 	incidents []elt.Incident
 	ticks     map[elt.ScheduleName]elt.Tick
 	location  *time.Location
-	names     names
 	sets      []*dataset // in dependency order, the retired ones too
 	byName    map[elt.DatasetName]*dataset
 	versions  map[elt.DayKey]elt.Version
 	steps     map[stepKey][]elt.Step
 	night     night
-	etags     sync.Map // of resources that follow from the snapshot alone: path and query → ETag
+	etags     tags // of resources that follow from the snapshot alone
 }
 
 type stepKey struct {
@@ -50,7 +48,7 @@ type dataset struct {
 func newSnapshot(f elt.Facts, incidents []elt.Incident, ticks map[elt.ScheduleName]elt.Tick, fetched time.Time, loc *time.Location) *snapshot {
 	s := &snapshot{
 		facts: f, board: elt.NewBoard(f), fetched: fetched, incidents: incidents, ticks: ticks, location: loc,
-		names: newNames(f.Datasets), byName: make(map[elt.DatasetName]*dataset, len(f.Datasets)),
+		byName:   make(map[elt.DatasetName]*dataset, len(f.Datasets)),
 		versions: make(map[elt.DayKey]elt.Version, len(f.Versions)), steps: make(map[stepKey][]elt.Step),
 	}
 	for _, v := range f.Versions {
@@ -60,8 +58,12 @@ func newSnapshot(f elt.Facts, incidents []elt.Incident, ticks map[elt.ScheduleNa
 		k := stepKey{st.Run, st.Dataset}
 		s.steps[k] = append(s.steps[k], st)
 	}
+	zones := make(map[string]*time.Location)
 	for _, d := range s.board.Datasets {
-		set := &dataset{Dataset: d, zone: zoneOf(d.Zone, loc)}
+		if zones[d.Zone] == nil {
+			zones[d.Zone] = zoneOf(d.Zone, loc)
+		}
+		set := &dataset{Dataset: d, zone: zones[d.Zone]}
 		s.sets = append(s.sets, set)
 		s.byName[d.Name] = set
 	}
@@ -73,7 +75,7 @@ func newSnapshot(f elt.Facts, incidents []elt.Incident, ticks map[elt.ScheduleNa
 		}
 	}
 	s.placeDays()
-	s.findTurn()
+	s.findTurn(zones)
 	s.night = newNight(s)
 	return s
 }
@@ -148,7 +150,7 @@ func (s *snapshot) stepAtWork(d elt.DayStatus) *elt.Step {
 }
 
 // findTurn finds the next moment at which the same facts give another board.
-func (s *snapshot) findTurn() {
+func (s *snapshot) findTurn(zones map[string]*time.Location) {
 	consider := func(t time.Time) {
 		if t.After(s.facts.Now) && (s.turns.IsZero() || t.Before(s.turns)) {
 			s.turns = t
@@ -156,7 +158,6 @@ func (s *snapshot) findTurn() {
 	}
 	for _, st := range s.facts.Steps {
 		if st.State == elt.StepRunning {
-			s.busy = true
 			consider(st.LeaseUntil)
 		}
 	}
@@ -166,17 +167,21 @@ func (s *snapshot) findTurn() {
 	for _, t := range s.ticks {
 		consider(t.DueAt)
 	}
+	consider(tomorrow(s.facts.Now, s.location))
+	for _, zone := range zones {
+		consider(tomorrow(s.facts.Now, zone))
+	}
+}
+
+// tomorrow is when the next day begins in a zone: "today" and the range of the board move on.
+func tomorrow(now time.Time, zone *time.Location) time.Time {
+	return elt.DateOf(now.In(zone)).AddDays(1).Start(zone)
 }
 
 // outlived reports whether the snapshot may differ from the ledger of that revision at that moment.
 func (s *snapshot) outlived(revision int64, now time.Time) bool {
-	age := now.Sub(s.fetched)
-	refresh := idleRefresh
-	if s.busy {
-		refresh = busyRefresh
-	}
-	passed := !s.turns.IsZero() && s.facts.Now.Add(age).After(s.turns)
-	return revision != s.facts.Revision || age >= refresh || passed
+	passed := s.facts.Now.Add(now.Sub(s.fetched)).After(s.turns)
+	return revision != s.facts.Revision || passed
 }
 
 // live returns the datasets that are not retired, by name.

@@ -118,7 +118,7 @@ func (s *snapshot) troubleOf(key rootKey, members []elt.DayStatus) (api.Trouble,
 
 func (s *snapshot) tellTrouble(key rootKey, set *dataset, root elt.DayStatus, t api.Trouble) (title, detail string) {
 	today := elt.DateOf(s.facts.Now.In(set.zone))
-	name, date := s.names.title(set.Name), shortDate(key.date, today)
+	name, date := string(set.Name), shortDate(key.date, today)
 	var parts []string
 	switch {
 	case key.run != "" && s.cancelled(root):
@@ -134,7 +134,7 @@ func (s *snapshot) tellTrouble(key rootKey, set *dataset, root elt.DayStatus, t 
 		title = name + " is tried again at " + clock(root.NextAttemptAt, set.zone)
 		parts = append(parts, "It failed while "+doing(root.Step)+".")
 	case root.State == elt.DayUnknown:
-		title = "Nobody can vouch for " + s.names.word(set.Name)
+		title = "Nobody can vouch for " + string(set.Name)
 		parts = append(parts, "Its worker stopped reporting while "+doing(root.Step)+". Another one takes it up as soon as it is free.")
 	case root.Deadline == elt.DeadlineBreached:
 		title = fmt.Sprintf("%s is late: it was due %s", name, clock(root.DeadlineAt, set.zone))

@@ -14,37 +14,12 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// names turns dataset names into words for sentences. The name itself is always beside them.
-type names struct{ shared map[string]int }
-
-func newNames(datasets []elt.Dataset) names {
-	n := names{make(map[string]int)}
-	for _, d := range datasets {
-		_, table := d.Name.Split()
-		n.shared[table]++
-	}
-	return n
-}
-
-// word returns "message parts" for shop.message_parts, and "shop message parts" when another source
-// has a table of that name.
-func (n names) word(d elt.DatasetName) string {
-	schema, table := d.Split()
-	words := strings.ReplaceAll(table, "_", " ")
-	if n.shared[table] > 1 && schema != "" {
-		words = schema + " " + words
-	}
-	return words
-}
-
-// title is word for the beginning of a sentence.
-func (n names) title(d elt.DatasetName) string { return capital(n.word(d)) }
-
-// list joins the words of datasets: "invoices, revenue and 3 more".
-func (n names) list(ds []elt.DatasetName, most int) string {
-	words := make([]string, 0, len(ds))
-	for _, d := range ds {
-		words = append(words, n.word(d))
+// listed joins dataset names as they are written everywhere else, so that what a sentence names can be searched and
+// copied: "shop.invoices, revenue and 3 more".
+func listed(ds []elt.DatasetName, most int) string {
+	words := make([]string, len(ds))
+	for i, d := range ds {
+		words[i] = string(d)
 	}
 	return joinWords(words, most)
 }
@@ -74,13 +49,17 @@ func capital(s string) string {
 	return string(unicode.ToUpper(r)) + s[size:]
 }
 
-// sentence ends text with a full stop and begins it with a capital.
+// sentence ends text with a full stop and begins it with a capital, unless it begins with a name that is written as
+// it is: shop.users, stg_users, unique(id).
 func sentence(text string) string {
 	text = strings.TrimSpace(text)
-	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
-		return capital(text)
+	if first, _, _ := strings.Cut(text, " "); !strings.ContainsAny(strings.TrimRight(first, ".,:;!?"), "._(@/") {
+		text = capital(text)
 	}
-	return capital(text) + "."
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + "."
 }
 
 // shortDate is "Fri 20 Nov", with the year when it is not this one.
