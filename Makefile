@@ -7,10 +7,10 @@ golangci-lint = "$$(go -C internal/testenv/tools tool -n golangci-lint)"
 
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 
-.PHONY: help build demo test test-long lint fmt setup image clean
+.PHONY: help build demo test test-long bench-extract lint fmt setup image clean
 
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 build: ## bin/daybreak
 	go build -trimpath -ldflags "-s -w -X github.com/daybreak-data/daybreak/internal/app.version=$(version)" -o bin/daybreak .
@@ -25,6 +25,9 @@ test: setup ## everything, with the race detector, against real servers
 test-long: setup ## test, and the soaks and crash grids that take an hour
 	go vet -tags long ./...
 	go test -race -tags long -timeout 90m ./...
+
+bench-extract: ## extraction against a bare COPY of the same tables; DAYBREAK_BENCH_ROWS=6000000 for the documented size
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./extract/bench
 
 lint: ## layers, style and likely mistakes
 	$(golangci-lint) run ./...
