@@ -36,7 +36,9 @@ func (s *snapshot) copy(ctx context.Context, worker *pgx.Conn, t table, r extrac
 		list, rows.decoders = append(list, item), append(rows.decoders, decode)
 	}
 	statement := "COPY (SELECT " + strings.Join(list, ", ") + " FROM " + t.name.sql() + where + ") TO STDOUT (FORMAT binary)"
+	end := inBulk(worker)
 	tag, err := worker.PgConn().CopyTo(ctx, rows, statement)
+	end()
 	switch {
 	case rows.err != nil:
 		return 0, rows.err

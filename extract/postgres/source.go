@@ -60,6 +60,7 @@ func New(o Options) (*Source, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
 	}
+	config.DialFunc = buffered(config.DialFunc)
 	// What a value's text looks like must not depend on the server's defaults.
 	maps.Copy(config.RuntimeParams, map[string]string{
 		"application_name":                    applicationName,
