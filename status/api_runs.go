@@ -160,11 +160,14 @@ func (s *Service) stepBody(ctx context.Context, st elt.Step, now time.Time) (api
 func (s *snapshot) describeRun(run elt.Run, steps []elt.Step) (head, detail string) {
 	zone, today := s.location, elt.DateOf(s.facts.Now.In(s.location))
 	states := make(map[elt.StepState]int)
-	published := 0
+	published, lost := 0, 0
 	var held []elt.DatasetName
 	for _, st := range steps {
 		states[st.State]++
 		published += st.Result.Versions
+		if st.State == elt.StepRunning && st.LeaseUntil.Before(s.facts.Now) {
+			lost++
+		}
 		if (st.State == elt.StepFailed || st.State == elt.StepBlocked) && st.Dataset != "" && !slices.Contains(held, st.Dataset) {
 			held = append(held, st.Dataset)
 		}
@@ -199,6 +202,9 @@ func (s *snapshot) describeRun(run elt.Run, steps []elt.Step) (head, detail stri
 	}
 	if states[elt.StepRetrying] > 0 {
 		detail += fmt.Sprintf(" %s to be tried again.", counted(states[elt.StepRetrying], "step"))
+	}
+	if lost > 0 {
+		detail += fmt.Sprintf(" Nobody can vouch for %s: the worker stopped reporting.", counted(lost, "step"))
 	}
 	if run.State == elt.RunRunning && len(held) > 0 {
 		detail += " " + listed(held, 3) + " " + be(len(held)) + " held back."

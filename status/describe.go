@@ -86,27 +86,35 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 		}
 		return pill{"late", "↻", text}
 	case elt.DayWaiting:
-		text := counted(len(d.BlockedBy), "input")
-		if len(d.BlockedBy) == 1 {
-			text = string(d.BlockedBy[0])
-		}
-		return moving(pill{"waiting", "◌", "Waits for " + text})
+		return moving(pill{"waiting", "◌", "Waits for " + awaited(d)})
 	case elt.DayScheduled:
 		return moving(pill{"waiting", "◌", "Not started"})
 	case elt.DayFailed:
 		return pill{"failed", "✕", "Failed"}
 	case elt.DayBlocked:
-		by := listed(d.BlockedBy, 1)
-		if d.Cause != nil {
-			by = string(d.Cause.Dataset)
-		}
-		return pill{"failed", "✕", "Held up by " + by}
+		return pill{"failed", "✕", "Held up by " + holder(d)}
 	case elt.DayUnknown:
 		return pill{"unknown", "?", "Unknown"}
 	case elt.DayNotExpected:
 		return pill{"none", "–", "Not expected"}
 	}
 	return pill{"unknown", "?", string(d.State)}
+}
+
+// awaited is what a waiting day waits for.
+func awaited(d elt.DayStatus) string {
+	if len(d.BlockedBy) == 1 {
+		return string(d.BlockedBy[0])
+	}
+	return counted(len(d.BlockedBy), "input")
+}
+
+// holder is what holds a blocked day up: its root cause.
+func holder(d elt.DayStatus) string {
+	if d.Cause != nil {
+		return string(d.Cause.Dataset)
+	}
+	return listed(d.BlockedBy, 1)
 }
 
 func readyPill(d elt.DayStatus) pill {

@@ -247,7 +247,7 @@ func (s *Service) dayPage(c echo.Context) error {
 			data.CauseOf = link{string(body.Cause.Dataset), dayHref(body.Cause.Dataset, date)}
 		}
 	}
-	data.Steps = stepRows(body.Steps, set.zone, date.AddDays(1), false)
+	data.Steps = stepRows(body.Steps, set.zone, date.AddDays(1))
 	for _, in := range body.Inputs {
 		r := inputRow{Dataset: link{string(in.Dataset), dayHref(in.Dataset, date)}, Read: string(in.Read)}
 		if in.Current != "" && in.Current != in.Read {

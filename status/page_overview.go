@@ -1,6 +1,7 @@
 package status
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -55,7 +56,9 @@ type chip struct {
 type row struct {
 	Name, Href, Description string
 	Pill                    pill
-	Day                     link // the day that the pill is about
+	Day                     link   // the day that the pill is about
+	State                   string // the pill's words in full
+	By                      string // what the row's pill leaves out of them: what holds the day up
 	OtherDate               string
 	Through                 string
 	Ready                   readiness
@@ -243,6 +246,13 @@ func (v view) row(set *dataset) row {
 	if d.Date != v.night.date {
 		r.OtherDate = shortDate(d.Date, today)
 	}
+	r.State = r.Pill.Text
+	switch {
+	case d.State == elt.DayBlocked:
+		r.Pill.Text, r.By = "Held up", "by "+holder(d)
+	case d.State == elt.DayWaiting && d.Deadline != elt.DeadlineBreached:
+		r.Pill.Text, r.By = "Waits", "for "+awaited(d)
+	}
 	if r.Through == "" {
 		r.Through = "–"
 	}
@@ -254,13 +264,19 @@ func (v view) row(set *dataset) row {
 	return r
 }
 
-// shortOwners leaves out what follows the @ of an address: the whole is in the title.
+// shortOwners leaves out what follows the @ of an address, and all owners beyond the third: the whole is in the title.
 func shortOwners(owners []string) string {
-	short := make([]string, len(owners))
-	for i, o := range owners {
-		short[i], _, _ = strings.Cut(o, "@")
+	const most = 3
+	short := make([]string, 0, most)
+	for _, o := range owners[:min(most, len(owners))] {
+		name, _, _ := strings.Cut(o, "@")
+		short = append(short, name)
 	}
-	return strings.Join(short, ", ")
+	text := strings.Join(short, ", ")
+	if rest := len(owners) - most; rest > 0 {
+		text += fmt.Sprintf(" +%d", rest)
+	}
+	return text
 }
 
 func (v view) readiness(set *dataset, d elt.DayStatus) readiness {

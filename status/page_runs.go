@@ -60,7 +60,6 @@ func stepPill(st api.Step) pill {
 }
 
 type stepRow struct {
-	Dataset  link
 	Kind     string
 	Pill     pill
 	Started  stamp
@@ -82,15 +81,12 @@ type attemptRow struct {
 	Same    bool // as the next attempt's: told once, there
 }
 
-func stepRows(steps []api.Step, zone *time.Location, today elt.Date, named bool) []stepRow {
+func stepRows(steps []api.Step, zone *time.Location, today elt.Date) []stepRow {
 	var out []stepRow
 	for _, st := range steps {
 		r := stepRow{Kind: capital(string(st.Kind)), Pill: stepPill(st), Started: stampOf(st.StartedAt, zone, today), Failure: st.Error, Next: stampOf(st.NextAttemptAt, zone, today)}
 		if st.State == elt.StepSucceeded {
 			r.Failure = nil
-		}
-		if named && st.Dataset != "" {
-			r.Dataset = link{string(st.Dataset), dayHref(st.Dataset, st.Date)}
 		}
 		if !st.StartedAt.IsZero() {
 			r.Took = span(time.Duration(st.Seconds * float64(time.Second)))
@@ -192,7 +188,6 @@ type runData struct {
 	Sentence, Detail string
 	Facts            []fact
 	Gantt            *gantt
-	Steps            []stepRow
 }
 
 func (s *Service) runPage(c echo.Context) error {
@@ -227,14 +222,17 @@ func (s *Service) runPage(c echo.Context) error {
 			bytes += max(st.Result.Bytes, st.Progress.Bytes)
 		}
 	}
+	extracted, size := "nothing", ""
+	if rows > 0 {
+		extracted, size = grouped(rows)+" rows", sized(bytes)
+	}
 	data.Facts = []fact{
 		{Term: "State", Pill: &p},
 		{Term: "Steps done", Text: fmt.Sprintf("%d of %d", doneSteps, len(steps))},
-		{Term: "Extracted", Text: grouped(rows) + " rows", Small: sized(bytes)},
+		{Term: "Extracted", Text: extracted, Small: size},
 		{Term: "Schedule", Text: strings.TrimSpace(string(run.Schedule)), Small: string(run.Kind), Href: "/schedules"},
 	}
-	data.Gantt = v.drawGantt(run, full)
-	data.Steps = stepRows(full, v.location, today, true)
+	data.Gantt = v.drawGantt(run, full, today)
 	return s.page(c, http.StatusOK, "run", "Run of "+shortDate(run.Date, v.today()), data)
 }
 

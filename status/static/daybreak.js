@@ -58,7 +58,7 @@
     const old = document.getElementById("main"), fresh = page.getElementById("main");
     const active = document.activeElement, name = old.contains(active) ? active.getAttribute("name") : null;
     const href = old.contains(active) ? active.getAttribute("href") : null;
-    for (const d of old.querySelectorAll("details[open]")) fresh.querySelector("details")?.setAttribute("open", "");
+    for (const d of old.querySelectorAll("details[id]")) fresh.querySelector("#" + CSS.escape(d.id))?.toggleAttribute("open", d.open);
     if (name === "q") fresh.querySelector("[name=q]")?.setAttribute("value", active.value);
     const caret = name === "q" ? active.selectionStart : 0;
     old.replaceWith(fresh);
