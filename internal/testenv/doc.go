@@ -1,4 +1,5 @@
-// Package testenv starts the real servers that tests talk to: PostgreSQL, an S3 server, a browser.
+// Package testenv starts the real servers that tests talk to: PostgreSQL, MariaDB, an S3 server,
+// a browser.
 //
 // Every server listens on a free port of the loopback interface, keeps its files in a temporary folder,
 // and belongs to one test process: a shell that holds the other end of a pipe ends the server and removes

@@ -11,6 +11,7 @@ need() {
 
 need c++ g++ # DuckDB is linked in
 need '/usr/lib/postgresql/*/bin/initdb' postgresql
+need mariadbd mariadb-server
 need chromium chromium
 need '/usr/share/fonts/truetype/*/*.ttf' fonts-dejavu-core fonts-liberation
 

@@ -3,6 +3,7 @@ package testenv_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"image/png"
@@ -66,6 +67,25 @@ func TestNewPostgresObeysSettingsAndKeepsDataThroughRestart(t *testing.T) {
 	pg.Restart(t)
 	if n := ask[int](t, pg.URL, "SELECT count(*) FROM pgbench_accounts"); n != 100_000 {
 		t.Errorf("after the restart pgbench_accounts has %d rows", n)
+	}
+}
+
+func TestMariaDBGivesEachTestItsOwnDatabase(t *testing.T) {
+	one, two := testenv.MariaDB(t), testenv.MariaDB(t)
+	if one.URL == two.URL || one.Addr != two.Addr {
+		t.Fatalf("the databases are %s and %s", one.URL, two.URL)
+	}
+	db, err := sql.Open("mysql", "root@tcp("+one.Addr+")/"+one.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var tables, binlog int
+	if err := db.QueryRowContext(t.Context(), `SELECT (SELECT count(*) FROM information_schema.tables WHERE table_schema = database()), @@log_bin`).Scan(&tables, &binlog); err != nil {
+		t.Fatal(err)
+	}
+	if tables != 0 || binlog != 1 {
+		t.Errorf("%s has %d tables, log_bin is %d", one.URL, tables, binlog)
 	}
 }
 

@@ -1,0 +1,244 @@
+package mysql
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// session is one connection to the server. It takes one statement at a time.
+type session struct {
+	source  *Source
+	conn    driver.Conn
+	id      string // by which the server knows it
+	mariadb bool
+	server  string // which server this is, and since when
+	version string
+	broken  bool
+}
+
+// settings are what values look like and how long the server waits for us, whatever its own defaults are.
+func (s *Source) settings(mariadb bool) []string {
+	seconds := func(d time.Duration) string {
+		return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
+	}
+	all := []string{
+		// Backslashes and quotes mean in statements what literal and identifier take them to mean.
+		"SET SESSION sql_mode = ''",
+		"SET NAMES utf8mb4",
+		// Text comes as it is stored: a character that the server cannot convert would become a question mark.
+		"SET SESSION character_set_results = NULL",
+		"SET SESSION time_zone = '+00:00', autocommit = 1, completion_type = 'NO_CHAIN', sql_select_limit = 18446744073709551615",
+		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+		"SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = " + seconds(s.opts.SnapshotAge) +
+			", lock_wait_timeout = " + seconds(s.opts.LockTimeout),
+	}
+	if mariadb {
+		return append(all, "SET SESSION max_statement_time = "+seconds(s.opts.StatementTimeout)+
+			", idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0")
+	}
+	return append(all, "SET SESSION max_execution_time = "+strconv.FormatInt(s.opts.StatementTimeout.Milliseconds(), 10))
+}
+
+// connect opens a session.
+func (s *Source) connect(ctx context.Context) (*session, error) {
+	conn, err := s.connector.Connect(ctx)
+	if err != nil {
+		return nil, s.unreachable(ctx, err)
+	}
+	w := &session{source: s, conn: conn}
+	if err := w.begin(ctx); err != nil {
+		w.hangUp()
+		return nil, s.unreachable(ctx, err)
+	}
+	return w, nil
+}
+
+func (w *session) begin(ctx context.Context) error {
+	rows, err := w.list(ctx, "SELECT CONNECTION_ID(), @@version")
+	if err != nil {
+		return err
+	}
+	w.id, w.version = rows[0][0], rows[0][1]
+	w.mariadb = strings.Contains(strings.ToLower(w.version), "mariadb")
+	for _, statement := range w.source.settings(w.mariadb) {
+		if err := w.exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	// Not every server has each of them, and behind one address there may be several servers.
+	rows, err = w.list(ctx, "SHOW VARIABLES WHERE Variable_name IN ('hostname', 'port', 'server_id', 'server_uuid', 'server_uid', 'aurora_server_id')")
+	if err != nil {
+		return err
+	}
+	var parts []string
+	for _, row := range rows {
+		parts = append(parts, row[0]+"="+row[1])
+	}
+	w.server = strings.Join(parts, " ")
+	return nil
+}
+
+// hangUp ends the session; there is nobody left to tell how that went.
+func (w *session) hangUp() {
+	w.broken = true
+	if err := w.conn.Close(); err != nil {
+		w.source.opts.Log.Debug("a session did not end cleanly", "source", w.source.opts.Name, "error", err)
+	}
+}
+
+func (w *session) exec(ctx context.Context, statement string) error {
+	_, err := w.conn.(driver.ExecerContext).ExecContext(ctx, statement, nil)
+	w.broken = w.broken || ends(err)
+	return err
+}
+
+// query begins a result. Whoever asked for it must read it to its end, or abandon it.
+func (w *session) query(ctx context.Context, statement string) (*result, error) {
+	rows, err := w.conn.(driver.QueryerContext).QueryContext(ctx, statement, nil)
+	if err != nil {
+		w.broken = w.broken || ends(err)
+		return nil, err
+	}
+	n := len(rows.Columns())
+	return &result{session: w, rows: rows, values: make([]driver.Value, n), cells: make([][]byte, n), scratch: make([][]byte, n)}, nil
+}
+
+// list returns a whole small result as text, NULL as nothing.
+func (w *session) list(ctx context.Context, statement string) ([][]string, error) {
+	r, err := w.query(ctx, statement)
+	if err != nil {
+		return nil, err
+	}
+	var out [][]string
+	for {
+		cells, err := r.next()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		row := make([]string, len(cells))
+		for i, c := range cells {
+			row[i] = string(c)
+		}
+		out = append(out, row)
+	}
+}
+
+// result is the rows of a statement as the server sends them.
+type result struct {
+	session *session
+	rows    driver.Rows
+	values  []driver.Value
+	cells   [][]byte
+	scratch [][]byte
+	ended   bool
+}
+
+// next returns the next row as text; a nil cell is NULL. It is valid until the next call. The end is io.EOF.
+func (r *result) next() ([][]byte, error) {
+	if err := r.rows.Next(r.values); err != nil {
+		r.ended = true
+		if closed := r.rows.Close(); errors.Is(err, io.EOF) && closed != nil {
+			err = closed
+		}
+		if !errors.Is(err, io.EOF) {
+			r.session.broken = r.session.broken || ends(err)
+		}
+		return nil, err
+	}
+	for i, v := range r.values {
+		// The driver reads numbers for us; they are written down again as the server wrote them.
+		switch v := v.(type) {
+		case nil:
+			r.cells[i] = nil
+		case []byte:
+			r.cells[i] = v
+		case int64:
+			r.scratch[i] = strconv.AppendInt(r.scratch[i][:0], v, 10)
+			r.cells[i] = r.scratch[i]
+		case uint64:
+			r.scratch[i] = strconv.AppendUint(r.scratch[i][:0], v, 10)
+			r.cells[i] = r.scratch[i]
+		case float64:
+			r.scratch[i] = strconv.AppendFloat(r.scratch[i][:0], v, 'g', -1, 64)
+			r.cells[i] = r.scratch[i]
+		default:
+			return nil, fmt.Errorf("the driver sent a value of type %T", v)
+		}
+	}
+	return r.cells, nil
+}
+
+// abandon ends a result that is not at its end: the server stops, and the session and its snapshot stay.
+func (r *result) abandon() {
+	if r.ended || r.session.broken {
+		return
+	}
+	if err := r.session.interrupt(); err != nil {
+		r.session.broken = true // the rest may be large: it is not waited for
+		return
+	}
+	if err := r.rows.Close(); ends(err) {
+		r.session.broken = true
+	}
+	r.session.settle()
+}
+
+// patience is how long a server may take to stop a statement.
+const patience = 5 * time.Second
+
+// interrupt stops the statement that the session is at, from another one.
+func (w *session) interrupt() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := w.source.connector.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	other := &session{source: w.source, conn: conn}
+	defer other.hangUp()
+	return other.exec(ctx, "KILL QUERY "+w.id)
+}
+
+// settle takes an interruption that came too late for its statement, so that it does not hit a later one.
+func (w *session) settle() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := w.exec(ctx, "DO 0"); ends(err) {
+		w.broken = true
+	}
+}
+
+// guarded runs do, and interrupts its statement when ctx ends, so that the session and its snapshot outlive it. Only
+// when that does not help the connection is cut.
+func (w *session) guarded(ctx context.Context, do func(context.Context) error) error {
+	hard, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		if err := w.interrupt(); err != nil {
+			cut()
+			return
+		}
+		late := time.AfterFunc(patience, cut)
+		context.AfterFunc(hard, func() { late.Stop() })
+	})
+	err := do(hard)
+	if stop() {
+		return err
+	}
+	<-interrupted
+	if !w.broken {
+		w.settle()
+	}
+	return context.Cause(ctx)
+}

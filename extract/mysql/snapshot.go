@@ -1,0 +1,184 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/parquet"
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// snapshot is sessions that see the same rows, each of which reads one table at a time.
+type snapshot struct {
+	source   *Source
+	position elt.SourcePosition
+	older    older
+	tables   map[string]table
+	failed   map[string]error // tables that this snapshot cannot serve
+
+	idle chan *session // those that read nothing; never full
+	gone chan struct{} // closed when no session is left
+
+	mu     sync.Mutex // of alive and closed
+	alive  int
+	closed bool
+
+	closing context.Context // ends when the snapshot is let go
+	close   context.CancelFunc
+}
+
+// Open takes a snapshot over the tables.
+func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Snapshot, error) {
+	first, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snap := &snapshot{source: s, tables: make(map[string]table), failed: make(map[string]error), gone: make(chan struct{})}
+	sessions, err := snap.take(ctx, first, tables)
+	if err != nil {
+		for _, w := range sessions {
+			w.hangUp()
+		}
+		return nil, err
+	}
+	snap.idle, snap.alive = make(chan *session, len(sessions)), len(sessions)
+	for _, w := range sessions {
+		snap.idle <- w
+	}
+	snap.closing, snap.close = context.WithCancel(context.Background())
+	s.opts.Log.Debug("snapshot taken", "source", s.opts.Name, "tables", len(snap.tables), "refused", len(snap.failed),
+		"server", snap.position.Server, "snapshot", snap.position.Snapshot)
+	return snap, nil
+}
+
+// take describes the tables and opens the sessions, which it returns even when it fails.
+func (s *snapshot) take(ctx context.Context, first *session, tables []elt.Extraction) ([]*session, error) {
+	sessions := []*session{first}
+	if slices.ContainsFunc(tables, func(e elt.Extraction) bool { return e.Mode == elt.Incremental }) {
+		var err error
+		if s.older, err = first.listOlder(ctx); err != nil {
+			return sessions, err
+		}
+	}
+	// A table that is altered between here and its turn is not the same any more, and is found out then.
+	for _, e := range tables {
+		if _, done := s.tables[e.Table]; done || s.failed[e.Table] != nil {
+			continue
+		}
+		t, err := first.describe(ctx, e.Table)
+		switch {
+		case err == nil:
+			s.tables[e.Table] = t
+		case first.broken || ctx.Err() != nil:
+			return sessions, err
+		default:
+			s.failed[e.Table] = err
+		}
+	}
+	for range min(s.source.opts.Connections, len(s.tables)) - 1 {
+		w, err := s.source.connect(ctx)
+		if err != nil {
+			return sessions, err
+		}
+		sessions = append(sessions, w)
+		if w.server != first.server {
+			return sessions, &elt.Error{
+				Code: "source_servers_differ", Class: elt.Config,
+				What: fmt.Sprintf("source %s: one session speaks to the server %s, another to %s", s.source.opts.Name, first.server, w.server),
+				Do:   "name one server in the source's URL instead of a name that several share, or set connections: 1",
+			}
+		}
+	}
+	return s.begin(ctx, sessions)
+}
+
+// Position says which moment of which server this is.
+func (s *snapshot) Position() elt.SourcePosition { return s.position }
+
+// Describe tells what a table is in this snapshot.
+func (s *snapshot) Describe(_ context.Context, name string) (extract.TableInfo, error) {
+	t, err := s.table(name)
+	return t.info, err
+}
+
+func (s *snapshot) table(name string) (table, error) {
+	if err := s.failed[name]; err != nil {
+		return table{}, err
+	}
+	t, ok := s.tables[name]
+	if !ok {
+		return t, fmt.Errorf("the snapshot of source %s was taken without table %s", s.source.opts.Name, name)
+	}
+	return t, nil
+}
+
+// Close lets go of the snapshot; whoever still reads in it fails.
+func (s *snapshot) Close() error {
+	s.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for {
+		select {
+		case w := <-s.idle:
+			w.hangUp()
+		default:
+			return nil
+		}
+	}
+}
+
+// Read reads a table in one of the sessions.
+func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writer) (n int64, err error) {
+	t, err := s.table(r.Extraction.Table)
+	if err != nil {
+		return 0, err
+	}
+	if r.Range != nil {
+		if err := s.older.closed(r.Extraction.Dataset, r.Range.Window.To); err != nil {
+			return 0, err
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(s.closing, func() { cancel(errLetGo) })
+	defer stop()
+	var w *session
+	select {
+	case w = <-s.idle:
+	case <-s.gone:
+		return 0, lost.error(nil, "source %s no longer has the snapshot of %s", s.source.opts.Name, s.position.TakenAt.UTC().Format(time.RFC3339))
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	defer s.giveBack(w)
+	err = w.guarded(ctx, func(ctx context.Context) error {
+		n, err = w.read(ctx, t, r, to)
+		return err
+	})
+	return n, err
+}
+
+// errLetGo ends reading in a snapshot that is let go.
+var errLetGo error = &elt.Error{
+	Code: extract.CodeConnectionLost, Class: elt.Transient, What: "the snapshot was let go while a table was read",
+	Do: "nothing: the step is tried again",
+}
+
+// giveBack returns a session that has read its table.
+func (s *snapshot) giveBack(w *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !w.broken && !s.closed {
+		s.idle <- w
+		return
+	}
+	w.hangUp()
+	if s.alive--; s.alive == 0 {
+		close(s.gone)
+	}
+}

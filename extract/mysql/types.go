@@ -1,0 +1,124 @@
+package mysql
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/parquet"
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// decoder appends one value that is not NULL, as the text protocol has it, to the vector.
+type decoder func(to *parquet.Vector, raw []byte) error
+
+// column is a column of a table and how it is read.
+type column struct {
+	elt.Column
+	item   string // of the select list
+	decode decoder
+	// charset is set where the server converts the text to UTF-8 and might not be able to.
+	charset string
+}
+
+// catalogType is a column's type as the catalog has it.
+type catalogType struct {
+	name             string // DATA_TYPE: "decimal"
+	full             string // COLUMN_TYPE: "decimal(12,2) unsigned"
+	precision, scale int
+	charset          string // empty for what is no text
+	json             bool   // MariaDB's JSON is a text that is checked to be one
+}
+
+// plain is how values of a type without parameters are read.
+type plain struct {
+	kind   elt.Kind
+	decode decoder
+}
+
+// plainTypes are by DATA_TYPE.
+var plainTypes = map[string]plain{
+	"tinyint": {elt.Int64, decodeInt}, "smallint": {elt.Int64, decodeInt}, "mediumint": {elt.Int64, decodeInt}, "int": {elt.Int64, decodeInt},
+	"integer": {elt.Int64, decodeInt}, "bigint": {elt.Int64, decodeInt}, "year": {elt.Int64, decodeInt},
+	"date": {elt.DateKind, decodeDate}, "datetime": {elt.LocalTimestamp, decodeTimestamp}, "timestamp": {elt.Timestamp, decodeTimestamp},
+	"float": {elt.Float64, decodeFloat}, "double": {elt.Float64, decodeFloat}, "real": {elt.Float64, decodeFloat},
+	"time": {elt.String, decodeText}, "json": {elt.JSON, decodeText}, "uuid": {elt.UUID, decodeText},
+	"inet4": {elt.String, decodeText}, "inet6": {elt.String, decodeText},
+	"geometry": {elt.Bytes, decodeGeometry}, "point": {elt.Bytes, decodeGeometry}, "linestring": {elt.Bytes, decodeGeometry},
+	"polygon": {elt.Bytes, decodeGeometry}, "multipoint": {elt.Bytes, decodeGeometry}, "multilinestring": {elt.Bytes, decodeGeometry},
+	"multipolygon": {elt.Bytes, decodeGeometry}, "geometrycollection": {elt.Bytes, decodeGeometry}, "geomcollection": {elt.Bytes, decodeGeometry},
+}
+
+// newColumn works out how a column of that type is read.
+func newColumn(name string, t catalogType, nullable bool) column {
+	c := column{Column: elt.Column{Name: name, Nullable: nullable, SourceType: t.full}, item: identifier(name)}
+	kind := func(k elt.Kind, d decoder) column {
+		c.Type, c.decode = elt.Type{Kind: k}, d
+		return c
+	}
+	p, isPlain := plainTypes[t.name]
+	switch {
+	case t.json && strings.HasPrefix(t.charset, "utf8"):
+		return kind(elt.JSON, decodeText)
+	case t.charset != "" && !isPlain:
+		c.convert(t.charset)
+		return kind(elt.String, decodeText)
+	case t.name == "bigint" && strings.Contains(t.full, "unsigned"):
+		return kind(elt.Uint64, decodeUint)
+	case t.name == "bit" && t.precision == 1:
+		return kind(elt.Bool, decodeBool)
+	case t.name == "bit":
+		return kind(elt.Uint64, decodeBits)
+	case t.name == "decimal" && t.precision <= parquet.MaxPrecision:
+		c.Type, c.decode = elt.Type{Kind: elt.Decimal, Precision: t.precision, Scale: t.scale}, decodeDecimal(t.precision, t.scale)
+		return c
+	case t.name == "decimal":
+		return kind(elt.String, decodeText)
+	case !isPlain:
+		return kind(elt.Bytes, decodeBytes)
+	}
+	if p.kind == elt.Float64 {
+		c.item += " * 1e0" // alone it would be rounded to what is shown of its type: 16777217 as 16777200
+	}
+	return kind(p.kind, p.decode)
+}
+
+// convert has the server convert a text that is not in UTF-8. What is in UTF-8 comes as it is stored, and is checked here.
+func (c *column) convert(charset string) {
+	switch charset {
+	case "utf8mb4", "utf8mb3", "utf8":
+		return
+	case "latin1": // each of its 256 characters has its place
+	default:
+		c.charset = charset
+	}
+	c.item = "CONVERT(" + c.item + " USING utf8mb4)"
+}
+
+// read returns the column's item of the select list and the decoder of what it gives, masks applied.
+func (c column) read(as elt.Column, mask *extract.Masker) (string, decoder) {
+	switch as.Masked {
+	case extract.MaskRedact: // the values stay where they are
+		return "CASE WHEN " + identifier(c.Name) + " IS NOT NULL THEN '" + extract.Redacted + "' END", decodeText
+	case extract.MaskHash:
+		hasher, scratch := mask.Hasher(), parquet.NewVector(c.Type)
+		return c.item, func(to *parquet.Vector, raw []byte) error {
+			scratch.Reset()
+			if err := c.decode(scratch, raw); err != nil {
+				return err
+			}
+			to.AppendOctets(hasher.Hex([]byte(scratch.Texts()[0])))
+			return nil
+		}
+	}
+	return c.item, c.decode
+}
+
+// number reads a number of the catalog; nothing is 0.
+func number(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0
+	}
+	return n
+}
