@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/mysql"
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/extract/sqlite"
+	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/lake"
 	"github.com/daybreak-data/daybreak/internal/lake/disk"
@@ -160,17 +162,23 @@ type sources map[elt.SourceName]extract.Source
 func openSources(ws *workspace, log *slog.Logger) (sources, error) {
 	out := make(sources, len(ws.config.Sources))
 	for name, s := range ws.config.Sources {
-		if s.SQLite != "" {
-			out[name] = sqlite.New(sqlite.Options{Name: name, Path: s.SQLite, Log: log, Now: time.Now})
-			continue
-		}
-		source, err := postgres.New(postgres.Options{Name: name, URL: s.Postgres.Reveal(), Connections: s.Connections, Log: log})
+		source, err := openSource(name, s, log)
 		if err != nil {
 			return nil, errors.Join(err, out.Close())
 		}
 		out[name] = source
 	}
 	return out, nil
+}
+
+func openSource(name elt.SourceName, s config.Source, log *slog.Logger) (extract.Source, error) {
+	switch {
+	case s.SQLite != "":
+		return sqlite.New(sqlite.Options{Name: name, Path: s.SQLite, Log: log, Now: time.Now}), nil
+	case s.MySQL != "":
+		return mysql.New(mysql.Options{Name: name, URL: s.MySQL.Reveal(), Connections: s.Connections, Log: log})
+	}
+	return postgres.New(postgres.Options{Name: name, URL: s.Postgres.Reveal(), Connections: s.Connections, Log: log})
 }
 
 // Close lets go of every source.

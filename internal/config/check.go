@@ -77,6 +77,12 @@ func postgresURL(s Secret) bool {
 	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && (u.Host != "" || u.Query().Has("host"))
 }
 
+// mysqlURL reports whether s is the URL of a MySQL or MariaDB server.
+func mysqlURL(s Secret) bool {
+	u, err := url.Parse(s.Reveal())
+	return err == nil && (u.Scheme == "mysql" || u.Scheme == "mariadb") && u.Hostname() != ""
+}
+
 func (c *checker) lake() {
 	s3 := c.config.Lake.S3
 	switch {
@@ -140,28 +146,36 @@ func (c *checker) source(name elt.SourceName, s Source) {
 	if string(name) == c.config.Models.Schema {
 		c.problem(CodeBadSource, fmt.Sprintf("the source %q would share its schema in the warehouse with the models", name), "rename the source, or set models.schema", at()...)
 	}
-	hasPostgres, hasSQLite := c.has("sources", string(name), "postgres"), c.has("sources", string(name), "sqlite")
-	switch {
-	case hasPostgres && hasSQLite:
-		c.problem(CodeBadSource, fmt.Sprintf("the source %q is given twice, as postgres and as sqlite", name), "keep one of them", at("sqlite")...)
-	case hasPostgres:
-		if !postgresURL(s.Postgres) {
-			c.problem(CodeBadSource, fmt.Sprintf("postgres of the source %q is not the URL of a PostgreSQL database", name),
-				"write it as postgres://user:password@host/database, best from ${env:…}", at("postgres")...)
+	var engines []string
+	for _, engine := range []string{"postgres", "mysql", "sqlite"} {
+		if c.has("sources", string(name), engine) {
+			engines = append(engines, engine)
 		}
-	case hasSQLite:
-		if s.SQLite == "" {
-			c.problem(CodeBadSource, fmt.Sprintf("sqlite of the source %q names no file", name), "write the file's path", at("sqlite")...)
-		}
-	default:
+	}
+	if len(engines) > 1 {
+		c.problem(CodeBadSource, fmt.Sprintf("the source %q is given as %s", name, strings.Join(engines, " and as ")), "keep one of them", at(engines[1])...)
+		return
+	}
+	if len(engines) == 0 {
 		if _, other := otherEngine("sources", c.file.Root().Get("sources").Get(string(name))); !other {
-			c.problem(CodeBadSource, fmt.Sprintf("nothing says which database the source %q is", name), "add postgres: with its URL, or sqlite: with its file", at()...)
+			c.problem(CodeBadSource, fmt.Sprintf("nothing says which database the source %q is", name), "add postgres: or mysql: with its URL, or sqlite: with its file", at()...)
 		}
+		return
+	}
+	switch engine := engines[0]; {
+	case engine == "postgres" && !postgresURL(s.Postgres):
+		c.problem(CodeBadSource, fmt.Sprintf("postgres of the source %q is not the URL of a PostgreSQL database", name),
+			"write it as postgres://user:password@host/database, best from ${env:…}", at(engine)...)
+	case engine == "mysql" && !mysqlURL(s.MySQL):
+		c.problem(CodeBadSource, fmt.Sprintf("mysql of the source %q is not the URL of a MySQL or MariaDB database", name),
+			"write it as mysql://user:password@host/database, best from ${env:…}", at(engine)...)
+	case engine == "sqlite" && s.SQLite == "":
+		c.problem(CodeBadSource, fmt.Sprintf("sqlite of the source %q names no file", name), "write the file's path", at(engine)...)
 	}
 	const most = 64
 	switch {
 	case !c.has("sources", string(name), "connections"):
-	case hasSQLite:
+	case engines[0] == "sqlite":
 		c.problem(CodeBadSource, "connections is for servers; an SQLite file is read by one", "remove it", at("connections")...)
 	case s.Connections < 1 || s.Connections > most:
 		c.problem(CodeBadSource, fmt.Sprintf("%d connections are not possible", s.Connections), fmt.Sprintf("give a number from 1 to %d", most), at("connections")...)

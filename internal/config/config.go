@@ -67,9 +67,10 @@ type Warehouse struct {
 	Memory   string `yaml:"memory"`    // its limit, "2GB"; empty for the engine's own
 }
 
-// Source is a production database: exactly one of Postgres and SQLite is set.
+// Source is a production database: exactly one of Postgres, MySQL and SQLite is set.
 type Source struct {
 	Postgres    Secret `yaml:"postgres"` // its URL
+	MySQL       Secret `yaml:"mysql"`    // its URL
 	SQLite      string `yaml:"sqlite"`   // its file
 	Connections int    `yaml:"connections"`
 }
@@ -108,7 +109,7 @@ func defaults() *Config {
 	}
 }
 
-// defaultConnections is how many connections a run opens to a PostgreSQL source that says nothing else.
+// defaultConnections is how many connections a run opens to a server that says nothing else.
 const defaultConnections = 4
 
 // Load reads the configuration of the workspace in dir. It is never nil: with problems it holds what could be read, so
@@ -143,7 +144,7 @@ func Load(dir string) (*Config, elt.Problems) {
 func (c *Config) decode(f *yamlfile.File) elt.Problems {
 	problems := nameEngines(f, f.Decode(c))
 	for name, s := range c.Sources {
-		if s.Connections == 0 && s.Postgres != "" && f.Root().Get("sources").Get(string(name)).Get("connections") == nil {
+		if s.Connections == 0 && (s.Postgres != "" || s.MySQL != "") && f.Root().Get("sources").Get(string(name)).Get("connections") == nil {
 			s.Connections = defaultConnections
 			c.Sources[name] = s
 		}

@@ -82,7 +82,7 @@ func TestPairs(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	dir := workspace(t, "sources: {shop: {postgres: \"${env:SHOP_URL}\"}, crm: {sqlite: crm.db}, far: {sqlite: /data/far.db}}\n")
+	dir := workspace(t, "sources: {shop: {postgres: \"${env:SHOP_URL}\"}, crm: {sqlite: crm.db}, far: {sqlite: /data/far.db}, old: {mysql: \"mysql://h/d\"}}\n")
 	got, problems := Load(dir)
 	if problems.Err() != nil {
 		t.Fatal(problems)
@@ -95,13 +95,14 @@ func TestDefaults(t *testing.T) {
 			"shop": {Postgres: "postgres://reader:pass@db.example.com/shop", Connections: 4},
 			"crm":  {SQLite: in("crm.db")},
 			"far":  {SQLite: "/data/far.db"},
+			"old":  {MySQL: "mysql://h/d", Connections: 4},
 		},
 		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod"}, Threads: 4, Status: Status{Listen: "127.0.0.1:8080"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[elt.SourceName]string{"shop": "public", "crm": "", "far": ""}, got.TableSchemas()); diff != "" {
+	if diff := cmp.Diff(map[elt.SourceName]string{"shop": "public", "crm": "", "far": "", "old": ""}, got.TableSchemas()); diff != "" {
 		t.Error(diff)
 	}
 }

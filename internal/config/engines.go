@@ -14,7 +14,7 @@ func otherEngines(part string) (names []string, have string) {
 	case "warehouse":
 		return []string{"bigquery", "snowflake", "redshift", "clickhouse", "databricks", "postgres"}, "duckdb"
 	case "sources":
-		return []string{"mysql", "mariadb", "aurora", "sqlserver", "oracle", "mongodb"}, "postgres (its URL) and sqlite (its file)"
+		return []string{"mariadb", "aurora", "sqlserver", "oracle", "mongodb"}, "postgres (its URL), mysql (its URL; MariaDB and Aurora, too) and sqlite (its file)"
 	case "lake":
 		return []string{"gcs", "azure"}, "a folder and s3 (which Google's and most other stores speak, too)"
 	case "models":
