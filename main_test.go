@@ -38,7 +38,8 @@ func program(ctx context.Context, t *testing.T, dir string, env []string, args .
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Dir = dir
-	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}, env...)
+	// The race detector would let every process sleep for a second at its end.
+	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
 }
 

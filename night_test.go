@@ -72,12 +72,18 @@ func ask(t *testing.T, file, statement string) [][]string {
 // contents returns a fingerprint of every published relation: its rows and a sum over all of each row's values.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	out := make(map[string]string)
 	relations := query(t, dir, `SELECT table_schema || '.' || table_name FROM information_schema.tables
 		WHERE table_schema NOT LIKE 'run\_%' ESCAPE '\' AND table_schema NOT IN ('_daybreak', 'main') ORDER BY 1`)
-	for _, r := range relations {
-		print := query(t, dir, fmt.Sprintf(`SELECT count(*), sum(hash(CAST(t AS VARCHAR))::HUGEINT) FROM %s t`, r[0]))
-		out[r[0]] = strings.Join(print[0], " rows, hash ")
+	prints := make([]string, len(relations))
+	for i, r := range relations {
+		prints[i] = fmt.Sprintf(`SELECT '%[1]s', count(*), sum(hash(CAST(t AS VARCHAR))::HUGEINT) FROM %[1]s t`, r[0])
+	}
+	out := make(map[string]string)
+	if len(prints) == 0 {
+		return out
+	}
+	for _, row := range query(t, dir, strings.Join(prints, " UNION ALL ")) {
+		out[row[0]] = strings.Join(row[1:], " rows, hash ")
 	}
 	return out
 }
