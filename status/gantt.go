@@ -96,6 +96,9 @@ func (v view) ganttRow(name elt.DatasetName, steps []api.Step, axis axis, today 
 		r.Bars = append(r.Bars, v.barsOf(st, axis)...)
 		if r.Rows == "" || st.State == elt.StepRunning {
 			r.Rows = r.Steps[i].Rows
+			if st.State == elt.StepRunning {
+				r.Rows = grouped(st.Progress.Rows) // how far that is, the pill says
+			}
 		}
 		if r.Speed == "" || st.State == elt.StepRunning {
 			r.Speed = r.Steps[i].Rate

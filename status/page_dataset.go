@@ -24,6 +24,7 @@ type datasetData struct {
 	Name             string
 	Sentence, Detail string
 	About            string
+	Trouble          *troubleItem // what holds it up, here or where it began
 	Facts            []fact
 	Cells            []cell
 	Caption          string
@@ -63,6 +64,7 @@ func (s *Service) datasetPage(c echo.Context) error {
 	today := elt.DateOf(v.facts.Now.In(set.zone))
 	data := datasetData{Name: string(set.Name), About: about(set), Columns: set.Columns}
 	data.Sentence, data.Detail = v.describeDataset(set)
+	data.Trouble = v.troubleWith(set.Name)
 	data.Facts = v.datasetFacts(set, today)
 	to := v.night.date
 	if last := set.headline.Latest.Date; last.After(to) || to.IsZero() {
@@ -104,17 +106,17 @@ func (v view) datasetFacts(set *dataset, today elt.Date) []fact {
 	d := set.headline.Latest
 	var facts []fact
 	if d.State != "" {
-		p := v.pillOf(set, d)
-		facts = append(facts, fact{Term: shortDate(d.Date, today), Pill: &p, Href: dayHref(set.Name, d.Date)})
+		p, by := shortPill(v.pillOf(set, d), d)
+		facts = append(facts, fact{Term: shortDate(d.Date, today), Pill: &p, Small: by, Href: dayHref(set.Name, d.Date)})
 	}
 	ready := fact{Term: "Ready at"}
 	switch r := v.readiness(set, d); {
 	case r.At.ISO != "":
 		ready.Time, ready.Small = &r.At, r.Sub
-	case r.Due != "":
+	case strings.HasPrefix(r.Due, "due "):
 		ready.Term, ready.Text, ready.Small = "Due", strings.TrimPrefix(r.Due, "due "), r.Sub
 	default:
-		ready.Text, ready.Small = "No deadline", r.Sub
+		ready.Term, ready.Text, ready.Small = "Due", "no deadline", r.Sub
 	}
 	if d.State == elt.DayReady && set.usual != "" && ready.Small == "" {
 		ready.Small = "usually " + set.usual
@@ -268,8 +270,8 @@ func (s *Service) dayPage(c echo.Context) error {
 }
 
 func (v view) dayFacts(set *dataset, d *api.Day) []fact {
-	p := v.pillOf(set, d.DayStatus)
-	facts := []fact{{Term: "State", Pill: &p}}
+	p, by := shortPill(v.pillOf(set, d.DayStatus), d.DayStatus)
+	facts := []fact{{Term: "State", Pill: &p, Small: by}}
 	if !d.ReadyAt.IsZero() {
 		at := stampOf(d.ReadyAt, set.zone, d.Date.AddDays(1))
 		facts = append(facts, fact{Term: "Ready at", Time: &at})

@@ -229,6 +229,17 @@ func (v view) troubleItem(t api.Trouble) troubleItem {
 	return item
 }
 
+// troubleWith returns the trouble that a dataset has or suffers from, nil when there is none.
+func (v view) troubleWith(name elt.DatasetName) *troubleItem {
+	for _, t := range v.night.trouble {
+		if t.Dataset == name || slices.Contains(t.Affected, name) {
+			item := v.troubleItem(t)
+			return &item
+		}
+	}
+	return nil
+}
+
 func (v view) row(set *dataset) row {
 	d := set.headline.Latest
 	today := elt.DateOf(v.facts.Now.In(set.zone))
@@ -247,12 +258,7 @@ func (v view) row(set *dataset) row {
 		r.OtherDate = shortDate(d.Date, today)
 	}
 	r.State = r.Pill.Text
-	switch {
-	case d.State == elt.DayBlocked:
-		r.Pill.Text, r.By = "Held up", "by "+holder(d)
-	case d.State == elt.DayWaiting && d.Deadline != elt.DeadlineBreached:
-		r.Pill.Text, r.By = "Waits", "for "+awaited(d)
-	}
+	r.Pill, r.By = shortPill(r.Pill, d)
 	if r.Through == "" {
 		r.Through = "–"
 	}
@@ -262,6 +268,17 @@ func (v view) row(set *dataset) row {
 	}
 	r.Cells = v.cells(set, to, cellsShown)
 	return r
+}
+
+// shortPill parts a pill from the name in it: what it is about, and by or for whom, which goes beneath.
+func shortPill(p pill, d elt.DayStatus) (short pill, by string) {
+	switch {
+	case d.State == elt.DayBlocked:
+		p.Text, by = "Held up", "by "+holder(d)
+	case d.State == elt.DayWaiting && d.Deadline != elt.DeadlineBreached:
+		p.Text, by = "Waits", "for "+awaited(d)
+	}
+	return p, by
 }
 
 // shortOwners leaves out what follows the @ of an address, and all owners beyond the third: the whole is in the title.
@@ -292,10 +309,10 @@ func (v view) readiness(set *dataset, d elt.DayStatus) readiness {
 		if d.Deadline == elt.DeadlineMissed {
 			r.Sub = span(d.ReadyAt.Sub(d.DeadlineAt)) + " late"
 		}
-	case d.State == elt.DayNotExpected || d.State == "":
-		r.Due = "–"
-	case !d.DeadlineAt.IsZero():
+	case d.State != elt.DayNotExpected && !d.DeadlineAt.IsZero():
 		r.Due = "due " + clock(d.DeadlineAt, set.zone)
+	default:
+		r.Due = "–"
 	}
 	if d.State != elt.DayReady && d.State != elt.DayNotExpected && set.usual != "" {
 		r.Sub = "usually " + set.usual

@@ -87,10 +87,20 @@
   });
 
   decorate(); age(); setInterval(age, 1000);
-  if (!document.querySelector(".login") && window.EventSource) {
-    const events = new EventSource("/v1/events");
+  // A browser has six connections to a server: tabs in the background and pages left behind must not hold them.
+  let events = null;
+  const listen = () => {
+    if (events || document.hidden || document.querySelector(".login") || !window.EventSource) return;
+    events = new EventSource("/v1/events");
     events.onmessage = later;
-  }
+  };
+  const hush = () => { events?.close(); events = null; };
+  addEventListener("pagehide", hush);
+  addEventListener("pageshow", listen);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return hush();
+    listen(); later();
+  });
   // Progress is not an event, and a stream may not get through: ask now and then, more often while
   // something is at work.
   let asked = Date.now();
