@@ -19,7 +19,7 @@ type table struct {
 	info    extract.TableInfo
 	name    tableName // with its database
 	columns []column
-	created string // when it, or what took its name, was made; a view has none
+	created string // the second in which it, or what took its name, was made; a view has none
 }
 
 func (t table) column(name string) (column, bool) {

@@ -14,8 +14,10 @@
 // its rows can be seen, and could come to be seen between two sessions without moving the position.
 //
 // Locks are waited for as long as Options.LockTimeout and held for the moment in which the sessions begin. While a
-// table is read its definition is locked; then the lock is let go. A table that was altered, truncated or swapped
-// before its turn is found out, and read in a new snapshot. Only InnoDB keeps snapshots, so that tables of other
+// table is read its definition is locked, so that an ALTER of it waits; then the lock is let go, on MariaDB with a
+// binary log only for users with BINLOG ADMIN, and otherwise when its session ends, as soon as there are more sessions
+// than tables left. A table that was altered, truncated or swapped before its turn is found out by its definition and
+// by when it was made, and read in a new snapshot. Only InnoDB keeps snapshots, so that tables of other
 // engines are refused by name; an engine behind a view is not seen.
 //
 // Values come as text and are decoded straight into column vectors:

@@ -16,7 +16,8 @@ import (
 )
 
 // read reads the rows of a table that are asked for, and returns how many the server says there were. The table's
-// definition is locked meanwhile; going back to the savepoint lets the lock go, and keeps the snapshot.
+// definition is locked meanwhile; going back to the savepoint keeps the snapshot and lets the lock go, except where
+// MariaDB has a binary log and does not allow the user to leave it out: then it ends with the session.
 func (w *session) read(ctx context.Context, t table, r extract.Request, to *parquet.Writer) (n int64, err error) {
 	failed := func(err error) error {
 		if to.Failed() { // the lake's error, not the source's

@@ -71,6 +71,10 @@ func (w *session) begin(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
+	// What is read stays locked against being altered until the session ends, unless nothing can go to the log.
+	if err := w.exec(ctx, "SET SESSION sql_log_bin = 0"); err != nil && !isServer(err, errDenied) {
+		return err
+	}
 	// Not every server has each of them, and behind one address there may be several servers.
 	rows, err = w.list(ctx, "SHOW VARIABLES WHERE Variable_name IN ('hostname', 'port', 'server_id', 'server_uuid', 'server_uid', 'aurora_server_id')")
 	if err != nil {

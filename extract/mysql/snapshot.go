@@ -23,8 +23,9 @@ type snapshot struct {
 	idle chan *session // those that read nothing; never full
 	gone chan struct{} // closed when no session is left
 
-	mu     sync.Mutex // of alive and closed
-	alive  int
+	mu     sync.Mutex // of what follows
+	alive  int        // sessions
+	left   int        // tables that have not been read
 	closed bool
 
 	closing context.Context // ends when the snapshot is let go
@@ -73,6 +74,7 @@ func (s *snapshot) take(ctx context.Context, first *session, tables []elt.Extrac
 		switch {
 		case err == nil:
 			s.tables[e.Table] = t
+			s.left++
 		case first.broken || ctx.Err() != nil:
 			return sessions, err
 		default:
@@ -155,7 +157,7 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-	defer s.giveBack(w)
+	defer func() { s.giveBack(w, err == nil) }()
 	err = w.guarded(ctx, func(ctx context.Context) error {
 		n, err = w.read(ctx, t, r, to)
 		return err
@@ -169,11 +171,15 @@ var errLetGo error = &elt.Error{
 	Do: "nothing: the step is tried again",
 }
 
-// giveBack returns a session that has read its table.
-func (s *snapshot) giveBack(w *session) {
+// giveBack returns a session that is through with a table. One that no table is left for is ended at once: some
+// servers keep what it has read locked against being altered as long as it lives.
+func (s *snapshot) giveBack(w *session, read bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !w.broken && !s.closed {
+	if read {
+		s.left--
+	}
+	if !w.broken && !s.closed && s.alive <= max(s.left, 1) {
 		s.idle <- w
 		return
 	}

@@ -11,11 +11,12 @@ import (
 )
 
 // listTransactions selects the transactions that have written something, with when they began. The server tells that
-// by the clock of its own zone, whatever the session's is.
+// by the clock of its own zone, whatever the session's is, and from a list that may be a little old: what is said to
+// be now is a second ago.
 const listTransactions = `
-SELECT trx_mysql_thread_id, UNIX_TIMESTAMP(trx_started), UNIX_TIMESTAMP(NOW(6))
+SELECT trx_mysql_thread_id, UNIX_TIMESTAMP(trx_started), UNIX_TIMESTAMP(NOW(6)) - 1
 FROM information_schema.INNODB_TRX WHERE trx_rows_modified > 0
-UNION ALL SELECT '', 0, UNIX_TIMESTAMP(NOW(6))`
+UNION ALL SELECT '', 0, UNIX_TIMESTAMP(NOW(6)) - 1`
 
 // transaction is one that was open when a snapshot was wanted.
 type transaction struct {

@@ -1,0 +1,445 @@
+package mysql_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/extracttest"
+	"github.com/daybreak-data/daybreak/extract/mysql"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
+)
+
+// user makes a user with the privileges and returns the source's URL for it.
+func user(t *testing.T, server *testenv.MariaDBServer, db *sql.DB, name string, grants ...string) string {
+	t.Helper()
+	account := "'" + name + "'@'127.0.0.1'"
+	exec(t, db, "CREATE USER "+account)
+	t.Cleanup(func() {
+		if _, err := db.ExecContext(context.WithoutCancel(t.Context()), "DROP USER "+account); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, g := range grants {
+		exec(t, db, "GRANT "+g+" TO "+account)
+	}
+	return strings.Replace(server.URL, "root@", name+"@", 1)
+}
+
+// TestWaysToOneMoment moves money between two tables while both are extracted, many times over, by every way to a
+// snapshot: the sum must always be what it was.
+func TestWaysToOneMoment(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		server      func(testing.TB) *testenv.MariaDBServer
+		grants      []string // on everything; all without any
+		connections int
+		want        string // how the snapshot was taken
+	}{
+		{"root", testenv.MariaDB, nil, 3, "flush lock binlog."},
+		{"locks", testenv.MariaDB, []string{"SELECT, LOCK TABLES ON *.*"}, 3, "table lock binlog."},
+		{"positions", testenv.MariaDB, []string{"SELECT ON *.*"}, 3, "equal positions binlog."},
+		{"one", testenv.MariaDB, nil, 1, "one session"},
+		{"unlogged", func(t testing.TB) *testenv.MariaDBServer { return testenv.NewMariaDB(t) }, []string{"SELECT ON *.*"}, 3, "one session"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := c.server(t)
+			db := connect(t, server, "root")
+			exec(t, db, `CREATE TABLE a (id INT PRIMARY KEY, n BIGINT)`, `CREATE TABLE b (id INT PRIMARY KEY, n BIGINT)`,
+				`INSERT INTO a SELECT seq, 1000 FROM seq_1_to_500`, `INSERT INTO b SELECT seq, 0 FROM seq_1_to_500`)
+			url := server.URL
+			if c.grants != nil {
+				url = user(t, server, db, c.name, c.grants...)
+			}
+			source, err := mysql.New(mysql.Options{Name: "shop", URL: url, Connections: c.connections, Log: extracttest.Log(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			moved := moving(t, server)
+			for round := range 10 {
+				<-moved
+				lake := &extracttest.Lake{}
+				tables := []elt.Extraction{extracttest.Table("a"), extracttest.Table("b")}
+				night := extracttest.New(t, source, lake).Begin("r1", tables, tables)
+				var total int64
+				for _, e := range tables {
+					m, err := night.Extract(t.Context(), extracttest.Job(e, round), nothing)
+					if err != nil {
+						t.Fatal(err)
+					}
+					var sum int64
+					fmt.Sscan(m.Stats.Columns[1].Sum, &sum)
+					total += sum
+					if !m.Source.CrossTableConsistent || !strings.HasPrefix(m.Source.Snapshot, c.want) {
+						t.Errorf("%s was read in %+v", e.Dataset, m.Source)
+					}
+					<-moved // something was written between the tables
+				}
+				if err := night.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if total != 500_000 {
+					t.Fatalf("the tables add up to %d, not 500000", total)
+				}
+			}
+		})
+	}
+}
+
+// moving moves money from table a to table b until the test ends, on three connections, and tells of each move.
+func moving(t *testing.T, server *testenv.MariaDBServer) <-chan struct{} {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	moved := make(chan struct{}, 1)
+	var writers sync.WaitGroup
+	for k := range 3 {
+		db := connect(t, server, "root")
+		writers.Go(func() {
+			for i := k; ctx.Err() == nil; i++ {
+				id := i%500 + 1
+				_, err := db.ExecContext(ctx, fmt.Sprintf(`BEGIN; UPDATE a SET n = n - 1 WHERE id = %d; UPDATE b SET n = n + 1 WHERE id = %d; COMMIT`, id, id))
+				if err != nil && ctx.Err() == nil {
+					if strings.Contains(err.Error(), "Deadlock") {
+						exec(t, db, "ROLLBACK")
+						continue
+					}
+					t.Error(err)
+					return
+				}
+				select {
+				case moved <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { stop(); writers.Wait() })
+	return moved
+}
+
+// TestLockIsNotWaitedForLong: a writer that stays open holds the locks up; the snapshot does without, and writers
+// are not held up behind it.
+func TestLockIsNotWaitedForLong(t *testing.T) {
+	server, db := database(t, `CREATE TABLE a (id INT PRIMARY KEY)`, `CREATE TABLE b (id INT PRIMARY KEY)`)
+	holder := connect(t, server, "root")
+	exec(t, holder, `LOCK TABLES a WRITE`)
+	tables := []elt.Extraction{extracttest.Table("b"), extracttest.Table("a")}
+	night := extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{}).Begin("r1", tables, tables)
+	defer night.Close()
+	if _, err := night.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing); err != nil {
+		t.Error(err)
+	}
+	_, err := night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
+	extracttest.Fails(t, err, "source_lock_timeout", "table a")
+	exec(t, holder, `UNLOCK TABLES`)
+	exec(t, db, `INSERT INTO a VALUES (1)`)
+	if m, err := night.Extract(t.Context(), extracttest.Job(tables[1], 2), nothing); err != nil || m.Rows() != 1 || m.Source.CrossTableConsistent {
+		t.Errorf("once it was free: %+v, %v", m, err)
+	}
+}
+
+// TestChangedTables alters tables between the snapshot and their turn: each must be noticed, and read anew.
+func TestChangedTables(t *testing.T) {
+	for _, c := range []struct {
+		change string
+		rows   int64 // afterwards; -1 when the table is gone
+	}{
+		{`TRUNCATE TABLE b`, 0},
+		{`DROP TABLE b`, -1},
+		{`DROP TABLE b; CREATE TABLE b (n INT PRIMARY KEY, x INT)`, 0},
+		{`RENAME TABLE b TO old, other TO b`, 3},
+		{`ALTER TABLE b ADD COLUMN y INT DEFAULT 7`, 20},
+		{`ALTER TABLE b DROP COLUMN x`, 20},
+		{`ALTER TABLE b MODIFY x BIGINT`, 20},
+		{`ALTER TABLE b ENGINE = InnoDB, FORCE`, 20},
+		{`ALTER TABLE b ADD INDEX (x)`, 20},
+	} {
+		for _, connections := range []int{1, 2} {
+			t.Run(fmt.Sprint(c.change, " ", connections), func(t *testing.T) {
+				server, db := database(t, `CREATE TABLE a (n INT PRIMARY KEY)`, `CREATE TABLE b (n INT PRIMARY KEY, x INT)`, `CREATE TABLE other (n INT PRIMARY KEY, x INT)`,
+					`INSERT INTO a VALUES (1)`, `INSERT INTO b SELECT seq, 0 FROM seq_1_to_20`, `INSERT INTO other VALUES (1, 1), (2, 2), (3, 3)`)
+				source, err := mysql.New(mysql.Options{Name: "shop", URL: server.URL, Connections: connections, Log: extracttest.Log(t)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				lake := &extracttest.Lake{}
+				tables := []elt.Extraction{extracttest.Table("a"), extracttest.Table("b")}
+				night := extracttest.New(t, source, lake).Begin("r1", tables, tables)
+				defer night.Close()
+				if _, err := night.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing); err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(c.change, "RENAME") { // tables that are alike are told apart by the second in which they were made
+					eventually(t, func() (later bool) {
+						err := db.QueryRowContext(t.Context(), `SELECT MAX(CREATE_TIME) < NOW() FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()`).Scan(&later)
+						return err == nil && later
+					})
+				}
+				exec(t, db, c.change)
+				m, err := night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
+				if err == nil { // it is as it was in the snapshot, or it is an error
+					if rows := lake.Rows(t, m); len(rows) != 20 {
+						t.Fatalf("%d rows came, without an error", len(rows))
+					}
+					if strings.Contains(c.change, "INDEX") {
+						return
+					}
+				}
+				extracttest.Fails(t, err, "table_rewritten", "table b")
+				if f := elt.NewFailure(err); f.Class != elt.Transient {
+					t.Errorf("a changed table is %s", f.Class)
+				}
+				m, err = night.Extract(t.Context(), extracttest.Job(tables[1], 2), nothing)
+				if c.rows < 0 {
+					extracttest.Fails(t, err, "table_missing", "b")
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Rows() != c.rows || m.Source.CrossTableConsistent {
+					t.Errorf("the second attempt brought %d rows in %+v", m.Rows(), m.Source)
+				}
+			})
+		}
+	}
+}
+
+// TestReadTableIsFree: what has been read can be altered while the snapshot goes on.
+func TestReadTableIsFree(t *testing.T) {
+	server, db := database(t, `CREATE TABLE a (n INT PRIMARY KEY)`, `CREATE TABLE b (n INT PRIMARY KEY)`)
+	tables := []elt.Extraction{extracttest.Table("a"), extracttest.Table("b")}
+	night := extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{}).Begin("r1", tables, tables)
+	defer night.Close()
+	if _, err := night.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, `SET lock_wait_timeout = 1`, `ALTER TABLE a ADD COLUMN x INT`, `TRUNCATE TABLE a`)
+	if m, err := night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing); err != nil || !m.Source.CrossTableConsistent {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// cut ends every session of Daybreak's user.
+func cut(t testing.TB, db *sql.DB, user string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SELECT CONCAT('KILL ', ID) FROM information_schema.PROCESSLIST WHERE USER = '"+user+"'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kills []string
+	for rows.Next() {
+		var k string
+		if err := rows.Scan(&k); err != nil {
+			t.Fatal(err)
+		}
+		kills = append(kills, k)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(kills) == 0 {
+		t.Fatal(kills, err)
+	}
+	exec(t, db, kills...)
+}
+
+// TestLostSnapshot cuts the connections between two tables.
+func TestLostSnapshot(t *testing.T) {
+	server, db := database(t, `CREATE TABLE a AS SELECT seq AS n FROM seq_1_to_10`, `CREATE TABLE b AS SELECT seq AS n FROM seq_1_to_20`)
+	url := user(t, server, db, "lost", "ALL ON *.*")
+	tables := []elt.Extraction{extracttest.Table("a"), extracttest.Table("b")}
+	night := extracttest.New(t, newSource(t, url), &extracttest.Lake{}).Begin("r1", tables, tables)
+	defer night.Close()
+	first, err := night.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut(t, db, "lost")
+	_, err = night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
+	extracttest.Fails(t, err, extract.CodeConnectionLost, "shop")
+	second, err := night.Extract(t.Context(), extracttest.Job(tables[1], 2), nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !first.Source.CrossTableConsistent || second.Source.CrossTableConsistent || second.Rows() != 20 {
+		t.Errorf("the first table was read in %+v, the second in %+v with %d rows", first.Source, second.Source, second.Rows())
+	}
+}
+
+// TestCutWhileReading cuts the connections in the middle of a table, from within the lake.
+func TestCutWhileReading(t *testing.T) {
+	server, db := database(t, `CREATE TABLE a AS SELECT seq AS n, REPEAT(MD5(seq), 40) AS x FROM seq_1_to_100000`)
+	url := user(t, server, db, "torn", "ALL ON *.*")
+	cuts := 0
+	lake := &extracttest.Lake{Before: func(key string) error {
+		if strings.HasSuffix(key, ".parquet") && cuts == 0 {
+			cuts++
+			cut(t, db, "torn")
+		}
+		return nil
+	}}
+	e := extracttest.Table("a")
+	night := extracttest.New(t, newSource(t, url), lake).Begin("r1", nil, nil)
+	defer night.Close()
+	_, err := night.Extract(t.Context(), extracttest.Job(e, 1), nothing)
+	extracttest.Fails(t, err, extract.CodeConnectionLost, "table a")
+	if keys := lake.Keys(); len(keys) != 0 {
+		t.Errorf("a cut left %v in the lake", keys)
+	}
+	m, err := night.Extract(t.Context(), extracttest.Job(e, 2), nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Rows() != 100000 || len(lake.Rows(t, m)) != 100000 {
+		t.Errorf("the second attempt has %d rows", m.Rows())
+	}
+}
+
+// TestEndedReadingKeepsTheSnapshot ends the reading of a large table early, in each way that is not the snapshot's
+// fault; the one session that there is must still have its moment for the next table.
+func TestEndedReadingKeepsTheSnapshot(t *testing.T) {
+	full := &elt.Error{Code: "lake_full", Class: elt.Quota, What: "the lake is full", Do: "make room"}
+	for _, why := range []string{"lake", "value", "cancelled"} {
+		t.Run(why, func(t *testing.T) {
+			server, db := database(t, `CREATE TABLE a (n INT PRIMARY KEY, x TEXT, d DATE)`, `INSERT INTO a SELECT seq, REPEAT('x', 1000), '2026-01-05' FROM seq_1_to_200000`,
+				`CREATE TABLE b (n INT PRIMARY KEY)`, `INSERT INTO b VALUES (1)`)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			lake := &extracttest.Lake{}
+			switch why {
+			case "lake":
+				lake.Before = func(key string) error {
+					if strings.Contains(key, "shop.a") {
+						return full
+					}
+					return nil
+				}
+			case "value":
+				exec(t, db, `UPDATE a SET d = '2026-00-00' WHERE n = 150`)
+			case "cancelled":
+				lake.Before = func(string) error { cancel(); return nil }
+			}
+			source, err := mysql.New(mysql.Options{Name: "shop", URL: server.URL, Connections: 1, Log: extracttest.Log(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tables := []elt.Extraction{extracttest.Table("a"), extracttest.Table("b")}
+			night := extracttest.New(t, source, lake).Begin("r1", tables, tables)
+			defer night.Close()
+			_, err = night.Extract(ctx, extracttest.Job(tables[0], 1), nothing)
+			switch {
+			case why == "lake" && !errors.Is(err, full), why == "cancelled" && !errors.Is(err, context.Canceled):
+				t.Fatal(err)
+			case why == "value":
+				extracttest.Fails(t, err, "value_not_representable", "n = 150", "column d")
+			}
+			exec(t, db, `INSERT INTO b VALUES (2)`)
+			m, err := night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Rows() != 1 || !m.Source.CrossTableConsistent {
+				t.Errorf("the next table has %d rows in %+v", m.Rows(), m.Source)
+			}
+		})
+	}
+}
+
+// TestCancelled: the server does not go on for somebody who is gone.
+func TestCancelled(t *testing.T) {
+	server, db := database(t, `CREATE VIEW slow AS SELECT SLEEP(600) AS n`)
+	url := user(t, server, db, "leaver", "ALL ON *.*")
+	ctx, cancel := context.WithCancel(t.Context())
+	e := extracttest.Table("slow")
+	night := extracttest.New(t, newSource(t, url), &extracttest.Lake{}).Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
+	done := make(chan error)
+	go func() {
+		_, err := night.Extract(ctx, extracttest.Job(e, 1), nothing)
+		done <- err
+	}()
+	sessions := func(where string) (n int) {
+		if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM information_schema.PROCESSLIST WHERE USER = 'leaver' AND `+where).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	eventually(t, func() bool { return sessions(`STATE = 'User sleep'`) == 1 })
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+	eventually(t, func() bool { return sessions(`STATE = 'User sleep'`) == 0 })
+	if err := night.Close(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, func() bool { return sessions(`true`) == 0 })
+}
+
+// eventually waits until the condition holds.
+func eventually(t *testing.T, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it did not come to be within 30 s")
+		}
+	}
+}
+
+// TestRefusedTables: one table's trouble is not the others'.
+func TestRefusedTables(t *testing.T) {
+	server, db := database(t, `CREATE TABLE good (n INT PRIMARY KEY)`, `CREATE TABLE old (n INT) ENGINE = MyISAM`, `CREATE TABLE secret (n INT)`)
+	url := user(t, server, db, "reader", "SELECT ON "+server.Database+".good", "SELECT ON "+server.Database+".old")
+	night := extracttest.New(t, newSource(t, url), &extracttest.Lake{}).Begin("r1", nil, nil)
+	defer night.Close()
+	if m, err := night.Extract(t.Context(), extracttest.Job(extracttest.Table("good"), 1), nothing); err != nil || m.Rows() != 0 || len(m.Parts) != 1 {
+		t.Errorf("the empty table: %v", err)
+	}
+	for table, want := range map[string]elt.Code{"old": "table_engine", "secret": "permission_denied", "gone": "permission_denied"} {
+		_, err := night.Extract(t.Context(), extracttest.Job(extracttest.Table(table), 1), nothing)
+		extracttest.Fails(t, err, want, table)
+	}
+	tables, err := newSource(t, server.URL).Tables(t.Context())
+	if err != nil || len(tables) != 2 {
+		t.Errorf("discovery lists %+v, %v", tables, err)
+	}
+}
+
+// TestUnreachable: each way not to get in has its own code, and none shows the password.
+func TestUnreachable(t *testing.T) {
+	server := testenv.NewMariaDB(t)
+	e := extracttest.Table("a")
+	for url, want := range map[string]elt.Code{
+		server.URL + "_not": "source_database_missing",
+		strings.Replace(server.URL, "root@", "root:hunter2@", 1): "source_auth_failed",
+		"mysql://root:hunter2@127.0.0.1:1/shop":                  "source_unreachable",
+	} {
+		_, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), &extracttest.Lake{}), extracttest.Job(e, 1))
+		extracttest.Fails(t, err, want, "shop")
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the password is shown: %v", err)
+		}
+	}
+	for _, url := range []string{"", "mysql://", "postgres://h/d", "reader:hunter2@tcp(h)/d", "mysql://u:hunter2@h/d?tls=maybe", "mysql://u:hunter2@h/d?parseTime=true", "mysql://u:hunter2%zz@h/d"} {
+		_, err := mysql.New(mysql.Options{Name: "shop", URL: url})
+		extracttest.Fails(t, err, "source_url", "shop")
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the password is shown: %v", err)
+		}
+	}
+	x := extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{})
+	server.Stop(t)
+	problems := x.Check(t.Context(), []elt.Extraction{e, extracttest.Table("b")})
+	if len(problems) != 1 || problems[0].Code != "source_unreachable" {
+		t.Errorf("check says %v", problems)
+	}
+}
