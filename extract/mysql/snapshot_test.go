@@ -306,7 +306,7 @@ func TestEndedReadingKeepsTheSnapshot(t *testing.T) {
 	full := &elt.Error{Code: "lake_full", Class: elt.Quota, What: "the lake is full", Do: "make room"}
 	for _, why := range []string{"lake", "value", "cancelled"} {
 		t.Run(why, func(t *testing.T) {
-			server, db := database(t, `CREATE TABLE a (n INT PRIMARY KEY, x TEXT, d DATE)`, `INSERT INTO a SELECT seq, REPEAT('x', 1000), '2026-01-05' FROM seq_1_to_200000`,
+			server, db := database(t, `CREATE TABLE a (n INT PRIMARY KEY, x TEXT, d DATE)`, `INSERT INTO a SELECT seq, REPEAT('x', 1000), '2026-01-05' FROM seq_1_to_80000`,
 				`CREATE TABLE b (n INT PRIMARY KEY)`, `INSERT INTO b VALUES (1)`)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -352,7 +352,7 @@ func TestEndedReadingKeepsTheSnapshot(t *testing.T) {
 
 // TestCancelled: the server does not go on for somebody who is gone.
 func TestCancelled(t *testing.T) {
-	server, db := database(t, `CREATE VIEW slow AS SELECT SLEEP(600) AS n`)
+	server, db := database(t, `CREATE TABLE one (n INT PRIMARY KEY)`, `INSERT INTO one VALUES (1)`, `CREATE VIEW slow AS SELECT n, SLEEP(600) AS s FROM one`)
 	url := user(t, server, db, "leaver", "ALL ON *.*")
 	ctx, cancel := context.WithCancel(t.Context())
 	e := extracttest.Table("slow")
