@@ -84,6 +84,8 @@ func shots() []shot {
 	unknown := statustest.Calm(95)
 	unknown.Begin("early")
 	unknown.Lose("shop.users", elt.LoadStep)
+	empty, crowd := statustest.Calm(0), statustest.Crowd(45)
+	empty.Ledger = statustest.New(empty.Now)
 	return []shot{
 		{"overview", "/", "/v1/summary", busy},
 		{"overview-calm", "/", "/v1/summary", statustest.Calm(95)},
@@ -100,6 +102,11 @@ func shots() []shot {
 		{"run-failed", "/runs/20261121t0500-finance", "/v1/runs/20261121t0500-finance", busy},
 		{"run-done", "/runs/20261120t0500-nightly", "/v1/runs/20261120t0500-nightly", busy},
 		{"runs", "/runs", "", busy},
+		{"overview-empty", "/", "/v1/summary", empty},
+		{"overview-crowd", "/", "/v1/summary", crowd},
+		{"dataset-long", "/datasets/" + string(statustest.LongName), "/v1/datasets/" + string(statustest.LongName), crowd},
+		{"run-crowd", "/runs/20261121t0500-regions", "/v1/runs/20261121t0500-regions", crowd},
+		{"run-unknown", "/runs/20261121t0500-early", "/v1/runs/20261121t0500-early", unknown},
 		{"incidents", "/incidents", "", busy},
 		{"schedules", "/schedules", "", busy},
 		{"not-found", "/nowhere", "", busy},

@@ -2,6 +2,8 @@ package status
 
 import (
 	"fmt"
+	"html"
+	"html/template"
 	"math"
 	"regexp"
 	"slices"
@@ -147,8 +149,13 @@ func sized(n int64) string {
 	return strings.Replace(fmt.Sprintf("%.1f %s", f, units[i]), ".0 ", " ", 1)
 }
 
-// prose keeps a date on one line, and a number with its unit.
-func prose(text string) string { return unbroken.ReplaceAllString(text, "$1\u00a0$2\u00a0$3") }
+// prose makes text break where it reads well: a date stays on one line, a long name parts after its dots and underscores.
+func prose(text string) template.HTML {
+	text = html.EscapeString(unbroken.ReplaceAllString(text, "$1\u00a0$2\u00a0$3"))
+	return template.HTML(breakable.ReplaceAllString(text, "$1<wbr>$2")) // escaped above, all but the breaks
+}
+
+var breakable = regexp.MustCompile(`([a-z0-9][._])([a-z])`)
 
 var unbroken = regexp.MustCompile(`(Mon|Tue|Wed|Thu|Fri|Sat|Sun) (\d{1,2}) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)`)
 
