@@ -18,7 +18,8 @@ func scanIncident(row scanner) (i elt.Incident, err error) {
 }
 
 // OpenIncident opens an incident, unless one is open for the same cause and date: then it returns that
-// one, and opened is false. An incident without an ID is given one.
+// one, and opened is false. An incident without an ID is given one. What is news of an incident is told to every
+// destination by way of the outbox, in the transaction that makes it so.
 func (l *Ledger) OpenIncident(ctx context.Context, in elt.Incident) (incident elt.Incident, opened bool, err error) {
 	err = l.change(ctx, fmt.Sprintf("open an incident for %s of %s", in.Cause, in.Date), func(ctx context.Context, c *change) error {
 		const same = `SELECT ` + incidentColumns + ` FROM incidents WHERE cause = $1 AND date = $2 AND resolved_at IS NULL`
@@ -40,7 +41,10 @@ func (l *Ledger) OpenIncident(ctx context.Context, in elt.Incident) (incident el
 			return err
 		}
 		row := []any{string(incident.ID), string(incident.Cause), incident.Date.String(), incident.Title, failure, affected, instant(incident.OpenedAt), seq, incident.AcknowledgedBy}
-		return c.insert(ctx, "incidents (id, cause, date, title, failure, affected, opened_at, opened_seq, acknowledged_by)", [][]any{row})
+		if err := c.insert(ctx, "incidents (id, cause, date, title, failure, affected, opened_at, opened_seq, acknowledged_by)", [][]any{row}); err != nil {
+			return err
+		}
+		return c.tell(ctx, elt.NoticeOpened, incident, nil)
 	})
 	if err != nil {
 		return elt.Incident{}, false, err
@@ -61,7 +65,8 @@ func incidentEvent(what string, i elt.Incident) elt.Event {
 }
 
 // UpdateIncident writes an open incident's title, failure, affected datasets and who acknowledged it;
-// code incident_resolved when it is open no more. Saying the same again changes nothing.
+// code incident_resolved when it is open no more. Saying the same again changes nothing, and an empty
+// AcknowledgedBy keeps who acknowledged it.
 func (l *Ledger) UpdateIncident(ctx context.Context, i elt.Incident) error {
 	return l.change(ctx, fmt.Sprintf("update incident %s", i.ID), func(ctx context.Context, c *change) error {
 		old, err := c.incident(ctx, i.ID)
@@ -75,6 +80,9 @@ func (l *Ledger) UpdateIncident(ctx context.Context, i elt.Incident) error {
 				Do:   "nothing: every affected day is ready",
 			}
 		}
+		if i.AcknowledgedBy == "" { // whoever read the incident before a person took it does not take it back
+			i.AcknowledgedBy = old.AcknowledgedBy
+		}
 		failure, affected, err := incidentTexts(i)
 		if err != nil {
 			return err
@@ -85,8 +93,15 @@ func (l *Ledger) UpdateIncident(ctx context.Context, i elt.Incident) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		_, err = c.record(incidentEvent("updated", old), nil)
-		return err
+		if _, err := c.record(incidentEvent("updated", old), nil); err != nil {
+			return err
+		}
+		kind, added, err := c.news(ctx, old, i)
+		if err != nil || kind == "" {
+			return err
+		}
+		i.Cause, i.Date, i.OpenedAt = old.Cause, old.Date, old.OpenedAt // what no update changes
+		return c.tell(ctx, kind, i, added)
 	})
 }
 
@@ -100,8 +115,11 @@ func (l *Ledger) ResolveIncident(ctx context.Context, id elt.IncidentID) error {
 		if _, err := c.exec(ctx, `UPDATE incidents SET resolved_at = $2 WHERE id = $1`, string(id), instant(c.now)); err != nil {
 			return err
 		}
-		_, err = c.record(incidentEvent("resolved", i), nil)
-		return err
+		if _, err := c.record(incidentEvent("resolved", i), nil); err != nil {
+			return err
+		}
+		i.ResolvedAt = c.now
+		return c.tell(ctx, elt.NoticeResolved, i, nil)
 	})
 }
 
