@@ -14,6 +14,7 @@ type Batch struct {
 	Columns []*Vector
 	rows    int
 	bytes   int
+	chunk   int // of the table, for the Writer
 }
 
 // NewBatch returns an empty batch for the schema.

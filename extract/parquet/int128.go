@@ -79,6 +79,14 @@ func (s *sum192) add(x Int128) {
 	s.hi += x.Hi>>63 + int64(carry)
 }
 
+// merge adds another sum.
+func (s *sum192) merge(o sum192) {
+	var carry uint64
+	s.lo, carry = bits.Add64(s.lo, o.lo, 0)
+	s.mid, carry = bits.Add64(s.mid, o.mid, carry)
+	s.hi += o.hi + int64(carry)
+}
+
 // String returns the sum in base ten.
 func (s sum192) String() string {
 	b := big.NewInt(s.hi)

@@ -31,6 +31,15 @@ func (t *Tally) Add(b *Batch) {
 	}
 }
 
+// Merge adds what another tally of the same schema has counted. The order in which rows or tallies were added
+// never shows.
+func (t *Tally) Merge(other *Tally) {
+	t.rows += other.rows
+	for i := range t.columns {
+		t.columns[i].merge(&other.columns[i])
+	}
+}
+
 // Stats returns the facts about everything that was added.
 func (t *Tally) Stats() elt.TableStats {
 	s := elt.TableStats{Rows: t.rows, Columns: make([]elt.ColumnStats, len(t.columns))}
@@ -149,15 +158,33 @@ func (c *columnTally) addOctets(v *Vector) {
 	c.length += int64(len(v.data))
 	for i := range v.ends {
 		x := v.octets(i)
-		x = x[:min(len(x), statsPrefix)]
-		switch {
-		case !c.octets:
-			c.octets, c.first, c.last = true, bytes.Clone(x), bytes.Clone(x)
-		case bytes.Compare(x, c.first) < 0:
-			c.first = append(c.first[:0], x...)
-		case bytes.Compare(x, c.last) > 0:
-			c.last = append(c.last[:0], x...)
-		}
+		c.addPrefix(x[:min(len(x), statsPrefix)])
+	}
+}
+
+func (c *columnTally) addPrefix(x []byte) {
+	switch {
+	case !c.octets:
+		c.octets, c.first, c.last = true, bytes.Clone(x), bytes.Clone(x)
+	case bytes.Compare(x, c.first) < 0:
+		c.first = append(c.first[:0], x...)
+	case bytes.Compare(x, c.last) > 0:
+		c.last = append(c.last[:0], x...)
+	}
+}
+
+func (c *columnTally) merge(o *columnTally) {
+	c.nonNull, c.length, c.nans = c.nonNull+o.nonNull, c.length+o.length, c.nans+o.nans
+	c.sum.merge(o.sum)
+	if o.integer {
+		c.widen(o.least, o.most)
+	}
+	if o.floating {
+		c.addFloats([]float64{o.low, o.high})
+	}
+	if o.octets {
+		c.addPrefix(o.first)
+		c.addPrefix(o.last)
 	}
 }
 

@@ -59,6 +59,7 @@ ORDER BY k.position`
 // table is a table as the catalog has it.
 type table struct {
 	info    extract.TableInfo
+	oid     uint32
 	name    tableName // with its schema
 	kind    string    // pg_class.relkind
 	columns []column
@@ -74,27 +75,27 @@ func (t table) column(name string) (column, bool) {
 }
 
 // find looks a table up by its name as a schedule writes it, without its columns.
-func (s *Source) find(ctx context.Context, conn *pgx.Conn, written string) (t table, oid uint32, err error) {
+func (s *Source) find(ctx context.Context, conn *pgx.Conn, written string) (t table, err error) {
 	name, err := parseTableName(written)
 	if err != nil {
-		return t, 0, &elt.Error{Code: "table_name", Class: elt.Config, What: fmt.Sprintf("source %s: %v", s.opts.Name, err), Do: "correct the table's name"}
+		return t, &elt.Error{Code: "table_name", Class: elt.Config, What: fmt.Sprintf("source %s: %v", s.opts.Name, err), Do: "correct the table's name"}
 	}
 	t.info = extract.TableInfo{Name: written}
 	var readable bool
 	var rows float64
 	err = conn.QueryRow(ctx, findTable, name.schema, name.table).
-		Scan(&oid, &t.name.schema, &t.name.table, &t.kind, &readable, &rows, &t.info.Bytes)
+		Scan(&t.oid, &t.name.schema, &t.name.table, &t.kind, &readable, &rows, &t.info.Bytes)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return t, 0, &elt.Error{
+		return t, &elt.Error{
 			Code: "table_missing", Class: elt.Config,
 			What: fmt.Sprintf("source %s has no table %s", s.opts.Name, written),
 			Do:   "correct the name (upper and lower case count), or leave the table out; daybreak discover lists what is there",
 		}
 	case err != nil:
-		return t, 0, fault(ctx, err, "cannot describe table %s of source %s", written, s.opts.Name)
+		return t, fault(ctx, err, "cannot describe table %s of source %s", written, s.opts.Name)
 	case !readable:
-		return t, 0, &elt.Error{
+		return t, &elt.Error{
 			Code: "permission_denied", Class: elt.Config,
 			What: fmt.Sprintf("user %s may not read table %s of source %s", s.config.User, written, s.opts.Name),
 			Do: fmt.Sprintf("run: GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %s", pgx.Identifier{t.name.schema}.Sanitize(),
@@ -105,19 +106,19 @@ func (s *Source) find(ctx context.Context, conn *pgx.Conn, written string) (t ta
 	if t.kind == "v" || t.kind == "f" && rows <= 0 {
 		t.info.Rows = -1
 	}
-	return t, oid, nil
+	return t, nil
 }
 
 // describe looks a table up with its columns and key.
 func (s *Source) describe(ctx context.Context, conn *pgx.Conn, written string) (table, error) {
-	t, oid, err := s.find(ctx, conn, written)
+	t, err := s.find(ctx, conn, written)
 	if err != nil {
 		return t, err
 	}
 	failed := func(err error) (table, error) {
 		return t, fault(ctx, err, "cannot describe table %s of source %s", written, s.opts.Name)
 	}
-	rows, err := conn.Query(ctx, findColumns, oid)
+	rows, err := conn.Query(ctx, findColumns, t.oid)
 	if err != nil {
 		return failed(err)
 	}
@@ -136,7 +137,7 @@ func (s *Source) describe(ctx context.Context, conn *pgx.Conn, written string) (
 	for _, c := range t.columns {
 		t.info.Columns = append(t.info.Columns, c.Column)
 	}
-	if rows, err = conn.Query(ctx, findKey, oid); err != nil {
+	if rows, err = conn.Query(ctx, findKey, t.oid); err != nil {
 		return failed(err)
 	}
 	if t.info.Key, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {

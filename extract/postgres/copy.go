@@ -15,29 +15,22 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// copy reads the rows of a table that are asked for.
-func (s *snapshot) copy(ctx context.Context, worker *pgx.Conn, t table, r extract.Request, to *parquet.Writer) (int64, error) {
-	name := s.source.opts.Name
-	where := ""
-	if r.Range != nil {
-		if err := s.noNullCursor(ctx, worker, t, r); err != nil {
-			return 0, err
-		}
-		where = rangeSQL(r.Range)
-	}
-	rows := &rowReader{request: r, to: to, batch: to.Batch(), fields: make([]field, len(r.Columns))}
+// copy reads one piece of a table in a session.
+func (d *reading) copy(ctx context.Context, in *session, p piece, to *parquet.Writer) (int64, error) {
+	name, t := d.snapshot.source.opts.Name, d.table
+	rows := &rowReader{request: d.request, to: to, batch: to.Batch(), from: p.first, fields: make([]field, len(d.request.Columns))}
 	var list []string
-	for _, c := range r.Columns {
+	for _, c := range d.request.Columns {
 		from, ok := t.column(c.Name)
 		if !ok {
 			return 0, fmt.Errorf("table %s has no column %q any more", t.info.Name, c.Name)
 		}
-		item, decode := from.read(c, r.Mask)
+		item, decode := from.read(c, d.request.Mask)
 		list, rows.decoders = append(list, item), append(rows.decoders, decode)
 	}
-	statement := "COPY (SELECT " + strings.Join(list, ", ") + " FROM " + t.name.sql() + where + ") TO STDOUT (FORMAT binary)"
-	end := inBulk(worker)
-	tag, err := worker.PgConn().CopyTo(ctx, rows, statement)
+	statement := "COPY (SELECT " + strings.Join(list, ", ") + " FROM " + p.sql(d.request.Range) + ") TO STDOUT (FORMAT binary)"
+	end := inBulk(in.Conn)
+	tag, err := in.PgConn().CopyTo(ctx, rows, statement)
 	end()
 	switch {
 	case rows.err != nil:
@@ -46,8 +39,14 @@ func (s *snapshot) copy(ctx context.Context, worker *pgx.Conn, t table, r extrac
 		return 0, fault(ctx, err, "cannot read table %s of source %s", t.info.Name, name)
 	case !rows.ended || len(rows.rest) > 0:
 		return 0, &elt.Error{Code: lost.code, Class: lost.class, Do: lost.do, What: fmt.Sprintf("table %s of source %s: the rows broke off before their end", t.info.Name, name)}
+	case tag.RowsAffected() != rows.rows:
+		return 0, &elt.Error{
+			Code: "rows_lost", Class: elt.Internal,
+			What: fmt.Sprintf("table %s of source %s: %d rows came of %d, %s", t.info.Name, name, rows.rows, tag.RowsAffected(), p),
+			Do:   "report it with the step's log; nothing was published",
+		}
 	}
-	return tag.RowsAffected(), nil
+	return rows.rows, nil
 }
 
 // read returns the column's item of the select list and the decoder of what it gives, masks applied.
@@ -82,7 +81,7 @@ func rangeSQL(r *extract.Range) string {
 		}
 		return "'" + time.UnixMicro(x).UTC().Format("2006-01-02 15:04:05.000000") + "'::timestamp"
 	}
-	where := " WHERE " + name + " < " + literal(r.To)
+	where := name + " < " + literal(r.To)
 	if !r.All {
 		where += " AND " + name + " >= " + literal(r.From)
 	}
@@ -90,8 +89,8 @@ func rangeSQL(r *extract.Range) string {
 }
 
 // noNullCursor refuses a table in which a row has no cursor: no window would ever bring it.
-func (s *snapshot) noNullCursor(ctx context.Context, worker *pgx.Conn, t table, r extract.Request) error {
-	if !r.Range.Cursor.Nullable {
+func noNullCursor(ctx context.Context, in *session, t table, r extract.Request) error {
+	if r.Range == nil || !r.Range.Cursor.Nullable {
 		return nil
 	}
 	list := "'without a key'"
@@ -103,12 +102,12 @@ func (s *snapshot) noNullCursor(ctx context.Context, worker *pgx.Conn, t table, 
 		list = strings.Join(parts, " || ', ' || ")
 	}
 	var key string
-	err := worker.QueryRow(ctx, "SELECT "+list+" FROM "+t.name.sql()+" WHERE "+pgx.Identifier{r.Range.Cursor.Name}.Sanitize()+" IS NULL LIMIT 1").Scan(&key)
+	err := in.QueryRow(ctx, "SELECT "+list+" FROM "+t.name.sql()+" WHERE "+pgx.Identifier{r.Range.Cursor.Name}.Sanitize()+" IS NULL LIMIT 1").Scan(&key)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil
 	case err != nil:
-		return fault(ctx, err, "cannot read table %s of source %s", t.info.Name, s.source.opts.Name)
+		return fault(ctx, err, "cannot read table %s of source %s", t.info.Name, r.Extraction.Source)
 	}
 	return extract.NullCursor(r, key)
 }
@@ -126,6 +125,7 @@ type rowReader struct {
 	batch    *parquet.Batch
 	decoders []decoder
 	fields   []field
+	from     int64 // the page at which reading began
 
 	begun, ended bool
 	rest         []byte // a row's beginning whose end has not come yet
@@ -232,6 +232,9 @@ func (r *rowReader) refuse(i int, data []byte, err error) error {
 		return fmt.Errorf("table %s, column %s, row %d: %w", r.request.Extraction.Table, r.request.Columns[i].Name, r.rows+1, err)
 	}
 	key := fmt.Sprintf("row %d", r.rows+1)
+	if r.from > 0 {
+		key += fmt.Sprintf(" from page %d on", r.from)
+	}
 	var parts []string
 	for k, c := range r.request.Columns {
 		for _, name := range r.request.Key {

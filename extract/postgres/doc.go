@@ -1,8 +1,13 @@
 // Package postgres reads tables of PostgreSQL 12 and later.
 //
 // A snapshot is a session, the keeper, that locks every table against being rewritten and only then exports
-// its snapshot: a TRUNCATE between the two would make readers see no rows, without any error. Each table is read
-// by a worker session that imports the snapshot, so that tables are read side by side as of one moment.
+// its snapshot: a TRUNCATE between the two would make readers see no rows, without any error. Tables are read by
+// sessions that import the snapshot and are shared by all tables of a run; the first of them locks the tables, too,
+// and keeps the snapshot for others, so that no single session takes it along when it dies.
+//
+// A table is cut into ranges of its pages, leaf by leaf, which several sessions read side by side: no row that the
+// snapshot sees can leave its page while the snapshot lives. What has no pages, such as a view, or must not be read
+// leaf by leaf, such as a table whose policies say who sees which rows, is read by one COPY.
 //
 // Rows come as binary COPY and are decoded straight into column vectors. A type without a decoder comes as
 // its text: under UTC, ISO dates and the intervalstyle postgres, whatever the server's defaults are.

@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/daybreak-data/daybreak/extract"
-	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
@@ -22,7 +19,7 @@ const begin = `BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`
 // exportSnapshot is the first query of the keeper's transaction: it fixes the moment. statement_timestamp
 // is before that moment, which makes an unfinished window show.
 const exportSnapshot = `
-SELECT pg_export_snapshot(), statement_timestamp(), current_setting('server_version')`
+SELECT pg_export_snapshot(), statement_timestamp(), current_setting('server_version'), current_setting('server_version_num')::int`
 
 // identity tells one server from another: by its system identifier, where the user may see that, and by
 // when it started.
@@ -31,19 +28,17 @@ SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
     THEN (SELECT system_identifier::text FROM pg_control_system()) ELSE '-' END ||
   ' ' || current_database() || ', up since ' || pg_postmaster_start_time()`
 
-// snapshot is an exported snapshot and the session that keeps it.
+// snapshot is an exported snapshot and the sessions that keep it and read in it.
 type snapshot struct {
 	source   *Source
-	id       string
-	server   string // its identity
+	keeper   *pgx.Conn // keeps it, and does nothing else
+	server   string    // its identity
+	version  int       // the server's, such as 150004
 	position elt.SourcePosition
 	older    older
-	workers  chan struct{} // one for each table that is being read
-
-	mu     sync.Mutex // of keeper, which takes one statement at a time
-	keeper *pgx.Conn
-	tables map[string]table
-	failed map[string]error // tables that this snapshot cannot serve
+	tables   map[string]table
+	failed   map[string]error // tables that this snapshot cannot serve
+	readers  readers
 
 	closing context.Context // ends when the snapshot is let go
 	close   context.CancelFunc
@@ -56,7 +51,7 @@ func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Sna
 		return nil, err
 	}
 	snap := &snapshot{
-		source: s, keeper: keeper, workers: make(chan struct{}, s.opts.Connections-1),
+		source: s, keeper: keeper, readers: readers{slots: make(chan struct{}, s.opts.Connections-1)},
 		tables: make(map[string]table), failed: make(map[string]error),
 	}
 	if err := snap.take(ctx, tables); err != nil {
@@ -64,7 +59,7 @@ func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Sna
 	}
 	snap.closing, snap.close = context.WithCancel(context.Background())
 	s.opts.Log.Debug("snapshot taken", "source", s.opts.Name, "tables", len(snap.tables), "refused", len(snap.failed),
-		"server", snap.position.Server, "snapshot", snap.id)
+		"server", snap.position.Server, "snapshot", snap.position.Snapshot)
 	return snap, nil
 }
 
@@ -78,7 +73,7 @@ func (s *snapshot) take(ctx context.Context, tables []elt.Extraction) error {
 	}
 	var names []table
 	for _, e := range tables {
-		t, _, err := s.source.find(ctx, s.keeper, e.Table)
+		t, err := s.source.find(ctx, s.keeper, e.Table)
 		if err != nil {
 			if s.keeper.IsClosed() {
 				return err
@@ -98,14 +93,15 @@ func (s *snapshot) take(ctx context.Context, tables []elt.Extraction) error {
 		}
 	}
 	var version string
-	if err := s.keeper.QueryRow(ctx, exportSnapshot).Scan(&s.id, &s.position.TakenAt, &version); err != nil {
+	if err := s.keeper.QueryRow(ctx, exportSnapshot).Scan(&s.position.Snapshot, &s.position.TakenAt, &version, &s.version); err != nil {
 		return fault(ctx, err, "cannot take a snapshot of source %s", s.source.opts.Name)
 	}
 	if err := s.keeper.QueryRow(ctx, identity).Scan(&s.server); err != nil {
 		return fault(ctx, err, "cannot identify source %s", s.source.opts.Name)
 	}
 	version, _, _ = strings.Cut(version, " ") // without the distribution's own
-	s.position.Server, s.position.Snapshot = "postgres "+version+" "+s.server, s.id
+	s.position.Server = "postgres " + version + " " + s.server
+	s.readers.exports = []string{s.position.Snapshot}
 	for _, t := range names {
 		if s.failed[t.info.Name] == nil {
 			if err := s.describe(ctx, t); err != nil {
@@ -211,73 +207,5 @@ func (s *snapshot) table(name string) (table, error) {
 // Close lets go of the snapshot; whoever still reads in it fails.
 func (s *snapshot) Close() error {
 	s.close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return hangUp(s.keeper)
-}
-
-// Read reads a table in a session of its own.
-func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writer) (n int64, err error) {
-	t, err := s.table(r.Extraction.Table)
-	if err != nil {
-		return 0, err
-	}
-	if r.Range != nil {
-		if err := s.older.closed(r.Extraction.Dataset, r.Range.Window.To); err != nil {
-			return 0, err
-		}
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(s.closing, func() { cancel(errLetGo) })
-	defer stop()
-	select {
-	case s.workers <- struct{}{}:
-		defer func() { <-s.workers }()
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
-	}
-	worker, err := s.worker(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		// After an error the session may be in the middle of a COPY: there is nothing to say to it.
-		if e := hangUp(worker); err == nil && e != nil {
-			err = fault(ctx, e, "cannot end reading table %s of source %s", r.Extraction.Table, s.source.opts.Name)
-		}
-	}()
-	return s.copy(ctx, worker, t, r, to)
-}
-
-// errLetGo ends reading in a snapshot that is let go.
-var errLetGo error = &elt.Error{
-	Code: extract.CodeConnectionLost, Class: elt.Transient, What: "the snapshot was let go while a table was read",
-	Do: "nothing: the step is tried again",
-}
-
-// worker opens a session that sees what the keeper sees.
-func (s *snapshot) worker(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := s.source.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var server string
-	err = conn.QueryRow(ctx, identity).Scan(&server)
-	if err == nil && server != s.server {
-		err = fmt.Errorf("the snapshot is of %s, and this session speaks to %s", s.server, server)
-	}
-	if err == nil {
-		_, err = conn.PgConn().Exec(ctx, begin+"; SET TRANSACTION SNAPSHOT '"+strings.ReplaceAll(s.id, "'", "''")+"'").ReadAll()
-	}
-	if err == nil {
-		return conn, nil
-	}
-	if ctx.Err() != nil {
-		return nil, errors.Join(context.Cause(ctx), hangUp(conn))
-	}
-	return nil, errors.Join(&elt.Error{
-		Code: lost.code, Class: lost.class, Do: lost.do, Err: err,
-		What: fmt.Sprintf("source %s no longer has the snapshot of %s", s.source.opts.Name, s.position.TakenAt.UTC().Format(time.RFC3339)),
-	}, hangUp(conn))
+	return errors.Join(s.readers.close(), hangUp(s.keeper))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -149,19 +150,17 @@ func cut(t testing.TB, conn *pgx.Conn) {
 // TestCutWhileReading cuts the connections in the middle of a table, from within the lake.
 func TestCutWhileReading(t *testing.T) {
 	url, conn := database(t, `CREATE TABLE a AS SELECT i AS n, repeat(md5(i::text), 40) AS x FROM generate_series(1, 100000) i`)
-	cuts := 0
-	lake := &extracttest.Lake{Before: func(key string) error {
-		if strings.HasSuffix(key, ".parquet") && cuts == 0 {
-			cuts++
-			cut(t, conn)
-		}
+	var once sync.Once
+	lake := &extracttest.Lake{Before: func(string) error {
+		once.Do(func() { cut(t, conn) })
 		return nil
 	}}
 	night := extracttest.New(t, newSource(t, url), lake).Begin("r1", nil, nil)
 	defer night.Close()
 	_, err := night.Extract(t.Context(), extracttest.Job(extracttest.Table("public.a"), 1), nothing)
 	extracttest.Fails(t, err, extract.CodeConnectionLost, "public.a")
-	if keys := lake.Keys(); len(keys) != 0 {
+	// Chunks that were whole may be there; without a manifest nobody reads them.
+	if keys := lake.Keys(); slices.ContainsFunc(keys, func(k string) bool { return strings.HasSuffix(k, "manifest.json") }) {
 		t.Errorf("a cut left %v in the lake", keys)
 	}
 	m, err := night.Extract(t.Context(), extracttest.Job(extracttest.Table("public.a"), 2), nothing)

@@ -18,8 +18,11 @@ import (
 type Options struct {
 	Name elt.SourceName
 	URL  string // postgres://user:password@host:port/database
-	// Connections is how many are open at once, the keeper of the snapshot among them. At least 2; 3 by default.
+	// Connections is how many are open at once, the keeper of the snapshot among them; the others read. At least 2;
+	// 3 by default.
 	Connections int
+	// ChunkBytes is how much of a table, as it lies on the server's disk, is worth a COPY of its own. 16 MiB by default.
+	ChunkBytes int64
 	// LockTimeout is how long to wait for a table that a migration holds. 5 s by default.
 	LockTimeout time.Duration
 	// StatementTimeout is how long reading one table may take. 4 h by default.
@@ -57,6 +60,9 @@ func New(o Options) (*Source, error) {
 		o.Connections = 3
 	}
 	o.Connections = max(o.Connections, 2)
+	if o.ChunkBytes <= 0 {
+		o.ChunkBytes = 16 << 20
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
 	}

@@ -1,0 +1,195 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// keepers is how many sessions hold the snapshot and its locks, so that losing one of them loses nothing. All but the
+// first also read.
+const keepers = 2
+
+// session is one that sees what the snapshot saw.
+type session struct {
+	*pgx.Conn
+	export string // the name under which it keeps the snapshot for others; empty when it does not
+}
+
+// readers are the sessions that read, which all tables of a snapshot share.
+type readers struct {
+	slots   chan struct{} // one for each session that is in use
+	waiting atomic.Int64  // tables that wait for their first session
+
+	mu      sync.Mutex
+	exports []string // names under which the snapshot can be imported
+	idle    []*session
+	closed  bool
+}
+
+// close ends the idle sessions, and those in use when they are put back.
+func (r *readers) close() error {
+	r.mu.Lock()
+	idle := r.idle
+	r.idle, r.closed = nil, true
+	r.mu.Unlock()
+	var errs []error
+	for _, s := range idle {
+		errs = append(errs, hangUp(s.Conn))
+	}
+	return errors.Join(errs...)
+}
+
+// take returns an idle session, or nil.
+func (r *readers) take() *session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.idle) == 0 {
+		return nil
+	}
+	s := r.idle[len(r.idle)-1]
+	r.idle = r.idle[:len(r.idle)-1]
+	return s
+}
+
+// put takes a session back whose last statement went well.
+func (r *readers) put(s *session) error {
+	r.mu.Lock()
+	if !r.closed {
+		r.idle = append(r.idle, s)
+		r.mu.Unlock()
+		return nil
+	}
+	r.mu.Unlock()
+	return hangUp(s.Conn)
+}
+
+// drop ends a session that may be in the middle of a statement: there is nothing to say to it.
+func (r *readers) drop(s *session) error {
+	r.forget(s.export)
+	return hangUp(s.Conn)
+}
+
+func (r *readers) forget(export string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.exports = slices.DeleteFunc(r.exports, func(e string) bool { return e == export })
+}
+
+// names returns the names of the snapshot that are still believed in.
+func (r *readers) names() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.exports)
+}
+
+// session returns a session that sees what the keeper sees.
+func (s *snapshot) session(ctx context.Context) (*session, error) {
+	for idle := s.readers.take(); idle != nil; idle = s.readers.take() {
+		// It may have been lost since it was last used: others keep the snapshot.
+		err := idle.Ping(ctx)
+		if err == nil {
+			return idle, nil
+		}
+		s.source.opts.Log.Debug("an idle session was lost", "source", s.source.opts.Name, "error", errors.Join(err, s.readers.drop(idle)))
+	}
+	conn, err := s.source.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	in := &session{Conn: conn}
+	if err = s.enter(ctx, in); err == nil {
+		return in, nil
+	}
+	if ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), hangUp(conn))
+	}
+	return nil, errors.Join(&elt.Error{
+		Code: lost.code, Class: lost.class, Do: lost.do, Err: err,
+		What: fmt.Sprintf("source %s no longer has the snapshot of %s", s.source.opts.Name, s.position.TakenAt.UTC().Format(time.RFC3339)),
+	}, hangUp(conn))
+}
+
+// enter imports the snapshot into a session, from whoever still keeps it.
+func (s *snapshot) enter(ctx context.Context, in *session) error {
+	var server string
+	if err := in.QueryRow(ctx, identity).Scan(&server); err != nil {
+		return err
+	}
+	if server != s.server {
+		return fmt.Errorf("the snapshot is of %s, and this session speaks to %s", s.server, server)
+	}
+	failed := errors.New("nobody keeps it any more")
+	for _, name := range s.readers.names() {
+		_, err := in.PgConn().Exec(ctx, begin+"; SET TRANSACTION SNAPSHOT '"+strings.ReplaceAll(name, "'", "''")+"'").ReadAll()
+		if err == nil {
+			return s.keep(ctx, in)
+		}
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) {
+			return err
+		}
+		s.readers.forget(name)
+		failed = err
+		if _, err := in.PgConn().Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+// keep makes the session another keeper when there are too few. Where a table cannot be locked, for a migration
+// waits for it already, the session only reads.
+func (s *snapshot) keep(ctx context.Context, in *session) error {
+	if len(s.readers.names()) >= keepers {
+		return nil
+	}
+	var name string
+	if err := in.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&name); err != nil {
+		return err
+	}
+	all := slices.Collect(maps.Values(s.tables))
+	if _, err := in.PgConn().Exec(ctx, "SAVEPOINT before_lock; "+lockTables(all...)+"RELEASE SAVEPOINT before_lock").ReadAll(); err != nil {
+		if in.IsClosed() || ctx.Err() != nil {
+			return err
+		}
+		s.source.opts.Log.Warn("the snapshot has one keeper only: the tables cannot be locked once more", "source", s.source.opts.Name, "error", err)
+		_, err := in.PgConn().Exec(ctx, "ROLLBACK TO SAVEPOINT before_lock").ReadAll()
+		return err
+	}
+	in.export = name
+	s.readers.mu.Lock()
+	defer s.readers.mu.Unlock()
+	s.readers.exports = append(s.readers.exports, name)
+	return nil
+}
+
+// lockTables returns statements that keep tables from being rewritten while the transaction lasts.
+func lockTables(tables ...table) string {
+	var names []string
+	var b strings.Builder
+	for _, t := range tables {
+		switch t.kind {
+		case "f": // cannot be locked
+		case "m": // reading it, if only nothing of it, locks it
+			b.WriteString("SELECT FROM " + t.name.sql() + " LIMIT 0; ")
+		default:
+			names = append(names, t.name.sql())
+		}
+	}
+	if len(names) > 0 {
+		b.WriteString("LOCK TABLE " + strings.Join(names, ", ") + " IN ACCESS SHARE MODE; ")
+	}
+	return b.String()
+}
