@@ -1,0 +1,18 @@
+//go:build long
+
+package eta_test
+
+import "testing"
+
+// Every night, with as many simulations as the page plays: minutes.
+const (
+	replayStride      = 1
+	replaySimulations = 2000
+)
+
+// TestReplayOfTheTuningSeeds shows what the constants were chosen by: the same figures should come out as on the
+// held-out seeds, or they were chosen too well.
+func TestReplayOfTheTuningSeeds(t *testing.T) {
+	byMoment, bySeed := evaluateAll(tuningSeeds, replayStride, replaySimulations)
+	t.Logf("10 tuning seeds\n%s", table(byMoment[:], bySeed))
+}
