@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 
 	"pgregory.net/rapid"
 
@@ -21,23 +22,24 @@ const (
 	firstDay, lastDay     = -719162, 2932896
 )
 
-// RandomSchema draws a column of every kind, decimals and lists with parameters of their own.
-func RandomSchema(t *rapid.T) elt.Schema {
+// RandomSchema draws a column of every kind, decimals and lists with parameters of their own, within the limits.
+func RandomSchema(t *rapid.T, l Limits) elt.Schema {
 	schema := make(elt.Schema, len(kinds))
 	for i, k := range kinds {
-		schema[i] = elt.Column{Name: fmt.Sprintf("%s %d", k, i), Type: randomType(t, k), Nullable: true}
+		schema[i] = elt.Column{Name: fmt.Sprintf("%s_%d", k, i), Type: randomType(t, k, l), Nullable: true}
 	}
 	return schema
 }
 
-func randomType(t *rapid.T, k elt.Kind) elt.Type {
+func randomType(t *rapid.T, k elt.Kind, l Limits) elt.Type {
 	typ := elt.Type{Kind: k}
 	switch k {
 	case elt.Decimal:
 		typ.Precision = rapid.IntRange(1, 38).Draw(t, "precision")
 		typ.Scale = rapid.IntRange(0, typ.Precision).Draw(t, "scale")
 	case elt.List:
-		elem := randomType(t, rapid.SampledFrom(kinds[:len(kinds)-1]).Draw(t, "element"))
+		elements := slices.DeleteFunc(slices.Clone(kinds[:len(kinds)-1]), func(of elt.Kind) bool { return !l.holds(elt.Type{Kind: elt.List, Elem: &elt.Type{Kind: of}}) })
+		elem := randomType(t, rapid.SampledFrom(elements).Draw(t, "element"), l)
 		typ.Elem = &elem
 	}
 	return typ

@@ -53,6 +53,24 @@ type Harness struct {
 	Rows func(t testing.TB, query string) []string
 	// Exec runs SQL behind the warehouse's back, as somebody else would.
 	Exec func(t testing.TB, statement string)
+	Limits
+}
+
+// Limits are what some warehouses cannot do. The zero Limits are none.
+type Limits struct {
+	// PlainColumns: columns are named by letters, digits and _; others are refused.
+	PlainColumns bool
+	// Lists returns false for a list that cannot be held; nil holds all.
+	Lists func(of elt.Kind) bool
+	// ListValues is how CAST(… AS VARCHAR) of the lists ['', NULL, 'é'] shows; empty for the embedded warehouse's way.
+	ListValues string
+	// Copies: published tables are copies, so nothing that is staged stays once a newer night is published.
+	Copies bool
+}
+
+// holds reports whether the warehouse can hold values of the type.
+func (l Limits) holds(t elt.Type) bool {
+	return t.Kind != elt.List || l.Lists == nil || l.Lists(t.Elem.Kind)
 }
 
 // Run runs the suite; open gives every test an empty warehouse of its own.

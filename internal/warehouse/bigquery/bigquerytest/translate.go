@@ -1,0 +1,363 @@
+package bigquerytest
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// macros are functions of BigQuery that DuckDB has not.
+var macros = []string{
+	// A decimal's digits as a whole number, where the factor is the power of ten that makes them one.
+	`CREATE MACRO bq_whole(x, factor) AS CASE
+		WHEN x IS NULL THEN NULL
+		WHEN length(split_part(CAST(x AS VARCHAR), '.', 2)) = length(CAST(factor AS VARCHAR)) - 1 THEN CAST(replace(CAST(x AS VARCHAR), '.', '') AS HUGEINT)
+		ELSE error('the double multiplies a BIGNUMERIC by the power of ten of its scale only') END`,
+}
+
+// functions renders the functions of BigQuery that the double knows.
+var functions = map[string]func(args []string) string{
+	"IF":                func(a []string) string { return "CASE WHEN " + a[0] + " THEN " + a[1] + " ELSE " + a[2] + " END" },
+	"COUNTIF":           named("count_if"),
+	"IS_NAN":            named("isnan"),
+	"UNIX_DATE":         func(a []string) string { return "date_diff('day', DATE '1970-01-01', " + a[0] + ")" },
+	"UNIX_MICROS":       named("epoch_us"),
+	"TIMESTAMP":         func(a []string) string { return "CAST(" + a[0] + " AS TIMESTAMP WITH TIME ZONE)" },
+	"DATETIME":          func(a []string) string { return "(" + a[0] + " AT TIME ZONE 'UTC')" },
+	"TIME_DIFF":         func(a []string) string { return "(epoch_us(" + a[0] + ") - epoch_us(" + a[1] + "))" },
+	"BYTE_LENGTH":       named("octet_length"),
+	"TO_HEX":            func(a []string) string { return "lower(hex(" + a[0] + "))" },
+	"ARRAY_LENGTH":      named("len"),
+	"SAFE_MULTIPLY":     named("bq_whole"),
+	"DIV":               func(a []string) string { return "CAST(" + a[0] + " // " + a[1] + " AS DECIMAL(38,0))" },
+	"MOD":               func(a []string) string { return "CAST(" + a[0] + " % " + a[1] + " AS DECIMAL(38,0))" },
+	"TO_JSON_STRING":    func(a []string) string { return "CAST(to_json(" + a[0] + ") AS VARCHAR)" },
+	"CONCAT":            func(a []string) string { return "(" + strings.Join(a, " || ") + ")" },
+	"CURRENT_TIMESTAMP": func([]string) string { return "now()" },
+}
+
+func named(name string) func([]string) string {
+	return func(a []string) string { return name + "(" + strings.Join(a, ", ") + ")" }
+}
+
+// same are functions that mean the same in both.
+var same = words("COUNT SUM MIN MAX AVG UPPER LOWER COALESCE ROUND ABS SUBSTR LENGTH TRIM ERROR")
+
+// notFunctions are words that a parenthesis may follow.
+var notFunctions = words("IN AS VALUES ON USING OVER AND OR NOT EXISTS FROM SELECT WHERE BY THEN WHEN ELSE ALL JOIN DISTINCT INTO UNION HAVING")
+
+func words(list string) map[string]bool {
+	out := make(map[string]bool)
+	for _, w := range strings.Fields(list) {
+		out[w] = true
+	}
+	return out
+}
+
+// sqlTypes are BigQuery's types in a CAST.
+var sqlTypes = map[string]string{
+	"STRING": "VARCHAR", "INT64": "BIGINT", "INTEGER": "BIGINT", "INT": "BIGINT", "BIGINT": "BIGINT", "FLOAT64": "DOUBLE", "BOOL": "BOOLEAN",
+	"NUMERIC": "DECIMAL(38,9)", "DECIMAL": "DECIMAL(38,9)", "DATE": "DATE", "TIME": "TIME", "TIMESTAMP": "TIMESTAMP WITH TIME ZONE", "DATETIME": "TIMESTAMP",
+}
+
+// literalTypes begin a literal of their own: DATE '2026-01-05'.
+var literalTypes = map[string]string{
+	"DATE": "DATE", "TIME": "TIME", "TIMESTAMP": "TIMESTAMP WITH TIME ZONE", "DATETIME": "TIMESTAMP", "NUMERIC": "DECIMAL(38,9)", "BIGNUMERIC": "HUGEINT",
+}
+
+type kindOfToken int
+
+const (
+	space kindOfToken = iota // and comments
+	word
+	quoted // `name`
+	text   // a string
+	sign
+)
+
+type token struct {
+	kind kindOfToken
+	text string // of a string, its value
+}
+
+var tokens = regexp.MustCompile("(?s)^(?:(\\s+|--[^\n]*|#[^\n]*|/\\*.*?\\*/)|([A-Za-z_][A-Za-z_0-9]*)|`([^`]*)`|('(?:[^'\\\\\n]|\\\\.)*'|\"(?:[^\"\\\\\n]|\\\\.)*\")|([0-9][0-9.]*(?:[eE][+-]?[0-9]+)?|!=|<>|<=|>=|\\|\\||.))")
+
+// Translate returns the statements of BigQuery's SQL in DuckDB's, each with its lines as they were. It refuses what it
+// does not know.
+func Translate(query string) ([]string, error) {
+	var all []token
+	for rest := query; rest != ""; {
+		m := tokens.FindStringSubmatch(rest)
+		if m == nil {
+			return nil, fmt.Errorf("Syntax error: Unexpected %q", rest[:1])
+		}
+		rest = rest[len(m[0]):]
+		for kind, part := range m[1:] {
+			if part == "" {
+				continue
+			}
+			t := token{kindOfToken(kind), part}
+			switch t.kind {
+			case space: // DuckDB has no comments with #
+				if part[0] == '#' {
+					t.text = "--" + part[1:]
+				}
+			case text:
+				value, err := unquote(part)
+				if err != nil {
+					return nil, err
+				}
+				t.text = value
+			}
+			all = append(all, t)
+			break
+		}
+	}
+	var out []string
+	for _, statement := range split(all, ";") {
+		if len(trim(statement)) == 0 {
+			continue
+		}
+		translated, err := translateStatement(statement)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, translated)
+	}
+	return out, nil
+}
+
+func unquote(literal string) (string, error) {
+	inner := literal[1 : len(literal)-1]
+	if literal[0] == '\'' { // Go's strings have double quotes
+		inner = strings.ReplaceAll(strings.ReplaceAll(inner, `\'`, `'`), `"`, `\"`)
+	}
+	value, err := strconv.Unquote(`"` + inner + `"`)
+	if err != nil {
+		return "", fmt.Errorf("Syntax error: Illegal string literal: %v", err)
+	}
+	return value, nil
+}
+
+func translateStatement(all []token) (string, error) {
+	first := trim(all)
+	head := strings.ToUpper(first[0].text)
+	second := ""
+	if rest := trim(first[1:]); len(rest) > 0 {
+		second = strings.ToUpper(rest[0].text)
+	}
+	switch head + " " + second {
+	case "BEGIN TRANSACTION", "COMMIT TRANSACTION":
+		return head + " TRANSACTION", nil
+	case "TRUNCATE TABLE":
+		name, err := render(trim(trim(first[1:])[1:]))
+		return "DELETE FROM " + name, err
+	}
+	switch head {
+	case "SELECT", "WITH", "INSERT", "DELETE", "UPDATE", "MERGE":
+		return render(all)
+	}
+	return "", fmt.Errorf("Syntax error: the double does not run a statement that begins with %s", head)
+}
+
+// render translates tokens.
+func render(all []token) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(all); i++ {
+		t := all[i]
+		switch t.kind {
+		case quoted:
+			b.WriteString(tableName(t.text))
+		case text:
+			b.WriteString(stringLiteral(t.text))
+		case word:
+			used, translated, err := renderWord(all[i:])
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(translated)
+			i += used - 1
+		default:
+			b.WriteString(t.text)
+		}
+	}
+	return b.String(), nil
+}
+
+// renderWord translates a word and what belongs to it: the arguments of a function, the text of a literal.
+func renderWord(all []token) (used int, translated string, err error) {
+	name := strings.ToUpper(all[0].text)
+	next := 1
+	for next < len(all) && all[next].kind == space {
+		next++
+	}
+	if typ, ok := literalTypes[name]; ok && next < len(all) && all[next].kind == text {
+		return next + 1, "CAST(" + stringLiteral(all[next].text) + " AS " + typ + ")", nil
+	}
+	if next == len(all) || all[next].text != "(" || all[next].kind != sign || notFunctions[name] {
+		return 1, all[0].text, nil
+	}
+	end := closing(all, next)
+	if end < 0 {
+		return 0, "", fmt.Errorf("Syntax error: Expected \")\" but got end of script")
+	}
+	inner := all[next+1 : end]
+	switch name {
+	case "CAST":
+		translated, err = renderCast(inner)
+		return end + 1, translated, err
+	case "STRUCT":
+		translated, err = renderStruct(inner)
+		return end + 1, translated, err
+	}
+	if same[name] {
+		args, err := render(inner)
+		return end + 1, all[0].text + "(" + args + ")", err
+	}
+	function := functions[name]
+	if function == nil {
+		return 0, "", fmt.Errorf("Function not found: %s (the double does not know it)", all[0].text)
+	}
+	var args []string
+	for _, arg := range split(inner, ",") {
+		a, err := render(trim(arg))
+		if err != nil {
+			return 0, "", err
+		}
+		args = append(args, a)
+	}
+	return end + 1, function(args), nil
+}
+
+// renderCast translates what stands in the parentheses of a CAST.
+func renderCast(inner []token) (string, error) {
+	as, depth := -1, 0
+	for i, t := range inner {
+		switch {
+		case t.kind == sign && t.text == "(":
+			depth++
+		case t.kind == sign && t.text == ")":
+			depth--
+		case t.kind == word && depth == 0 && strings.EqualFold(t.text, "AS"):
+			as = i
+		}
+	}
+	if as < 0 {
+		return "", fmt.Errorf("Syntax error: Expected keyword AS")
+	}
+	value, err := render(trim(inner[:as]))
+	if err != nil {
+		return "", err
+	}
+	typ := strings.ToUpper(join(trim(inner[as+1:])))
+	if typ == "BYTES" {
+		return "encode(" + value + ")", nil
+	}
+	duck, ok := sqlTypes[typ]
+	if !ok && regexp.MustCompile(`^(NUMERIC|DECIMAL|BIGNUMERIC)\(\d+, ?\d+\)$`).MatchString(typ) {
+		duck, ok = "DECIMAL"+typ[strings.Index(typ, "("):], true
+	}
+	if !ok {
+		return "", fmt.Errorf("Type not found: %s (the double does not know it)", typ)
+	}
+	return "CAST(" + value + " AS " + duck + ")", nil
+}
+
+// renderStruct translates the fields of a STRUCT, each with a name.
+func renderStruct(inner []token) (string, error) {
+	var fields []string
+	for _, field := range split(inner, ",") {
+		field = trim(field)
+		if len(field) < 4 || field[len(field)-1].kind != quoted || !strings.EqualFold(field[len(field)-3].text, "AS") {
+			return "", fmt.Errorf("the double knows a STRUCT of named fields only")
+		}
+		value, err := render(trim(field[:len(field)-3]))
+		if err != nil {
+			return "", err
+		}
+		fields = append(fields, tableName(field[len(field)-1].text)+" := "+value)
+	}
+	return "struct_pack(" + strings.Join(fields, ", ") + ")", nil
+}
+
+// tableName translates a quoted name; a table's begins with its project.
+func tableName(name string) string {
+	parts := strings.Split(name, ".")
+	if len(parts) == 3 {
+		parts = parts[1:]
+	}
+	for i, p := range parts {
+		parts[i] = quote(p)
+	}
+	return strings.Join(parts, ".")
+}
+
+var quotedName = regexp.MustCompile("`[^`]*`")
+
+// plainNames translates the names of tables alone.
+func plainNames(query string) string {
+	return quotedName.ReplaceAllStringFunc(query, func(name string) string { return tableName(strings.Trim(name, "`")) })
+}
+
+func stringLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// closing returns where the parenthesis that opens at i closes, or -1.
+func closing(all []token, i int) int {
+	depth := 0
+	for j := i; j < len(all); j++ {
+		if all[j].kind != sign {
+			continue
+		}
+		switch all[j].text {
+		case "(":
+			depth++
+		case ")":
+			if depth--; depth == 0 {
+				return j
+			}
+		}
+	}
+	return -1
+}
+
+// split splits at the signs that stand outside of parentheses.
+func split(all []token, at string) (out [][]token) {
+	depth, start := 0, 0
+	for i, t := range all {
+		switch {
+		case t.kind != sign:
+		case t.text == "(":
+			depth++
+		case t.text == ")":
+			depth--
+		case t.text == at && (depth == 0 || at == ";"):
+			out = append(out, all[start:i])
+			start = i + 1
+		}
+	}
+	if start < len(all) {
+		out = append(out, all[start:])
+	}
+	return out
+}
+
+// trim cuts spaces and comments off both ends.
+func trim(all []token) []token {
+	for len(all) > 0 && all[0].kind == space {
+		all = all[1:]
+	}
+	for len(all) > 0 && all[len(all)-1].kind == space {
+		all = all[:len(all)-1]
+	}
+	return all
+}
+
+func join(all []token) string {
+	var b strings.Builder
+	for _, t := range all {
+		b.WriteString(t.text)
+	}
+	return strings.TrimFunc(b.String(), unicode.IsSpace)
+}

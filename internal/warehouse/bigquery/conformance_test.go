@@ -1,0 +1,43 @@
+package bigquery
+
+import (
+	"testing"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery/bigquerytest"
+	"github.com/daybreak-data/daybreak/internal/warehouse/warehousetest"
+)
+
+func TestConformance(t *testing.T) {
+	warehousetest.Run(t, func(t *testing.T) warehousetest.Harness {
+		server := bigquerytest.New(t)
+		return warehousetest.Harness{
+			Warehouse: open(t, server, Options{}), Rows: server.Rows, Exec: server.Exec,
+			Limits: warehousetest.Limits{
+				PlainColumns: true, Copies: true,
+				Lists:      func(of elt.Kind) bool { return of != elt.LocalTimestamp && of != elt.Uint64 },
+				ListValues: `{'list': [{'element': ''}, {'element': NULL}, {'element': é}]}`,
+			},
+		}
+	})
+}
+
+// open opens a warehouse on the double, which waits as good as not at all before it repeats what failed.
+func open(t testing.TB, server *bigquerytest.Server, o Options) *Warehouse {
+	t.Helper()
+	o.Project, o.Location, o.Endpoint = "acme", "EU", server.URL
+	if o.Pause == 0 {
+		o.Pause = time.Millisecond
+	}
+	w, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}

@@ -1,0 +1,246 @@
+package bigquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"cloud.google.com/go/bigquery"
+	"github.com/apache/arrow/go/v15/parquet/file"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/api/googleapi"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// uploads is how many parts are sent at a time; each holds ChunkBytes in memory.
+const uploads = 4
+
+// Stage loads the manifest's parts, local Parquet files in the manifest's order, into the run's staging relation for
+// the dataset and returns how many rows the load jobs report. Staging it again finds the jobs of the time before and
+// loads nothing twice. An incremental dataset that is already published is staged as a delta; the errors are then
+// schema_changed and duplicate_key as well. progress is told the rows so far after each part.
+func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, relation string, files []string, progress func(rows int64)) (int64, error) {
+	s := w.stage(run, m.Dataset)
+	schema, converted, err := tableSchema(m.Dataset, m.Schema)
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range files {
+		if err := checkPart(m, path); err != nil {
+			return 0, err
+		}
+	}
+	if len(files) != len(m.Parts) {
+		return 0, fmt.Errorf("stage %s: %d files for %d parts", m.Dataset, len(files), len(m.Parts))
+	}
+	what := "stage " + string(m.Dataset)
+	if m.Mode == elt.Incremental {
+		if err := s.onto(ctx, relation, elt.Merge, m.Key); err != nil {
+			return 0, w.fail(ctx, what, err)
+		}
+		if err := s.fits(ctx, columnsOf(converted.schema)); err != nil {
+			return 0, w.fail(ctx, what, err)
+		}
+	}
+	s.physical = stagedID(run, m.Dataset) + tableMark + contentDigest(m)
+	target := s.physical
+	if converted.sql != "" {
+		target += tableMark + "raw"
+	}
+	rows, err := s.load(ctx, m, schema, w.staged(target), files, progress)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.convert(ctx, converted.sql, w.staged(target)); err != nil {
+		return 0, w.fail(ctx, what, err)
+	}
+	if m.Mode == elt.Incremental {
+		if err := s.hasKey(ctx, m.Schema, m.Key, true); err != nil {
+			return 0, w.fail(ctx, what, err)
+		}
+	}
+	return rows, w.fail(ctx, what, s.finish(ctx, m.Schema.Names()))
+}
+
+// contentDigest names what a manifest brings: the same parts as the same columns are the same table.
+func contentDigest(m *elt.Manifest) string {
+	parts := []any{m.Attempt}
+	for _, p := range m.Parts {
+		parts = append(parts, p.Key, p.SHA256)
+	}
+	for _, c := range m.Schema {
+		parts = append(parts, c.Name, c.Type)
+	}
+	return digest(parts...)
+}
+
+// conversion turns a table as it was loaded into the table as it is kept.
+type conversion struct {
+	schema bigquery.Schema // of the result
+	sql    string          // the columns of its SELECT; empty when there is nothing to turn
+}
+
+// tableSchema returns the columns of the table that the parts are loaded into, and what follows.
+func tableSchema(d elt.DatasetName, columns elt.Schema) (bigquery.Schema, conversion, error) {
+	invalid := func(err error) error {
+		return &elt.Error{
+			Code: codeSchemaInvalid, Class: elt.Data,
+			What: fmt.Sprintf("cannot stage %s: %v", d, err), Do: "exclude the column, or rename it in the source",
+		}
+	}
+	if err := checkNames(columns.Names()); err != nil {
+		return nil, conversion{}, invalid(err)
+	}
+	var loaded bigquery.Schema
+	var kept conversion
+	exprs := make([]string, len(columns))
+	needed := false
+	for i, c := range columns {
+		f, convert, err := landing(c.Name, c.Type)
+		if err != nil {
+			return nil, conversion{}, invalid(fmt.Errorf("column %q: %w", c.Name, err))
+		}
+		k, err := field(c.Name, c.Type)
+		if err != nil {
+			return nil, conversion{}, invalid(fmt.Errorf("column %q: %w", c.Name, err))
+		}
+		loaded, kept.schema = append(loaded, f), append(kept.schema, k)
+		exprs[i] = quote(c.Name)
+		if convert != "" {
+			needed = true
+			exprs[i] = convert + " AS " + quote(c.Name)
+		}
+	}
+	if needed {
+		kept.sql = strings.Join(exprs, ", ")
+	}
+	return loaded, kept, nil
+}
+
+// checkPart reads the footer of a part: BigQuery would take a column that is missing for one of NULLs.
+func checkPart(m *elt.Manifest, path string) error {
+	unreadable := func(why any) error {
+		return &elt.Error{
+			Code: codePartUnreadable, Class: elt.Data,
+			What: fmt.Sprintf("cannot load part %s of %s: %v", filepath.Base(path), m.Dataset, why),
+			Do:   "extract the day again; if it happens again, report it with the part",
+		}
+	}
+	r, err := file.OpenParquetFile(path, false)
+	if err != nil {
+		return unreadable(err)
+	}
+	root := r.MetaData().Schema.Root()
+	have := make(map[string]bool, root.NumFields())
+	for i := range root.NumFields() {
+		have[root.Field(i).Name()] = true
+	}
+	if err := r.Close(); err != nil {
+		return unreadable(err)
+	}
+	for _, c := range m.Schema {
+		if !have[c.Name] {
+			return unreadable(fmt.Sprintf("it has no column %q", c.Name))
+		}
+	}
+	if len(have) != len(m.Schema) {
+		return unreadable(fmt.Sprintf("it has %d columns, the manifest %d", len(have), len(m.Schema)))
+	}
+	return nil
+}
+
+// load loads the parts into the table, each in a job of its own.
+func (s *staging) load(ctx context.Context, m *elt.Manifest, schema bigquery.Schema, into *bigquery.Table, files []string, progress func(int64)) (int64, error) {
+	what := "stage " + string(m.Dataset)
+	err := into.Create(ctx, &bigquery.TableMetadata{Schema: schema, Labels: labels("load", s.run, s.dataset)})
+	if err != nil && !isStatus(err, http.StatusConflict) {
+		return 0, s.w.fail(ctx, what, err)
+	}
+	md, err := into.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+	if err != nil {
+		return 0, s.w.fail(ctx, what, err)
+	}
+	var mu sync.Mutex
+	var total int64
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(uploads)
+	for i, path := range files {
+		group.Go(func() error {
+			j := s.loadJob(m, i, path, schema, into)
+			j.since = md.CreationTime
+			_, status, err := s.w.run(groupCtx, j)
+			if err != nil {
+				return s.w.refused(groupCtx, codePartUnreadable, fmt.Sprintf("cannot load part %s of %s", filepath.Base(path), m.Dataset),
+					"extract the day again; if it happens again, report it with the part", 0, err)
+			}
+			loaded, ok := status.Statistics.Details.(*bigquery.LoadStatistics)
+			if !ok {
+				return fmt.Errorf("%s: the job does not say how many rows it loaded", j.what)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			total += loaded.OutputRows
+			progress(total)
+			return nil
+		})
+	}
+	err = group.Wait()
+	if ctx.Err() != nil { // the group's own context would say the same of another part's failure
+		err = fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	return total, err
+}
+
+// loadJob loads one part. An upload cannot be rewound: each insertion opens the part again.
+func (s *staging) loadJob(m *elt.Manifest, i int, path string, schema bigquery.Schema, into *bigquery.Table) job {
+	return job{
+		what: fmt.Sprintf("load part %d of %s", i+1, m.Dataset), media: true,
+		id: "daybreak_load_" + digest(s.run, s.dataset, into.TableID, i, m.Parts[i].SHA256),
+		insert: func(ctx context.Context, id bigquery.JobIDConfig) (_ *bigquery.Job, err error) {
+			part, err := os.Open(path)
+			if err != nil {
+				return nil, &elt.Error{
+					Code: codePartUnreadable, Class: elt.Transient,
+					What: fmt.Sprintf("cannot read part %s of %s: %v", filepath.Base(path), m.Dataset, err), Do: "check the lake's or the spool's disk",
+				}
+			}
+			defer func() { err = errors.Join(err, part.Close()) }()
+			src := bigquery.NewReaderSource(part)
+			src.SourceFormat, src.Schema = bigquery.Parquet, schema
+			return s.insertLoad(ctx, id, src, into)
+		},
+		same: func(c bigquery.JobConfig) bool {
+			l, ok := c.(*bigquery.LoadConfig)
+			return ok && l.Dst.FullyQualifiedName() == into.FullyQualifiedName()
+		},
+	}
+}
+
+func (s *staging) insertLoad(ctx context.Context, id bigquery.JobIDConfig, src *bigquery.ReaderSource, into *bigquery.Table) (*bigquery.Job, error) {
+	l := into.LoaderFrom(src)
+	l.JobIDConfig = id
+	l.CreateDisposition, l.WriteDisposition = bigquery.CreateNever, bigquery.WriteAppend
+	l.Labels = labels("load", s.run, s.dataset)
+	if s.w.ChunkBytes > 0 {
+		l.MediaOptions = []googleapi.MediaOption{googleapi.ChunkSize(s.w.ChunkBytes)}
+	}
+	return l.Run(ctx)
+}
+
+// convert makes the table as it is kept from the one that was loaded, in place of what an earlier attempt made.
+func (s *staging) convert(ctx context.Context, columns string, from *bigquery.Table) error {
+	if columns == "" {
+		return nil
+	}
+	_, _, err := s.w.execute(ctx, statement{
+		what: "convert the columns of " + string(s.dataset), step: "convert", labels: labels("convert", s.run, s.dataset),
+		sql: "SELECT " + columns + " FROM " + nameOf(from), into: s.table(),
+	})
+	return err
+}

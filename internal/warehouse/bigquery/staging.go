@@ -1,0 +1,205 @@
+package bigquery
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"cloud.google.com/go/bigquery"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// staging is one attempt at the staged relation of a dataset: a table of its own, to which the dataset's staging name
+// is pointed at the end, so that a reader of that name never sees half of it.
+type staging struct {
+	w        *Warehouse
+	run      elt.RunID
+	dataset  elt.DatasetName
+	physical string // the ID of the table, in the staging dataset
+	// base is the published relation that the staged rows will be merged into; empty when they are the whole.
+	base     string
+	strategy elt.Strategy
+	key      []string
+}
+
+// stage begins an attempt at the dataset's staged relation, as a table that nothing else is called by.
+func (w *Warehouse) stage(run elt.RunID, d elt.DatasetName) *staging {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[run] = true
+	return &staging{w: w, run: run, dataset: d, physical: stagedID(run, d) + tableMark + unique()}
+}
+
+func (s *staging) table() *bigquery.Table { return s.w.staged(s.physical) }
+
+// onto declares that the rows will be merged into the published relation if there is one. A view has no rows to merge
+// into: what was a view must be built whole once.
+func (s *staging) onto(ctx context.Context, relation string, strategy elt.Strategy, key []string) error {
+	kind, err := s.w.behind(ctx, relation)
+	if err != nil || kind == unpublished {
+		return err
+	}
+	if kind != asTable {
+		return &elt.Error{
+			Code: codeSchemaChanged, Class: elt.Data,
+			What: fmt.Sprintf("%s is published as a view, and rows cannot be merged into a view", s.dataset),
+			Do:   "build it whole once: a full refresh",
+		}
+	}
+	s.base, s.strategy, s.key = relation, strategy, key
+	return nil
+}
+
+// fits reports an error schema_changed when the columns cannot be merged into the published relation.
+func (s *staging) fits(ctx context.Context, columns elt.Schema) error {
+	if s.base == "" {
+		return nil
+	}
+	return s.w.schemaFits(ctx, s.dataset, s.base, columns)
+}
+
+func (w *Warehouse) schemaFits(ctx context.Context, d elt.DatasetName, relation string, columns elt.Schema) error {
+	md, err := w.published(relation).Metadata(ctx)
+	if err != nil {
+		return err
+	}
+	diff := columnsOf(md.Schema).Diff(columns)
+	if len(diff) == 0 {
+		return nil
+	}
+	return &elt.Error{
+		Code: codeSchemaChanged, Class: elt.Data,
+		What: fmt.Sprintf("the columns of %s changed since it was published: %s", d, strings.Join(diff, "; ")),
+		Do:   "take the change back, or load it whole again: a full refresh for a model; for a table make it mode full for one night",
+	}
+}
+
+// hasKey checks that the key's columns are there and, when unique is wanted, that no two rows share a key.
+func (s *staging) hasKey(ctx context.Context, columns elt.Schema, key []string, unique bool) error {
+	for _, k := range key {
+		if _, ok := columns.Column(k); !ok {
+			return &elt.Error{
+				Code: codeKeyMissing, Class: elt.Config,
+				What: fmt.Sprintf("%s has no column %q, which its key names", s.dataset, k),
+				Do:   "correct the key; the columns are " + strings.Join(columns.Names(), ", "),
+			}
+		}
+	}
+	if len(key) == 0 || !unique {
+		return nil
+	}
+	exprs := make([]string, len(key))
+	for i, k := range key {
+		exprs[i] = "COALESCE(CAST(" + quote(k) + " AS STRING), 'NULL')"
+		if c, _ := columns.Column(k); c.Masked != "" {
+			exprs[i] = "'(masked)'"
+		}
+	}
+	var found error
+	err := s.w.rows(ctx, statement{
+		what: "look for duplicate keys of " + string(s.dataset), step: "load", labels: labels("load", s.run, s.dataset),
+		sql: fmt.Sprintf("SELECT CONCAT(%s), n, COUNT(*) OVER () FROM (SELECT %s, COUNT(*) AS n FROM %s GROUP BY %s HAVING COUNT(*) > 1) ORDER BY n DESC LIMIT 1",
+			strings.Join(exprs, ", ', ', "), quoteAll("", key), nameOf(s.table()), quoteAll("", key)),
+	}, func(row []bigquery.Value) error {
+		found = &elt.Error{
+			Code: codeDuplicateKey, Class: elt.Data,
+			What: fmt.Sprintf("%s brings %v rows with the key (%s) = (%v); %v keys come more than once",
+				s.dataset, row[1], strings.Join(key, ", "), row[0], row[2]),
+			Do: "declare a key that is unique, or remove the duplicates",
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return found
+}
+
+// finish points the dataset's staging name at the table. For rows that will be merged it shows the published table as
+// it will be; columns are those of the rows.
+func (s *staging) finish(ctx context.Context, columns []string) error {
+	shape, query := whole, "SELECT * FROM "+nameOf(s.table())
+	if s.base != "" {
+		shape, query = delta, s.candidate(columns)
+	}
+	return s.point(ctx, shape, query)
+}
+
+// candidate is the SELECT of the published relation as it will be once the delta is merged.
+func (s *staging) candidate(columns []string) string {
+	published, staged := s.w.Published(s.base), nameOf(s.table())
+	kept := "SELECT " + quoteAll("p.", columns) + " FROM " + published + " AS p"
+	if s.strategy != elt.Append {
+		kept += " WHERE " + keyOf("p", s.key) + " NOT IN (SELECT " + keyOf("d", s.key) + " FROM " + staged + " AS d)"
+	}
+	return kept + " UNION ALL SELECT " + quoteAll("d.", columns) + " FROM " + staged + " AS d"
+}
+
+// shape is what a run has staged for a dataset. The view of its staging name carries it as a label.
+type shape string
+
+const (
+	nothing shape = ""
+	whole   shape = "whole" // a table with all rows
+	delta   shape = "delta" // a table with the rows to merge; the view is of the result
+	view    shape = "view"  // a view over other relations
+)
+
+const shapeLabel = "daybreak_shape"
+
+// point points the staging name at what was staged, in one request. What the run has published already is not touched
+// any more.
+func (s *staging) point(ctx context.Context, as shape, query string) error {
+	done, err := s.w.versionsWhere(ctx, "dataset = "+literal(string(s.dataset))+" AND run_id = "+literal(string(s.run)))
+	if err != nil {
+		return err
+	}
+	if len(done) > 0 {
+		return &elt.Error{
+			Code: codePublished, Class: elt.Conflict,
+			What: fmt.Sprintf("run %s has published %s already", s.run, s.dataset),
+			Do:   "nothing: what is published stays; start another run to load it again",
+		}
+	}
+	physical := s.physical
+	if as == view {
+		physical = ""
+	}
+	return s.w.putView(ctx, s.w.staged(stagedID(s.run, s.dataset)), query, physical, map[string]string{shapeLabel: string(as)})
+}
+
+// putView makes a view or changes the one that is there, in one request each.
+func (w *Warehouse) putView(ctx context.Context, at *bigquery.Table, query, description string, marks map[string]string) error {
+	err := at.Create(ctx, &bigquery.TableMetadata{ViewQuery: query, Description: description, Labels: marks})
+	if !isStatus(err, http.StatusConflict) {
+		return err
+	}
+	change := bigquery.TableMetadataToUpdate{ViewQuery: query, Description: description}
+	for name, value := range marks {
+		change.SetLabel(name, value)
+	}
+	_, err = at.Update(ctx, change, "")
+	return err
+}
+
+// stagedShape returns what the run has staged, and the table that holds staged rows.
+func (w *Warehouse) stagedShape(ctx context.Context, run elt.RunID, d elt.DatasetName) (shape, *bigquery.Table, error) {
+	md, err := w.staged(stagedID(run, d)).Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+	if isStatus(err, http.StatusNotFound) {
+		return nothing, nil, nil
+	}
+	if err != nil {
+		return nothing, nil, err
+	}
+	return shape(md.Labels[shapeLabel]), w.staged(md.Description), nil
+}
+
+func (w *Warehouse) stagingMissing(run elt.RunID, d elt.DatasetName) error {
+	return &elt.Error{
+		Code: codeStagingMissing, Class: elt.Data,
+		What: fmt.Sprintf("run %s has nothing staged for %s; a newer night may have cleaned it up", run, d),
+		Do:   "start the run again from its load",
+	}
+}

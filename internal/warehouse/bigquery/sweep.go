@@ -1,0 +1,78 @@
+package bigquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"cloud.google.com/go/bigquery"
+	"google.golang.org/api/iterator"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// sweep drops what earlier runs staged: published tables are copies. A run's relations may go only when
+//   - the run has published, so that its steps are over, and is not the one that publishes now: a person may
+//     still retry what that one held back, and its models read what it staged;
+//   - it has staged nothing since: a retry of it is not at work.
+//
+// What a run staged that never published anything stays until Discard, or until it expires.
+func (w *Warehouse) sweep(ctx context.Context, current elt.RunID) error {
+	over := make(map[string]bool)
+	err := w.rows(ctx, statement{
+		what: "look for runs that are over", step: "catalog", labels: labels("catalog", "", ""),
+		sql: "SELECT DISTINCT run_id FROM " + w.catalog("versions") + " WHERE run_id != " + literal(string(current)),
+	}, func(row []bigquery.Value) error {
+		run := elt.RunID(fmt.Sprint(row[0]))
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.open[run] {
+			over[runID(run)] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return w.dropStaged(ctx, func(run string) bool { return over[run] })
+}
+
+// Discard drops what a run staged. The run must be over: whatever works on it afterwards finds nothing.
+func (w *Warehouse) Discard(ctx context.Context, run elt.RunID) error {
+	w.mu.Lock()
+	delete(w.open, run)
+	w.mu.Unlock()
+	err := w.dropStaged(ctx, func(staged string) bool { return staged == runID(run) })
+	return w.fail(ctx, "discard what run "+string(run)+" staged", err)
+}
+
+// dropStaged drops the staged relations of the runs that gone names, views before what they read.
+func (w *Warehouse) dropStaged(ctx context.Context, gone func(run string) bool) error {
+	var views, tables []*bigquery.Table
+	it := w.client.Dataset(w.stagingDataset()).Tables(ctx)
+	for {
+		t, err := it.Next()
+		if errors.Is(err, iterator.Done) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		run, _, _ := strings.Cut(t.TableID, "-")
+		switch {
+		case !gone(run):
+		case strings.Contains(t.TableID, tableMark):
+			tables = append(tables, t)
+		default:
+			views = append(views, t)
+		}
+	}
+	for _, t := range append(views, tables...) {
+		if err := t.Delete(ctx); err != nil && !isStatus(err, http.StatusNotFound) {
+			return err
+		}
+	}
+	return nil
+}

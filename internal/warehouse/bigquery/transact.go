@@ -1,0 +1,174 @@
+package bigquery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"cloud.google.com/go/bigquery"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// maxTables is how many tables one transaction changes beside Daybreak's own three: BigQuery allows a hundred.
+const maxTables = 97
+
+// together splits off the items that one transaction can put in place. A table is made first, empty, where there is
+// none. Views, and tables whose columns changed, cannot be changed in a transaction; they follow by themselves.
+func (w *Warehouse) together(ctx context.Context, plans []plan) (group, rest []plan, err error) {
+	for _, item := range plans {
+		switch {
+		case item.ViewSQL != "" || item.stands == asView || item.stands == asHeld:
+			rest = append(rest, item)
+			continue
+		case item.stands != asTable:
+			err = w.makeEmpty(ctx, item)
+		case !item.inPlace:
+			err = w.schemaFits(ctx, item.Version.Dataset, item.Relation, item.schema)
+		}
+		if elt.CodeOf(err) == codeSchemaChanged {
+			w.Log.Warn("published by itself, not together with the others", "dataset", item.Version.Dataset, "reason", err)
+			rest = append(rest, item)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		item.inPlace = true
+		group = append(group, item)
+	}
+	return group, rest, nil
+}
+
+// makeEmpty makes the table of a first publication, without rows.
+func (w *Warehouse) makeEmpty(ctx context.Context, item plan) error {
+	schema, _ := splitRelation(item.Relation)
+	if err := w.makeDataset(ctx, w.DatasetPrefix+schema, 0); err != nil {
+		return err
+	}
+	if err := w.claim(ctx, item); err != nil {
+		return err
+	}
+	md, err := item.from.Metadata(ctx)
+	if err != nil {
+		return err
+	}
+	into := w.published(item.Relation)
+	if item.stands == claimed { // an earlier attempt may have made it with other columns
+		if err := into.Delete(ctx); err != nil && !isStatus(err, http.StatusNotFound) {
+			return err
+		}
+	}
+	return into.Create(ctx, &bigquery.TableMetadata{Schema: md.Schema})
+}
+
+// transact records the items' versions, and puts those in place that are put in place by DML, in one transaction. It
+// checks the fence within; BigQuery rolls it back when that fails, or anything else does.
+func (w *Warehouse) transact(ctx context.Context, p elt.Publication, items []plan) error {
+	script, err := w.script(p, items)
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(items))
+	for i, item := range items {
+		ids[i] = string(item.Version.ID)
+	}
+	_, _, err = w.execute(ctx, statement{
+		what: "publish " + strings.Join(ids, ", "), step: "publish", labels: labels("publish", p.Run, ""),
+		sql: script, id: digest(p.Fence, script),
+	})
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(err.Error(), staleMark):
+		return staleError(fmt.Sprintf("cannot publish run %s under fence %d: one of its datasets was published under a newer one since", p.Run, p.Fence))
+	case strings.Contains(err.Error(), recordedMark):
+		return &elt.Error{
+			Code: codeBusy, Class: elt.Transient, What: fmt.Sprintf("another worker has published a version of run %s in the meantime", p.Run),
+			Do: "nothing: the step is tried again and leaves it as it is",
+		}
+	}
+	return err
+}
+
+// What the transaction's own checks fail with.
+const (
+	staleMark    = "stale_fence"
+	recordedMark = "already_recorded"
+)
+
+// script renders the transaction.
+func (w *Warehouse) script(p elt.Publication, items []plan) (string, error) {
+	var statements []string
+	add := func(format string, args ...any) { statements = append(statements, fmt.Sprintf(format, args...)) }
+	var ids []elt.VersionID
+	var datasets []elt.DatasetName
+	var relations, versions, fences, kinds []string
+	for _, item := range items {
+		v := item.Version
+		row, err := versionRow(v, item.Relation)
+		if err != nil {
+			return "", err
+		}
+		is := asTable
+		if item.ViewSQL != "" {
+			is = asView
+		}
+		ids, datasets, relations = append(ids, v.ID), append(datasets, v.Dataset), append(relations, item.Relation)
+		versions = append(versions, row)
+		fences = append(fences, fmt.Sprintf("(%s, %d)", literal(string(v.Dataset)), p.Fence))
+		kinds = append(kinds, "("+literals([]string{item.Relation, string(v.Dataset), string(is)})+")")
+	}
+	add("BEGIN TRANSACTION")
+	add("SELECT IF((SELECT COUNT(*) FROM %s WHERE dataset IN (%s) AND fence > %d) > 0, ERROR('%s'), 'ok')", w.catalog("fences"), literals(datasets), p.Fence, staleMark)
+	add("SELECT IF((SELECT COUNT(*) FROM %s WHERE version_id IN (%s)) > 0, ERROR('%s'), 'ok')", w.catalog("versions"), literals(ids), recordedMark)
+	for _, item := range items {
+		if item.inPlace {
+			statements = append(statements, w.putRows(item)...)
+		}
+	}
+	add("INSERT INTO %s (version_id, dataset, data_date, run_id, fence, manifest, relation, `rows`, checks, inputs, published_at) VALUES %s", w.catalog("versions"), strings.Join(versions, ", "))
+	add("DELETE FROM %s WHERE dataset IN (%s)", w.catalog("fences"), literals(datasets))
+	add("INSERT INTO %s (dataset, fence) VALUES %s", w.catalog("fences"), strings.Join(fences, ", "))
+	add("DELETE FROM %s WHERE relation IN (%s)", w.catalog("published"), literals(relations))
+	add("INSERT INTO %s (relation, dataset, kind) VALUES %s", w.catalog("published"), strings.Join(kinds, ", "))
+	add("COMMIT TRANSACTION")
+	return strings.Join(statements, ";\n") + ";\n", nil
+}
+
+// putRows brings an item's rows into the published table: in place of all rows, of those with the same keys, or beside
+// them.
+func (w *Warehouse) putRows(item plan) []string {
+	into, from, columns := w.Published(item.Relation), nameOf(item.from), quoteAll("", item.schema.Names())
+	insert := fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", into, columns, columns, from)
+	switch {
+	case !item.merges():
+		return []string{"TRUNCATE TABLE " + into, insert}
+	case item.Strategy == elt.Append:
+		return []string{insert}
+	}
+	return []string{
+		fmt.Sprintf("MERGE INTO %s AS p USING (SELECT DISTINCT %s AS k FROM %s AS d) AS d ON %s = d.k WHEN MATCHED THEN DELETE",
+			into, keyOf("d", item.Key), from, keyOf("p", item.Key)),
+		insert,
+	}
+}
+
+// versionRow is a version as a row of VALUES. Without a time of its own it gets BigQuery's.
+func versionRow(v elt.Version, relation string) (string, error) {
+	if v.Inputs == nil {
+		v.Inputs = map[elt.DatasetName]elt.VersionID{}
+	}
+	inputs, err := json.Marshal(v.Inputs)
+	if err != nil {
+		return "", fmt.Errorf("encode the inputs of %s: %w", v.ID, err)
+	}
+	at := "CURRENT_TIMESTAMP()"
+	if !v.PublishedAt.IsZero() {
+		at = "TIMESTAMP '" + v.PublishedAt.UTC().Format("2006-01-02 15:04:05.000000") + "+00'"
+	}
+	return fmt.Sprintf("(%s, %s, DATE '%s', %s, %d, %s, %s, %d, %s, %s, %s)", literal(string(v.ID)), literal(string(v.Dataset)), v.Date,
+		literal(string(v.Run)), v.Fence, literal(v.Manifest), literal(relation), v.Rows, literal(string(v.Checks)), literal(string(inputs)), at), nil
+}

@@ -1,0 +1,149 @@
+package bigquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/api/option"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Options say where the warehouse is and what it may cost.
+type Options struct {
+	Project       string // whose datasets these are, and who pays
+	Location      string // of every dataset and job: "EU"
+	DatasetPrefix string // before the name of each dataset, for several warehouses in a project
+	Endpoint      string // of an emulator, reached without credentials; empty for Google's own
+	// Together publishes a run's tables in one transaction of DML, which rewrites them and costs what that
+	// costs; else each is copied, which is free.
+	Together bool
+	// MaxBytesBilled is what one model or test may read; BigQuery refuses a query that would read more. 0 is no limit.
+	MaxBytesBilled int64
+	KMSKey         string // the key of Cloud KMS that encrypts the datasets; empty for Google's own
+	StagingDays    int    // after which BigQuery drops staged tables by itself; 0 means 7
+	// ChunkBytes is how much of a part is held in memory while it is sent; 0 means the client's 16 MiB.
+	ChunkBytes int
+	// Pause is how long to wait before a first repetition; 0 means a second. It doubles with each.
+	Pause time.Duration
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// Warehouse is a handle on the datasets of a project. It is safe for concurrent use.
+type Warehouse struct {
+	Options
+	client *bigquery.Client
+	// publishing is held by whoever changes what a published name means, one at a time.
+	publishing *semaphore.Weighted
+
+	mu   sync.Mutex
+	open map[elt.RunID]bool // runs that have staged something since they last published
+}
+
+// Open reaches BigQuery and makes Daybreak's own datasets and tables where they are missing. Credentials are the
+// application's default ones. The errors are warehouse_denied, warehouse_unreachable and warehouse_setting.
+func Open(ctx context.Context, o Options) (*Warehouse, error) {
+	o = o.withDefaults()
+	if o.Project == "" || o.Location == "" {
+		return nil, setting("the warehouse needs a project and a location", "give bigquery.project and bigquery.location in daybreak.yaml")
+	}
+	options, err := clientOptions(o.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	client, err := bigquery.NewClient(ctx, o.Project, options...)
+	if err != nil {
+		return nil, setting(fmt.Sprintf("cannot reach BigQuery for project %s: %v", o.Project, err),
+			"give this machine application-default credentials: a service account's key in GOOGLE_APPLICATION_CREDENTIALS, or gcloud auth application-default login")
+	}
+	client.Location = o.Location
+	w := &Warehouse{Options: o, client: client, publishing: semaphore.NewWeighted(1), open: make(map[elt.RunID]bool)}
+	if err := w.prepare(ctx); err != nil {
+		return nil, errors.Join(w.fail(ctx, "prepare the warehouse's own datasets", err), client.Close())
+	}
+	return w, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.StagingDays == 0 {
+		o.StagingDays = 7
+	}
+	if o.Pause == 0 {
+		o.Pause = time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// clientOptions reaches an emulator at its endpoint without credentials, and Google with the machine's own.
+func clientOptions(endpoint string) ([]option.ClientOption, error) {
+	if endpoint == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" {
+		return nil, setting(fmt.Sprintf("the endpoint %q is no URL", endpoint), "write it as http://127.0.0.1:9050")
+	}
+	if strings.Trim(u.Path, "/") == "" {
+		u.Path = "/bigquery/v2/"
+	}
+	return []option.ClientOption{option.WithEndpoint(u.String()), option.WithHTTPClient(new(http.Client))}, nil
+}
+
+func setting(what, do string) error {
+	return &elt.Error{Code: codeSetting, Class: elt.Config, What: what, Do: do}
+}
+
+// prepare makes the datasets and tables that are Daybreak's own.
+func (w *Warehouse) prepare(ctx context.Context) error {
+	if err := w.makeDataset(ctx, w.DatasetPrefix+catalogDataset, 0); err != nil {
+		return err
+	}
+	if err := w.makeDataset(ctx, w.stagingDataset(), time.Duration(w.StagingDays)*24*time.Hour); err != nil {
+		return err
+	}
+	for name, schema := range catalogTables() {
+		err := w.client.Dataset(w.DatasetPrefix+catalogDataset).Table(name).Create(ctx, &bigquery.TableMetadata{Schema: schema})
+		if err != nil && !isStatus(err, http.StatusConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDataset makes a dataset unless it is there. Tables in it expire after the given time; 0 is never.
+func (w *Warehouse) makeDataset(ctx context.Context, id string, expiration time.Duration) error {
+	md := &bigquery.DatasetMetadata{
+		Location: w.Location, DefaultTableExpiration: expiration, Labels: map[string]string{"daybreak": "yes"},
+	}
+	if w.KMSKey != "" {
+		md.DefaultEncryptionConfig = &bigquery.EncryptionConfig{KMSKeyName: w.KMSKey}
+	}
+	if err := w.client.Dataset(id).Create(ctx, md); err != nil && !isStatus(err, http.StatusConflict) {
+		return err
+	}
+	return nil
+}
+
+// Close lets go of the connection. What BigQuery is at work on goes on.
+func (w *Warehouse) Close() error {
+	if err := w.client.Close(); err != nil {
+		return fmt.Errorf("close the warehouse %s: %w", w.Project, err)
+	}
+	return nil
+}
