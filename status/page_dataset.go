@@ -145,7 +145,7 @@ func captionOf(days []elt.DayStatus) string {
 	}
 	var parts []string
 	for _, k := range []struct{ class, word string }{
-		{"r", "ready on time"}, {"l", "late or with a warning"}, {"f", "failed or held up"}, {"u", "unknown"}, {"a", "at work"}, {"w", "waiting"}, {"n", "not expected"},
+		{"r", "ready on time"}, {"o", "ready with a warning"}, {"l", "late"}, {"f", "failed or held up"}, {"u", "unknown"}, {"a", "at work"}, {"w", "waiting"}, {"n", "not expected"},
 	} {
 		if n := counts[k.class]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, k.word))

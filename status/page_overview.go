@@ -335,7 +335,7 @@ func (v view) cells(set *dataset, to elt.Date, n int) []cell {
 	return out
 }
 
-// cellClass is a letter, because a page has thousands of cells: r ready, l late or warned, a at work,
+// cellClass is a letter, because a page has thousands of cells: r ready, o ready with a warning, l late, a at work,
 // w waiting, f failed or held up, u unknown, n nothing expected.
 func cellClass(d elt.DayStatus) string {
 	switch {
@@ -345,8 +345,10 @@ func cellClass(d elt.DayStatus) string {
 		return "u"
 	case d.State == elt.DayNotExpected:
 		return "n"
-	case d.State == elt.DayReady && (d.Deadline == elt.DeadlineMissed || d.Checks == elt.ChecksWarned || len(d.Outdated) > 0):
+	case d.State == elt.DayReady && d.Deadline == elt.DeadlineMissed:
 		return "l"
+	case d.State == elt.DayReady && (d.Checks == elt.ChecksWarned || len(d.Outdated) > 0):
+		return "o"
 	case d.State == elt.DayReady:
 		return "r"
 	case d.Deadline == elt.DeadlineBreached:
