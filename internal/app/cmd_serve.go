@@ -53,7 +53,7 @@ func (v *Serve) Run(ctx context.Context, g *Globals, c *Console) error {
 	return p.serve(ctx, v.Grace)
 }
 
-// serve runs scheduler, workers, watch and status until ctx ends, and then lets running steps end within grace.
+// serve runs scheduler, workers, watch, notices and status until ctx ends, and then lets running steps end within grace.
 func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	listener, err := listen(p.ws.config.Status.Listen)
 	if err != nil {
@@ -62,6 +62,10 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	service, err := p.ws.newStatus(p.ledger, p.log)
 	if err != nil {
 		return err
+	}
+	sender, err := p.newSender(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -74,6 +78,7 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	var scheduling, parts sync.WaitGroup
 	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers) })
 	parts.Go(func() { p.keepWatching(ctx) })
+	parts.Go(func() { sender.Run(ctx) })
 	parts.Go(func() {
 		if err := service.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			p.log.Error("the status service stopped looking at the ledger", "error", err)

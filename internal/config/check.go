@@ -31,6 +31,8 @@ const (
 	CodeStatusClosed     elt.Code = "status_closed"
 	CodeWeakToken        elt.Code = "weak_token"
 	CodeWeakMaskKey      elt.Code = "weak_mask_key"
+	CodeBadNotify        elt.Code = "bad_notify"
+	CodeWeakSecret       elt.Code = "weak_secret"
 )
 
 // checker finds what is wrong with the meaning of a configuration, before its paths are resolved.
@@ -48,6 +50,7 @@ func (c *checker) all() {
 	c.models()
 	c.limits()
 	c.status()
+	c.notify()
 }
 
 func (c *checker) problem(code elt.Code, what, do string, path ...any) {

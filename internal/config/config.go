@@ -30,6 +30,7 @@ type Config struct {
 	Models    Models                    `yaml:"models"`
 	Threads   int                       `yaml:"threads"` // steps at work at the same time
 	Status    Status                    `yaml:"status"`
+	Notify    Notify                    `yaml:"notify"`
 }
 
 // Lake is a folder or a bucket: exactly one of the two is set.
@@ -96,6 +97,26 @@ type Status struct {
 	BaseURL string `yaml:"base_url"` // under which people reach it; for links
 }
 
+// Notify says who is told of incidents.
+type Notify struct {
+	Slack        Slack     `yaml:"slack"`
+	Webhooks     []Webhook `yaml:"webhooks"`
+	AllowPrivate bool      `yaml:"allow_private"` // addresses of this machine and of private networks may be connected to
+}
+
+// Slack is an incoming webhook; nobody is told where it is empty.
+type Slack struct {
+	Webhook Secret `yaml:"webhook"` // its URL
+	Channel string `yaml:"channel"`
+}
+
+// Webhook is an endpoint that takes Daybreak's own JSON.
+type Webhook struct {
+	Name   elt.DestinationName `yaml:"name"` // "webhook-1" for the first that has none
+	URL    Secret              `yaml:"url"`
+	Secret Secret              `yaml:"secret"` // of its signature
+}
+
 // defaults is what holds where the file says nothing.
 func defaults() *Config {
 	return &Config{
@@ -147,6 +168,11 @@ func (c *Config) decode(f *yamlfile.File) elt.Problems {
 		if s.Connections == 0 && (s.Postgres != "" || s.MySQL != "") && f.Root().Get("sources").Get(string(name)).Get("connections") == nil {
 			s.Connections = defaultConnections
 			c.Sources[name] = s
+		}
+	}
+	for i := range c.Notify.Webhooks {
+		if w := &c.Notify.Webhooks[i]; w.Name == "" {
+			w.Name = elt.DestinationName(fmt.Sprintf("webhook-%d", i+1))
 		}
 	}
 	return problems

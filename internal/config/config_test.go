@@ -26,6 +26,7 @@ func workspace(t *testing.T, text string) string {
 		"LEDGER_URL":        "postgres://ledger@db.example.com/ledger",
 		"DAYBREAK_TOKEN":    "0123456789abcdef0123456789abcdef",
 		"DAYBREAK_MASK_KEY": "0123456789abcdef0123456789abcdef",
+		"SLACK_WEBHOOK":     "https://hooks.slack.com/services/T0/B0/hunter2",
 		"NUMBER":            "7",
 	} {
 		t.Setenv(name, value)
@@ -118,6 +119,7 @@ masking: {key: "${file:mask.key}"}
 models: {dir: models, schema: marts, vars: {since: 2026-01-01, n: 3, l: [a]}, target: dev}
 threads: 8
 status: {listen: ":80", public: true, token: "${env:DAYBREAK_TOKEN}", base_url: https://d.example.com}
+notify: {slack: {webhook: "${env:SLACK_WEBHOOK}", channel: "#data"}, webhooks: [{url: "https://a.example.com", secret: 0123456789abcdef}, {name: pager, url: "https://b.example.com", secret: "${env:DAYBREAK_TOKEN}"}], allow_private: true}
 `)
 	got, problems := Load(dir)
 	if len(problems) > 0 {
@@ -132,6 +134,13 @@ status: {listen: ":80", public: true, token: "${env:DAYBREAK_TOKEN}", base_url: 
 		Models:    Models{Dir: filepath.Join(dir, "models"), Schema: "marts", Vars: map[string]any{"since": "2026-01-01", "n": int64(3), "l": []any{"a"}}, Target: "dev"},
 		Threads:   8,
 		Status:    Status{Listen: ":80", Public: true, Token: "0123456789abcdef0123456789abcdef", BaseURL: "https://d.example.com"},
+		Notify: Notify{
+			Slack: Slack{Webhook: "https://hooks.slack.com/services/T0/B0/hunter2", Channel: "#data"}, AllowPrivate: true,
+			Webhooks: []Webhook{
+				{Name: "webhook-1", URL: "https://a.example.com", Secret: "0123456789abcdef"},
+				{Name: "pager", URL: "https://b.example.com", Secret: "0123456789abcdef0123456789abcdef"},
+			},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -179,6 +188,8 @@ func TestSchemaDefaults(t *testing.T) {
 		"| `threads` | integer | `4` |",
 		"| `status.listen` | `:8080` | `" + d.Status.Listen + "` |",
 		"| `status.public` | true or false | `false` |",
+		"| `notify.webhooks[].url` | `${env:PAGER_URL}` |  |",
+		"| `notify.allow_private` | true or false | `false` |",
 	} {
 		if !strings.Contains(reference, row) {
 			t.Errorf("the reference lacks %s", row)

@@ -28,6 +28,7 @@ type property struct {
 	Properties  properties
 	Required    []string
 	AnyOf       []property
+	Items       *property
 	// Additional is the value of every key that the user names; false and true tell nothing.
 	Additional json.RawMessage `json:"additionalProperties"`
 }
@@ -84,6 +85,11 @@ func rows(b *strings.Builder, path string, p property) error {
 		}
 		for _, variant := range n.AnyOf {
 			if err := rows(b, key+".", variant); err != nil {
+				return err
+			}
+		}
+		if n.Items != nil {
+			if err := rows(b, key+"[].", *n.Items); err != nil {
 				return err
 			}
 		}

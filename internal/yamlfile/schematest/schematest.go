@@ -67,6 +67,8 @@ func (c checker) value(path string, s schema, typ reflect.Type) {
 	case reflect.Slice:
 		if s.Items == nil || !s.Items.is(wanted(typ.Elem())) {
 			c.t.Errorf("%s: the schema's items are not %s", path, wanted(typ.Elem()))
+		} else if typ.Elem().Kind() == reflect.Struct {
+			c.value(path+"[]", *s.Items, typ.Elem())
 		}
 	case reflect.Map:
 		if typ.Elem().Kind() == reflect.Interface {
