@@ -2,8 +2,8 @@
 
 package eta_test
 
-// A sample of the nights, with fewer simulations than the page plays: seconds, also with the race detector.
+// A sample of the nights, over all weekdays, with fewer simulations than the page plays: seconds, also with the race detector.
 const (
-	replayStride      = 7
+	replayStride      = 8
 	replaySimulations = 300
 )
