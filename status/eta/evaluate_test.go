@@ -262,7 +262,7 @@ func TestReplay(t *testing.T) {
 		if held := m.held / m.nights; held < 0.85 || held > 0.95 {
 			t.Errorf("%s: the likely-by time held on %.1f%% of nights, want 85 to 95", moments[k], 100*held)
 		}
-		if m.better() < 0.15 {
+		if wholeReplay && m.better() < 0.15 { // a sample is too small to part by moment
 			t.Errorf("%s: the pinball loss is %.1f%% below the best baseline's, want 15", moments[k], 100*m.better())
 		}
 	}

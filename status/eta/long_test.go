@@ -8,6 +8,7 @@ import "testing"
 const (
 	replayStride      = 1
 	replaySimulations = 2000
+	wholeReplay       = true
 )
 
 // TestReplayOfTheTuningSeeds shows what the constants were chosen by: the same figures should come out as on the

@@ -6,4 +6,5 @@ package eta_test
 const (
 	replayStride      = 8
 	replaySimulations = 300
+	wholeReplay       = false
 )
