@@ -59,7 +59,8 @@ func (s *Service) getReadiness(c echo.Context) error {
 }
 
 func (s *Service) getMetrics(c echo.Context) error {
-	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{Timeout: 10 * time.Second}).ServeHTTP(c.Response(), c.Request())
+	// The service compresses what it answers: compressed twice, no scraper could read it.
+	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{Timeout: 10 * time.Second, DisableCompression: true}).ServeHTTP(c.Response(), c.Request())
 	return nil
 }
 

@@ -173,6 +173,10 @@ func (n *nights) finish(ctx context.Context, run elt.Run) (elt.Run, []elt.Step, 
 		if run.State.Terminal() {
 			break
 		}
+		// A ledger that is away may come back; one that is full or damaged does not by itself.
+		if err := workers.Err(); err != nil && elt.NewFailure(err).Class != elt.Transient {
+			return run, nil, err
+		}
 		select {
 		case <-ctx.Done():
 			return run, nil, ctx.Err()

@@ -19,7 +19,8 @@ type Pool struct {
 
 	mu   sync.Mutex
 	held map[elt.StepID]bool // enqueued and not ended
-	wake chan struct{}       // receives after each step
+	err  error               // of the newest step that could not be recorded, until Err returns it
+	wake chan struct{}       // receives after each step that was recorded
 }
 
 // New returns a pool of the given number of workers, each of which calls work with a step.
@@ -51,13 +52,20 @@ func (p *Pool) Enqueue(ctx context.Context, s elt.Step) error {
 	}
 	p.held[s.ID] = true
 	p.running.Go(func() {
-		if err := p.work(ctx, s); err != nil {
-			p.log.Error("step not recorded, the next sweep takes it up again", "step", s.ID, "error", err)
+		err := p.work(ctx, s)
+		if err != nil {
+			p.log.Error("step not recorded, a later sweep takes it up again", "step", s.ID, "error", err)
 		}
 		p.mu.Lock()
 		delete(p.held, s.ID)
+		if err != nil {
+			p.err = err
+		}
 		p.mu.Unlock()
 		p.idle <- struct{}{}
+		if err != nil {
+			return // sweeping at once would meet the same ledger
+		}
 		select {
 		case p.wake <- struct{}{}:
 		default:
@@ -66,7 +74,17 @@ func (p *Pool) Enqueue(ctx context.Context, s elt.Step) error {
 	return nil
 }
 
-// Done receives after a step has ended: a good moment for the next sweep.
+// Err returns why the newest of the steps could not be recorded that ended so since it was last called; nil when all
+// were.
+func (p *Pool) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.err
+	p.err = nil
+	return err
+}
+
+// Done receives after a step has ended and was recorded: a good moment for the next sweep.
 func (p *Pool) Done() <-chan struct{} { return p.wake }
 
 // Drain waits until every step that was begun has ended.

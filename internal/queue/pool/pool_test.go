@@ -58,7 +58,15 @@ func TestPoolRunsAStepOnceAtATime(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		<-p.Done()
+		p.Drain()
+		if p.Err() == nil || p.Err() != nil {
+			t.Error("the error is not told, or told twice")
+		}
+		select {
+		case <-p.Done():
+			t.Error("a sweep at once would meet the same ledger")
+		default:
+		}
 		if begun.Load() != 1 {
 			t.Errorf("the step was begun %d times at once", begun.Load())
 		}

@@ -66,11 +66,11 @@ func openError(path string, err error) error {
 
 // exhausted returns the error of a resource that ran out, or nil when that is not what text tells.
 func exhausted(what, text string) error {
-	for _, sign := range []string{"No space left on device", "File too large", "Disk quota exceeded"} {
-		if strings.Contains(text, sign) {
+	for _, sign := range []string{"no space left on device", "file too large", "disk quota exceeded"} {
+		if strings.Contains(strings.ToLower(text), sign) { // DuckDB writes them with a capital, Go without
 			return &elt.Error{
 				Code: codeDiskFull, Class: elt.Quota,
-				What: fmt.Sprintf("%s: the warehouse's disk is full (%s)", what, strings.ToLower(sign)),
+				What: fmt.Sprintf("%s: the warehouse's disk is full (%s)", what, sign),
 				Do:   "free some space or move the warehouse to a larger disk; what was published before is untouched",
 			}
 		}
