@@ -24,10 +24,14 @@ type slackBlock struct {
 	Elements []slackText `json:"elements,omitempty"`
 }
 
+// slackText is text in Slack's markup; verbatim keeps shop.app from becoming a link.
 type slackText struct {
-	Type string `json:"type"`
-	Text string `json:"text"`
+	Type     string `json:"type"`
+	Text     string `json:"text"`
+	Verbatim bool   `json:"verbatim"`
 }
+
+func mrkdwn(text string) slackText { return slackText{"mrkdwn", text, true} }
 
 // Slack refuses a text of more than 3000 characters; https://docs.slack.dev/reference/block-kit/blocks/section-block.
 const (
@@ -43,7 +47,8 @@ func slackBody(m elt.Message, baseURL, channel string) ([]byte, error) {
 	w := wordsOf(m.Notice)
 	in := w.Incident
 	section := func(text string) slackBlock {
-		return slackBlock{Type: "section", Text: &slackText{"mrkdwn", text}}
+		t := mrkdwn(text)
+		return slackBlock{Type: "section", Text: &t}
 	}
 	sentence := clip(escape(w.sentence()))
 	out := slackMessage{Channel: channel, Text: sentence, Blocks: []slackBlock{section(slackIcons[w.Kind] + " *" + sentence + "*")}}
@@ -63,7 +68,7 @@ func slackBody(m elt.Message, baseURL, channel string) ([]byte, error) {
 	if page := link(baseURL, in); page != "" {
 		foot = append(foot, "<"+escape(page)+"|status page>")
 	}
-	out.Blocks = append(out.Blocks, slackBlock{Type: "context", Elements: []slackText{{"mrkdwn", clip(strings.Join(foot, " · "))}}})
+	out.Blocks = append(out.Blocks, slackBlock{Type: "context", Elements: []slackText{mrkdwn(clip(strings.Join(foot, " · ")))}})
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
