@@ -102,7 +102,7 @@ func schemaFits(ctx context.Context, q queryer, d elt.DatasetName, base string, 
 	return &elt.Error{
 		Code: codeSchemaChanged, Class: elt.Data,
 		What: fmt.Sprintf("the columns of %s changed since it was published: %s", d, strings.Join(diff, "; ")),
-		Do:   "take the change back, or load it whole again: a full refresh for a model; for a table make it mode full for one night",
+		Do:   "take the change back, or load it whole again: a full refresh for a model; for a table make it mode full for one night: daybreak run --again, and back to incremental",
 	}
 }
 

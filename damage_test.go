@@ -1,0 +1,399 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	_ "github.com/duckdb/duckdb-go/v2" // changes warehouses behind Daybreak's back
+)
+
+// undisturbedOnce is what the night after brought's publishes.
+var undisturbedOnce map[string]string
+
+func undisturbed(t *testing.T) map[string]string {
+	t.Helper()
+	if undisturbedOnce == nil {
+		dir := brought(t)
+		must(t, dir, nil, "run", "--date", lastDate(t).String())
+		undisturbedOnce = contents(t, dir)
+	}
+	return undisturbedOnce
+}
+
+// wantUndisturbed runs the night and checks that it ends as if nothing had happened.
+func wantUndisturbed(t *testing.T, dir string) {
+	t.Helper()
+	must(t, dir, nil, "run", "--date", lastDate(t).String())
+	if diff := cmp.Diff(undisturbed(t), contents(t, dir)); diff != "" {
+		t.Errorf("(-undisturbed +repaired):\n%s", diff)
+	}
+	wantOneTruth(t, dir)
+}
+
+// wantOneTruth checks that the ledger knows exactly the versions that the warehouse holds.
+func wantOneTruth(t *testing.T, dir string) {
+	t.Helper()
+	inWarehouse := query(t, dir, "SELECT version_id, dataset, data_date, run_id, fence, rows FROM _daybreak.versions ORDER BY 1")
+	ledger := filepath.Join(dir, "state", "ledger.db")
+	if _, err := os.Stat(ledger); err != nil {
+		ledger = filepath.Join(dir, "small", "ledger.db")
+	}
+	inLedger := ask(t, ledger, "SELECT id, dataset, date, run, fence, rows FROM versions ORDER BY 1")
+	if diff := cmp.Diff(inWarehouse, inLedger); diff != "" {
+		t.Errorf("versions (-warehouse +ledger):\n%s", diff)
+	}
+}
+
+// Where each of a workspace's growing parts lies when its disk is a small one.
+var onSmallDisk = map[string]struct {
+	old, moved string
+	file       string // what is moved there
+	room       int    // KiB that are left beside it: too few for a night
+}{
+	"lake":      {"lake: lake", "lake: small/lake", "lake", 24},
+	"warehouse": {"duckdb: state/warehouse.duckdb", "duckdb: small/warehouse.duckdb", "state/warehouse.duckdb", 200},
+	"read copy": {"read_copy: read/warehouse.duckdb", "read_copy: small/warehouse.duckdb", "read/warehouse.duckdb", 2000},
+	"ledger":    {"ledger: sqlite:state/ledger.db", "ledger: sqlite:small/ledger.db", "state/ledger.db", 200},
+}
+
+// A disk that fills up in the night loses nothing, and the night goes on once there is room.
+func TestAFullDisk(t *testing.T) {
+	for part, place := range onSmallDisk {
+		t.Run(part, func(t *testing.T) {
+			dir := brought(t)
+			small := filepath.Join(dir, "small")
+			if err := os.Mkdir(small, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			disk := mount(t, small)
+			edit(t, dir, "daybreak.yaml", place.old, place.moved)
+			move(t, filepath.Join(dir, place.file), filepath.Join(small, filepath.Base(place.file)))
+			before := contents(t, dir)
+			disk.leave(t, place.room)
+			wantRefusal(t, disk.do(t, dir, "run", "--date", lastDate(t).String()), 76, "to do: free ", "_full")
+			if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+				t.Errorf("readers see something else (-before +after):\n%s", diff)
+			}
+			disk.leave(t, 1<<16)
+			wantUndisturbed(t, dir)
+		})
+	}
+}
+
+// disk is a file system of its own at a folder, or, where the machine forbids mounting, a limit on the size of files.
+type disk struct {
+	dir     string
+	mounted bool
+}
+
+func mount(t *testing.T, dir string) *disk {
+	t.Helper()
+	d := &disk{dir: dir, mounted: syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m") == nil}
+	if d.mounted {
+		t.Cleanup(func() {
+			if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return d
+}
+
+// leave makes the disk so large that so many KiB of it are free.
+func (d *disk) leave(t *testing.T, kib int) {
+	t.Helper()
+	if !d.mounted {
+		return
+	}
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(d.dir, &s); err != nil {
+		t.Fatal(err)
+	}
+	used := (s.Blocks - s.Bfree) * uint64(s.Bsize) >> 10
+	if err := syscall.Mount("tmpfs", d.dir, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%dk", used+uint64(kib))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// do runs daybreak where it finds the disk full.
+func (d *disk) do(t *testing.T, dir string, args ...string) answer {
+	t.Helper()
+	if d.mounted {
+		return do(t, dir, nil, args...)
+	}
+	return withLimit(t, dir, 300, args...)
+}
+
+// withLimit runs daybreak in a process that may not write files beyond so many KiB.
+func withLimit(t *testing.T, dir string, kib int, args ...string) answer {
+	t.Helper()
+	cmd := program(t.Context(), t, dir, nil, args...)
+	limited := exec.CommandContext(t.Context(), "bash", append([]string{"-c", fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, kib), cmd.Path}, args...)...)
+	limited.Dir, limited.Env = cmd.Dir, cmd.Env
+	var out, errs bytes.Buffer
+	limited.Stdout, limited.Stderr = &out, &errs
+	var exit *exec.ExitError
+	if err := limited.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return answer{limited.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+// move moves a file or folder, to another file system too.
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	info, err := os.Stat(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.IsDir() {
+		err = os.CopyFS(to, os.DirFS(from))
+	} else {
+		copyFile(t, from, to)
+	}
+	if err := errors.Join(err, os.RemoveAll(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What the refusal of a lost, damaged or foreign warehouse advises is what helps.
+func TestTheReadCopyRestoresALostWarehouse(t *testing.T) {
+	dir := brought(t)
+	remove(t, filepath.Join(dir, "state", "warehouse.duckdb"))
+	wantRefusal(t, do(t, dir, nil, "run"), 78, "warehouse_behind_ledger")
+	copyFile(t, filepath.Join(dir, "read", "warehouse.duckdb"), filepath.Join(dir, "state", "warehouse.duckdb"))
+	wantUndisturbed(t, dir)
+}
+
+// A read copy that was lost is made again before anybody is told that its days are ready.
+func TestALostReadCopyIsMadeAgain(t *testing.T) {
+	for name, lose := range map[string]func(t *testing.T, file string){
+		"gone": remove,
+		"half": func(t *testing.T, file string) { cut(t, file, 100_000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := brought(t)
+			before := contents(t, dir)
+			lose(t, filepath.Join(dir, "read", "warehouse.duckdb"))
+			must(t, dir, nil, "run", "--date", lastDate(t).AddDays(-1).String()) // brought already
+			if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+				t.Errorf("(-before +made again):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A new ledger over an old warehouse learns what is published, and the next night goes on from there.
+func TestANewLedgerOverAnOldWarehouse(t *testing.T) {
+	dir := brought(t)
+	files, err := filepath.Glob(filepath.Join(dir, "state", "ledger.db*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("ledger files %v, %v", files, err)
+	}
+	for _, f := range files {
+		remove(t, f)
+	}
+	wantUndisturbed(t, dir)
+	must(t, dir, nil, "verify")
+	for d, state := range statesOf(t, dir, lastDate(t)) {
+		if state != "ready" {
+			t.Errorf("%s is %s", d, state)
+		}
+	}
+}
+
+// One process at a time works on a workspace and on a DuckDB file; the second is told which the first is.
+func TestASecondProcess(t *testing.T) {
+	dir := brought(t)
+	before := contents(t, dir)
+	_, stop := serve(t, dir, nil)
+	wantRefusal(t, do(t, dir, nil, "run"), 75, "state/ledger.db: process ", "worker_running")
+	stop()
+	hold := duck(t, filepath.Join(dir, "state", "warehouse.duckdb"))
+	wantRefusal(t, do(t, dir, nil, "run"), 75, "state/warehouse.duckdb", fmt.Sprint("process ", os.Getpid()), "warehouse_locked")
+	if err := hold.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Errorf("something changed (-before +after):\n%s", diff)
+	}
+	wantUndisturbed(t, dir)
+}
+
+// Whoever asks for a date, there is one run of it.
+func TestFiveProcessesMakeOneRun(t *testing.T) {
+	dir, date := brought(t), lastDate(t).String()
+	answers := make([]answer, 5)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() { answers[i] = do(t, dir, nil, "run", "--date", date) })
+	}
+	all.Wait()
+	if !slices.ContainsFunc(answers, func(a answer) bool { return a.code == 0 }) {
+		t.Errorf("none of them ran: %+v", answers)
+	}
+	for _, a := range answers {
+		if a.code != 0 {
+			wantRefusal(t, a, 75, "worker_running")
+		}
+	}
+	wantUndisturbed(t, dir)
+	if runs := ask(t, filepath.Join(dir, "state", "ledger.db"), "SELECT id FROM runs WHERE date = '"+date+"'"); len(runs) != 1 {
+		t.Errorf("the date has %d runs", len(runs))
+	}
+}
+
+// duck opens a DuckDB file for writing, as somebody would who should not.
+func duck(t *testing.T, file string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("duckdb", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if err := db.PingContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// verify finds one row that was changed in the warehouse, and one byte that was in the lake.
+func TestVerifyFindsWhatWasChanged(t *testing.T) {
+	dir := brought(t)
+	if a := must(t, dir, nil, "verify"); strings.Count(a.out, "✓ ") != len(sourceTables) {
+		t.Errorf("verify: %s", a.out)
+	}
+	file := filepath.Join(dir, "read", "warehouse.duckdb")
+	kept := file + ".kept"
+	copyFile(t, file, kept)
+	for dataset, statement := range map[string]string{
+		"app.subscriptions": "UPDATE %s SET monthly_amount = monthly_amount + 0.01 WHERE id = (SELECT min(id) FROM %[1]s)",
+		"app.companies":     "UPDATE %s SET name = name || '!' WHERE id = (SELECT min(id) FROM %[1]s)",
+		"app.message_parts": "DELETE FROM %s WHERE id = (SELECT max(id) FROM %[1]s)",
+		"app.users":         "UPDATE %s SET last_seen_at = last_seen_at + INTERVAL 1 MICROSECOND WHERE id = (SELECT max(id) FROM %[1]s WHERE last_seen_at IS NOT NULL)",
+	} {
+		db := duck(t, file)
+		var behind string
+		if err := db.QueryRowContext(t.Context(), "SELECT physical FROM _daybreak.published WHERE dataset = ?", dataset).Scan(&behind); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), fmt.Sprintf(statement, behind)); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantRefusal(t, do(t, dir, nil, "verify"), 65, "✕ "+dataset+": ")
+		copyFile(t, kept, file)
+	}
+	part := firstPart(t, filepath.Join(dir, "lake", "app.invoices"))
+	b, err := os.ReadFile(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.Chmod(part, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, part, 0, string(b))
+	wantRefusal(t, do(t, dir, nil, "verify", "app.invoices"), 65, "app.invoices", "part_corrupt")
+	wantRefusal(t, do(t, dir, nil, "verify", "app.users"), 0)
+}
+
+func firstPart(t *testing.T, dir string) (part string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && part == "" && strings.HasSuffix(path, ".parquet") {
+			part = path
+		}
+		return err
+	})
+	if err != nil || part == "" {
+		t.Fatalf("no part in %s (%v)", dir, err)
+	}
+	return part
+}
+
+// A table that leaves the configuration, with all that is made from it, is retired: its last version stays.
+func TestARemovedTableIsRetired(t *testing.T) {
+	dir, date := brought(t), lastDate(t)
+	before := contents(t, dir)
+	schedule := filepath.Join(dir, "schedules", "nightly.yaml")
+	b, err := os.ReadFile(schedule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, _, found := strings.Cut(string(b), "  app.invoices:")
+	if !found {
+		t.Fatal("the schedule has no app.invoices")
+	}
+	write(t, dir, map[string]string{"schedules/nightly.yaml": kept})
+	if err := os.RemoveAll(filepath.Join(dir, "sql")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, dir, nil, "check")
+	must(t, dir, nil, "run", "--date", date.String())
+	if states := statesOf(t, dir, date); len(states) != len(sourceTables)-1 {
+		t.Errorf("states %v", states)
+	}
+	after := contents(t, dir)
+	for _, relation := range []string{"app.invoices", "analytics.mrr", "analytics.revenue_by_currency"} {
+		if before[relation] != after[relation] || after[relation] == "" {
+			t.Errorf("%s was retired and changed from %q to %q", relation, before[relation], after[relation])
+		}
+	}
+}
+
+// A column that is new in a full table is there the next night. For an incremental one the night is held back, and doing
+// what the message says brings it.
+func TestANewColumn(t *testing.T) {
+	dir, date := brought(t), lastDate(t).String()
+	change(t, filepath.Join(dir, "production.db"), `ALTER TABLE companies ADD COLUMN vat TEXT; UPDATE companies SET vat = 'IE' || id;
+		ALTER TABLE invoices ADD COLUMN vat TEXT; UPDATE invoices SET vat = 'IE' || id`)
+	a := do(t, dir, nil, "run", "--date", date)
+	wantRefusal(t, a, 65, `column "vat" is new`, "mode full for one night", "--again", "schema_changed")
+	if got := query(t, dir, "SELECT count(vat) = count(*) FROM app.companies"); got[0][0] != "true" {
+		t.Errorf("the new column of a full table did not arrive: %v", got)
+	}
+	incremental := "  app.invoices:\n    mode: incremental\n    key: [id]\n    cursor: updated_at\n    overlap: 1h\n"
+	full := "  app.invoices:\n    mode: full\n    key: [id]\n"
+	edit(t, dir, "schedules/nightly.yaml", incremental, full)
+	must(t, dir, nil, "run", "--date", date, "--again")
+	if got := query(t, dir, "SELECT count(vat) = count(*) FROM app.invoices"); got[0][0] != "true" {
+		t.Errorf("the new column of an incremental table did not arrive: %v", got)
+	}
+	edit(t, dir, "schedules/nightly.yaml", full, incremental)
+	must(t, dir, nil, "run", "--date", date, "--again")
+	must(t, dir, nil, "verify")
+}
