@@ -48,11 +48,8 @@ func readNight(ctx context.Context, l Ledger, run elt.Run, due, now time.Time) (
 		if s.State != elt.StepPending { // one that a person had run again still has the times of before
 			step.Start, step.End = s.StartedAt, s.FinishedAt
 		}
-		if s.Kind == elt.ExtractStep {
-			step.Rows = s.Progress.RowsExpected
-			if s.State == elt.StepSucceeded {
-				step.Rows = s.Result.Rows
-			}
+		if s.Kind == elt.ExtractStep && s.State == elt.StepSucceeded {
+			step.Rows = s.Result.Rows
 		}
 		if s.Attempt > 1 && !step.Start.IsZero() {
 			if err := step.sinceAttempts(ctx, l, s.ID); err != nil {

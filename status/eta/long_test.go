@@ -14,6 +14,6 @@ const (
 // TestReplayOfTheTuningSeeds shows what the constants were chosen by: the same figures should come out as on the
 // held-out seeds, or they were chosen too well.
 func TestReplayOfTheTuningSeeds(t *testing.T) {
-	byMoment, bySeed := evaluateAll(tuningSeeds, replayStride, replaySimulations)
+	byMoment, bySeed := evaluateAll(tuningSeeds, grown, replayStride, replaySimulations)
 	t.Logf("10 tuning seeds\n%s", table(byMoment[:], bySeed))
 }

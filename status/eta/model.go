@@ -69,9 +69,6 @@ func Fit(nights []Night, trigger elt.RunKind) *Model {
 	return m
 }
 
-// Nights returns how many nights the model has learned from.
-func (m *Model) Nights() int { return m.nights }
-
 // Learn adds a recorded night, newer than all before. Steps that did not end are not learned from.
 func (m *Model) Learn(n Night) {
 	p := places(n.Date)

@@ -27,8 +27,8 @@ type Step struct {
 	AttemptStart  time.Time // of the latest attempt; zero where nobody knows
 	End           time.Time // when it became terminal
 	NextAttemptAt time.Time // retrying only
-	// Rows are what an extract read, or is expected to read while nobody knows better; 0 when unknown.
-	// Other steps need none: their volume is that of the extracts behind them.
+	// Rows are what an extract has read, 0 until it has: the source's own estimate beforehand may be far off. Other
+	// steps need none, their volume is that of the extracts behind them.
 	Rows int64
 	Lost bool // running, and nobody vouches for it
 }

@@ -78,7 +78,7 @@ func Replay(nights []Night, latest, simulations int, random *rand.Rand) map[elt.
 	out := make(map[elt.DatasetName][]Prediction)
 	m := NewModel()
 	for i, n := range nights {
-		if i >= len(nights)-latest && m.Nights() >= enoughNights && !n.Started.IsZero() {
+		if i >= len(nights)-latest && m.nights >= enoughNights && !n.Started.IsZero() {
 			arrived := n.Arrivals()
 			for _, f := range m.Forecast(State{Night: n.Rewind(n.Started), Now: n.Started}, simulations, random) {
 				out[f.Dataset] = append(out[f.Dataset], Prediction{

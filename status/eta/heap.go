@@ -1,7 +1,5 @@
 package eta
 
-import "math"
-
 // event is the end of a step or, as its complement, the time of its next attempt.
 type event struct {
 	at   float64
@@ -49,12 +47,4 @@ func (h *heap) pop() event {
 	}
 	*h = s
 	return first
-}
-
-// normalTail returns the probability that a standard normal variable exceeds z.
-func normalTail(z float64) float64 { return math.Erfc(z/math.Sqrt2) / 2 }
-
-// tailQuantile returns the z that a standard normal variable exceeds with probability p.
-func tailQuantile(p float64) float64 {
-	return math.Sqrt2 * math.Erfcinv(2*min(max(p, 1e-300), 1))
 }
