@@ -96,7 +96,7 @@ func (v view) ganttRow(name elt.DatasetName, steps []api.Step, axis axis, today 
 		r.Bars = append(r.Bars, v.barsOf(st, axis)...)
 		if r.Rows == "" || st.State == elt.StepRunning {
 			r.Rows = r.Steps[i].Rows
-			if st.State == elt.StepRunning {
+			if st.State == elt.StepRunning && st.Progress.Rows > 0 {
 				r.Rows = grouped(st.Progress.Rows) // how far that is, the pill says
 			}
 		}
@@ -281,7 +281,12 @@ func (a axis) ticks(zone *time.Location) ([]mark, stamp) {
 	if a.length < time.Minute {
 		first, start = a.from, stampOf(a.from, zone, elt.DateOf(a.from.In(zone)))
 		start.Text = a.from.In(zone).Format("15:04:05")
-		text = func(t time.Time) string { return span(t.Sub(a.from)) }
+		text = func(t time.Time) string {
+			if t.Equal(a.from) {
+				return "0 s"
+			}
+			return span(t.Sub(a.from))
+		}
 	}
 	var out []mark
 	for t := first; t.Before(a.from.Add(a.length)); t = t.Add(step) {
