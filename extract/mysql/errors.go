@@ -20,12 +20,12 @@ type verdict struct {
 
 // What several numbers mean.
 var (
-	lost   = verdict{extract.CodeConnectionLost, elt.Transient, "nothing: the table is read again in a new snapshot; if it stays, look at the server's log and the network"}
-	denied = verdict{"source_auth_failed", elt.Config, "check user and password, and from which hosts the user may connect"}
-	grant  = verdict{"permission_denied", elt.Config, "grant SELECT on the table to the source's user"}
-	busy   = verdict{"source_busy", elt.Budget, "nothing: it is tried again; lower the source's connections, or raise max_connections"}
-	slow   = verdict{"source_statement_timeout", elt.Budget, "raise the source's statement timeout, or make the table incremental"}
-	value  = verdict{"source_value_error", elt.Data, "correct the view or the value that the server cannot compute"}
+	lost       = verdict{extract.CodeConnectionLost, elt.Transient, "nothing: the table is read again in a new snapshot; if it stays, look at the server's log and the network"}
+	denied     = verdict{"source_auth_failed", elt.Config, "check user and password, and from which hosts the user may connect"}
+	grant      = verdict{"permission_denied", elt.Config, "grant SELECT on the table to the source's user"}
+	busy       = verdict{"source_busy", elt.Budget, "nothing: it is tried again; lower the source's connections, or raise max_connections"}
+	slow       = verdict{"source_statement_timeout", elt.Budget, "raise the source's statement timeout, or make the table incremental"}
+	valueError = verdict{"source_value_error", elt.Data, "correct the view or the value that the server cannot compute"}
 )
 
 // Numbers of the server's errors that are told apart in more than one place.
@@ -54,7 +54,7 @@ func verdictOf(number uint16) verdict {
 	case 3024, 1969, 1907:
 		return slow
 	case 1264, 1292, 1365, 1366, 1411, 1416, 1690, 3037, 3141, 4038:
-		return value
+		return valueError
 	case 1049:
 		return verdict{"source_database_missing", elt.Config, "correct the database's name in the source's URL"}
 	case errMissing, 1051:
@@ -78,8 +78,7 @@ func (v verdict) error(err error, format string, args ...any) *elt.Error {
 
 // fault returns err as an error for operators; format says what was tried.
 func fault(ctx context.Context, err error, format string, args ...any) error {
-	var coded *elt.Error
-	if errors.As(err, &coded) {
+	if _, ok := errors.AsType[*elt.Error](err); ok {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -94,9 +93,7 @@ func fault(ctx context.Context, err error, format string, args ...any) error {
 
 // serverError returns the error that the server sent, if it did.
 func serverError(err error) (*driver.MySQLError, bool) {
-	var server *driver.MySQLError
-	ok := errors.As(err, &server)
-	return server, ok
+	return errors.AsType[*driver.MySQLError](err)
 }
 
 // isServer reports whether the server sent an error of that number.

@@ -236,3 +236,52 @@ func TestNames(t *testing.T) {
 		extracttest.Fails(t, err, code)
 	}
 }
+
+// TestThroughTheDriver reads as over TLS, where the driver reads the rows: what comes must be the same.
+func TestThroughTheDriver(t *testing.T) {
+	server, db := database(t, `CREATE TABLE v (id BIGINT UNSIGNED PRIMARY KEY, i INT, f FLOAT, d DOUBLE, y YEAR, p DECIMAL(12,2), b BIT(9), x VARBINARY(9), s VARCHAR(9), at DATETIME(6), z TIMESTAMP NULL)`,
+		`INSERT INTO v VALUES (1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+			(18446744073709551615, -5, 0.1, 5e-324, 1999, 0.10, 257, x'00', '', '2026-01-05 10:20:30.5', '2026-01-05 10:20:30')`,
+		`CREATE TABLE a (n INT PRIMARY KEY, d DATE)`, `INSERT INTO a SELECT seq, '2026-01-05' FROM seq_1_to_300000`, `UPDATE a SET d = '0000-00-00' WHERE n = 3`)
+	var rows [2][][]string
+	for i, url := range []string{server.URL, server.URL + "?tls=preferred"} {
+		lake := &extracttest.Lake{}
+		x := extracttest.New(t, newSource(t, url), lake)
+		m, err := extracttest.Extract(t, x, extracttest.Job(extracttest.Table("v"), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows[i] = lake.Rows(t, m)
+		_, err = extracttest.Extract(t, x, extracttest.Job(extracttest.Table("a"), 1))
+		extracttest.Fails(t, err, "value_not_representable", "n = 3")
+	}
+	if diff := cmp.Diff(rows[0], rows[1]); diff != "" || len(rows[0]) != 2 {
+		t.Errorf("(-wire +driver)\n%s", diff)
+	}
+	exec(t, db, `TRUNCATE TABLE a`) // nobody reads it any more
+}
+
+// TestLongValues holds rows around the length at which a packet goes on in the next.
+func TestLongValues(t *testing.T) {
+	server := testenv.NewMariaDB(t, "--max-allowed-packet=128M")
+	db := connect(t, server, "root")
+	exec(t, db, `CREATE TABLE v (v LONGTEXT, id INT PRIMARY KEY)`)
+	const packet = 1<<24 - 1
+	var want [][]string
+	for i, n := range []int{packet - 7, packet - 6, packet - 5, packet, packet + 1, 2*packet - 11, 2*packet - 11 + 1, 2*packet - 11 + 2, 0} {
+		exec(t, db, fmt.Sprintf(`INSERT INTO v VALUES (REPEAT('x', %d), %d)`, n, i))
+		want = append(want, []string{fmt.Sprint(n), fmt.Sprint(i)})
+	}
+	lake := &extracttest.Lake{}
+	m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, server.URL), lake), extracttest.Job(extracttest.Table("v"), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := lake.Rows(t, m)
+	for _, row := range rows {
+		row[0] = fmt.Sprint(len(row[0]))
+	}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -6,15 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 )
 
 // session is one connection to the server. It takes one statement at a time.
 type session struct {
 	source  *Source
 	conn    driver.Conn
+	wire    *wire  // beneath conn; nil where TLS is between them
 	id      string // by which the server knows it
 	mariadb bool
 	server  string // which server this is, and since when
@@ -47,16 +51,33 @@ func (s *Source) settings(mariadb bool) []string {
 
 // connect opens a session.
 func (s *Source) connect(ctx context.Context) (*session, error) {
-	conn, err := s.connector.Connect(ctx)
-	if err != nil {
+	w := &session{source: s}
+	if err := w.open(ctx); err != nil {
 		return nil, s.unreachable(ctx, err)
 	}
-	w := &session{source: s, conn: conn}
 	if err := w.begin(ctx); err != nil {
 		w.hangUp()
 		return nil, s.unreachable(ctx, err)
 	}
 	return w, nil
+}
+
+// open connects, and keeps hold of the connection beneath the driver where nothing is between them.
+func (w *session) open(ctx context.Context) error {
+	config := w.source.config.Clone()
+	if config.TLSConfig == "" || config.TLSConfig == "false" {
+		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			w.wire = &wire{conn: conn}
+			return conn, err
+		}
+	}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return err
+	}
+	w.conn, err = connector.Connect(ctx)
+	return err
 }
 
 func (w *session) begin(ctx context.Context) error {
@@ -102,20 +123,30 @@ func (w *session) exec(ctx context.Context, statement string) error {
 	return err
 }
 
-// query begins a result. Whoever asked for it must read it to its end, or abandon it.
+// rows is a result as the server sends it, one row after the other, each valid until the next. Whoever asked for it
+// must read it to its end, which is io.EOF. A nil cell is NULL.
+type rows interface{ next() ([][]byte, error) }
+
+// query begins a result.
 func (w *session) query(ctx context.Context, statement string) (*result, error) {
-	rows, err := w.conn.(driver.QueryerContext).QueryContext(ctx, statement, nil)
+	begin := w.driverQuery
+	if w.wire != nil {
+		begin = w.rawQuery
+	}
+	return w.begun(begin(ctx, statement))
+}
+
+func (w *session) begun(from rows, err error) (*result, error) {
 	if err != nil {
 		w.broken = w.broken || ends(err)
 		return nil, err
 	}
-	n := len(rows.Columns())
-	return &result{session: w, rows: rows, values: make([]driver.Value, n), cells: make([][]byte, n), scratch: make([][]byte, n)}, nil
+	return &result{session: w, from: from}, nil
 }
 
 // list returns a whole small result as text, NULL as nothing.
 func (w *session) list(ctx context.Context, statement string) ([][]string, error) {
-	r, err := w.query(ctx, statement)
+	r, err := w.begun(w.driverQuery(ctx, statement))
 	if err != nil {
 		return nil, err
 	}
@@ -136,25 +167,64 @@ func (w *session) list(ctx context.Context, statement string) ([][]string, error
 	}
 }
 
-// result is the rows of a statement as the server sends them.
+// result is rows, and what their end means for their session.
 type result struct {
 	session *session
+	from    rows
+	ended   bool
+}
+
+func (r *result) next() ([][]byte, error) {
+	cells, err := r.from.next()
+	if err != nil {
+		r.ended = true
+		if !errors.Is(err, io.EOF) {
+			r.session.broken = r.session.broken || ends(err)
+		}
+	}
+	return cells, err
+}
+
+// abandon ends a result that is not at its end: the server stops, and the session and its snapshot stay.
+func (r *result) abandon() {
+	if r.ended || r.session.broken {
+		return
+	}
+	if err := r.session.interrupt(); err != nil {
+		r.session.broken = true // the rest may be large: it is not waited for
+		return
+	}
+	for !r.ended { // what was on its way
+		if _, err := r.next(); err != nil {
+			break
+		}
+	}
+	if !r.session.broken {
+		r.session.settle()
+	}
+}
+
+// driverResult is a result that the driver reads: small ones, and those over TLS, which is the driver's.
+type driverResult struct {
 	rows    driver.Rows
 	values  []driver.Value
 	cells   [][]byte
 	scratch [][]byte
-	ended   bool
 }
 
-// next returns the next row as text; a nil cell is NULL. It is valid until the next call. The end is io.EOF.
-func (r *result) next() ([][]byte, error) {
+func (w *session) driverQuery(ctx context.Context, statement string) (rows, error) {
+	from, err := w.conn.(driver.QueryerContext).QueryContext(ctx, statement, nil)
+	if err != nil {
+		return nil, err
+	}
+	n := len(from.Columns())
+	return &driverResult{rows: from, values: make([]driver.Value, n), cells: make([][]byte, n), scratch: make([][]byte, n)}, nil
+}
+
+func (r *driverResult) next() ([][]byte, error) {
 	if err := r.rows.Next(r.values); err != nil {
-		r.ended = true
 		if closed := r.rows.Close(); errors.Is(err, io.EOF) && closed != nil {
 			err = closed
-		}
-		if !errors.Is(err, io.EOF) {
-			r.session.broken = r.session.broken || ends(err)
 		}
 		return nil, err
 	}
@@ -181,21 +251,6 @@ func (r *result) next() ([][]byte, error) {
 	return r.cells, nil
 }
 
-// abandon ends a result that is not at its end: the server stops, and the session and its snapshot stay.
-func (r *result) abandon() {
-	if r.ended || r.session.broken {
-		return
-	}
-	if err := r.session.interrupt(); err != nil {
-		r.session.broken = true // the rest may be large: it is not waited for
-		return
-	}
-	if err := r.rows.Close(); ends(err) {
-		r.session.broken = true
-	}
-	r.session.settle()
-}
-
 // patience is how long a server may take to stop a statement.
 const patience = 5 * time.Second
 
@@ -203,11 +258,10 @@ const patience = 5 * time.Second
 func (w *session) interrupt() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := w.source.connector.Connect(ctx)
-	if err != nil {
+	other := &session{source: w.source}
+	if err := other.open(ctx); err != nil {
 		return err
 	}
-	other := &session{source: w.source, conn: conn}
 	defer other.hangUp()
 	return other.exec(ctx, "KILL QUERY "+w.id)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -77,8 +78,10 @@ func TestWaysToOneMoment(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					var sum int64
-					fmt.Sscan(m.Stats.Columns[1].Sum, &sum)
+					sum, err := strconv.ParseInt(m.Stats.Columns[1].Sum, 10, 64)
+					if err != nil {
+						t.Fatal(err)
+					}
 					total += sum
 					// Positions can be too busy to be equal.
 					asked := strings.HasPrefix(m.Source.Snapshot, c.want) || round > 0 && c.name == "positions" && strings.HasPrefix(m.Source.Snapshot, "one session")
@@ -246,6 +249,7 @@ func cut(t testing.TB, db *sql.DB, user string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer rows.Close()
 	var kills []string
 	for rows.Next() {
 		var k string

@@ -3,7 +3,6 @@ package mysql
 import (
 	"cmp"
 	"context"
-	"database/sql/driver"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -33,9 +32,8 @@ type Options struct {
 
 // Source is a database of a MySQL or MariaDB server.
 type Source struct {
-	opts      Options
-	config    *mysql.Config
-	connector driver.Connector
+	opts   Options
+	config *mysql.Config
 }
 
 // New returns the source; it connects when it is asked for something.
@@ -51,11 +49,7 @@ func New(o Options) (*Source, error) {
 	o.LockTimeout = cmp.Or(max(o.LockTimeout, 0), 5*time.Second)
 	o.StatementTimeout = cmp.Or(max(o.StatementTimeout, 0), 4*time.Hour)
 	o.SnapshotAge = cmp.Or(max(o.SnapshotAge, 0), 8*time.Hour)
-	connector, err := mysql.NewConnector(config)
-	if err != nil {
-		return nil, urlError(o.Name, err)
-	}
-	return &Source{opts: o, config: config, connector: connector}, nil
+	return &Source{opts: o, config: config}, nil
 }
 
 func urlError(source elt.SourceName, err error) error {
