@@ -4,9 +4,12 @@
 // full, a Writer takes it to a second goroutine, which takes the facts of elt.TableStats from it and writes
 // it as one row group, while the source fills the next. Parts are cut by size and streamed into a Sink.
 //
-// The column writers of Arrow's Parquet are used directly, on dense values and levels, so that logical types
-// come out as declared: a timestamp without zone is not adjusted to UTC. Every column is optional in the
-// file, whatever the source promised, so that a broken promise becomes a NULL and never a shifted column.
-// Columns of variable or 16-octet width carry no Parquet statistics: those that Arrow writes for a dictionary leave
-// out the empty text, and a reader that trusts them skips rows.
+// Writers beside each other write chunks of one table on several goroutines; their parts come out in the chunks'
+// order, and their facts as one.
+//
+// Pages are made here: integers of a narrow range and texts of few values in a dictionary, other integers as
+// differences, the rest plain and compressed. Arrow's page writer and metadata builder put them into the file, so that
+// what a reader parses is the library's. Every column is optional in the file, whatever the source promised, so that a
+// broken promise becomes a NULL and never a shifted column. Columns of variable or 16-octet width carry no
+// statistics: readers that trust a text's need them to be exact, and a cut or forgotten one skips rows.
 package parquet

@@ -82,32 +82,3 @@ func leafNode(name string, t elt.Type) (schema.Node, error) {
 	}
 	return schema.NewPrimitiveNodeLogical(name, parquet.Repetitions.Optional, logical, physical, width, noField)
 }
-
-// properties returns how a file of the schema is written.
-func properties(s elt.Schema) *parquet.WriterProperties {
-	opts := []parquet.WriterProperty{
-		parquet.WithCreatedBy("daybreak"),
-		// The definition levels of version 1 pages cost time quadratic in the rows.
-		parquet.WithDataPageVersion(parquet.DataPageV2),
-		parquet.WithVersion(parquet.V2_LATEST),
-		parquet.WithCompression(compression),
-		parquet.WithCompressionLevel(1),
-		parquet.WithDictionaryDefault(false),
-		parquet.WithDictionaryPageSizeLimit(256 << 10),
-		// Batches are cut by this package: the library's own cut never ends on a list that is longer than one.
-		parquet.WithBatchSize(1 << 40),
-	}
-	for _, c := range s {
-		path, leaf := c.Name, c.Type
-		if c.Type.Kind == elt.List {
-			path, leaf = c.Name+".list.element", *c.Type.Elem
-		}
-		switch layoutOf(leaf) {
-		case inOctets:
-			opts = append(opts, parquet.WithDictionaryFor(path, true), parquet.WithStatsFor(path, false))
-		case inWide, inFloats:
-			opts = append(opts, parquet.WithStatsFor(path, false))
-		}
-	}
-	return parquet.NewWriterProperties(opts...)
-}

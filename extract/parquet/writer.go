@@ -43,6 +43,7 @@ type Writer struct {
 
 	// Owned by the goroutine until done.
 	tally   *Tally
+	encoder *encoder
 	part    *partFile
 	sink    Sink
 	index   int   // of the part
@@ -117,6 +118,7 @@ func (w *Writer) End() error {
 		return err
 	}
 	w.table.add(w.tally)
+	w.encoder = nil
 	return nil
 }
 
@@ -217,7 +219,12 @@ func (w *Writer) beginPart(chunk int) (err error) {
 	if w.sink, err = w.table.opts.Create(w.index); err != nil {
 		return fmt.Errorf("begin part %d: %w", w.index, err)
 	}
-	if w.part, err = newPartFile(w.sink, w.table.schema); err != nil {
+	if w.encoder == nil {
+		if w.encoder, err = newEncoder(len(w.table.schema)); err != nil {
+			return err
+		}
+	}
+	if w.part, err = newPartFile(w.sink, w.table.schema, w.encoder); err != nil {
 		return fmt.Errorf("begin part %d: %w", w.index, err)
 	}
 	return nil

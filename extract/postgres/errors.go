@@ -73,8 +73,7 @@ func unreachable(ctx context.Context, source elt.SourceName, host string, port u
 	if ctx.Err() != nil {
 		return fmt.Errorf("connect to source %s: %w", source, context.Cause(ctx))
 	}
-	var dial *net.OpError
-	if errors.As(err, &dial) { // pgx tells the same of each address and each way of encrypting, a line for each
+	if dial, ok := errors.AsType[*net.OpError](err); ok { // pgx tells the same of each address and each way of encrypting, a line for each
 		err = dial
 	}
 	return &elt.Error{

@@ -136,8 +136,7 @@ func (s *snapshot) enter(ctx context.Context, in *session) error {
 		if err == nil {
 			return s.keep(ctx, in)
 		}
-		var refused *pgconn.PgError
-		if !errors.As(err, &refused) {
+		if _, refused := errors.AsType[*pgconn.PgError](err); !refused {
 			return err
 		}
 		s.readers.forget(name)

@@ -1,0 +1,219 @@
+package parquet
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+
+	buffer "github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet"
+	"github.com/apache/arrow/go/v15/parquet/compress"
+	"github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/parquet/metadata"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+const (
+	// pageOctets is how many octets of values a PLAIN page holds about.
+	pageOctets = 1 << 20
+	// worthwhile is the part of PLAIN's size, in eighths, that another encoding may take.
+	worthwhile = 6
+)
+
+// encoder turns vectors into pages. It keeps its memory, and what it has learned of the columns, from one row
+// group to the next.
+type encoder struct {
+	zstd       *zstd.Encoder
+	dictionary dictionary
+	varied     []bool // columns of octets whose values were too many for a dictionary
+	page       []byte // levels and values as they are written
+	values     []byte // before they are compressed
+	pages      file.PageWriter
+}
+
+func newEncoder(columns int) (*encoder, error) {
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+	if err != nil {
+		return nil, fmt.Errorf("prepare to compress: %w", err)
+	}
+	return &encoder{zstd: z, varied: make([]bool, columns), dictionary: dictionary{seed: maphash.MakeSeed()}}, nil
+}
+
+// column writes a column chunk.
+func (e *encoder) column(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuilder, group, number int, v *Vector) error {
+	if err := e.begin(to, chunk, group, number); err != nil {
+		return err
+	}
+	if s, ok := statistics(v); ok {
+		chunk.SetStats(s)
+	}
+	encoding, err := e.pagesOf(v, number)
+	if err != nil {
+		return err
+	}
+	inDictionary := encoding == parquet.Encodings.RLEDict
+	if inDictionary { // what a dictionary leaves is not worth compressing
+		chunk.Contents().MetaData.Codec = 0
+	}
+	if err := e.pages.Close(inDictionary, false); err != nil {
+		return err
+	}
+	if encoding == parquet.Encodings.DeltaBinaryPacked { // the library lists what the column's properties say
+		chunk.Contents().MetaData.Encodings[0] = 5
+	}
+	return to.err
+}
+
+func (e *encoder) begin(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuilder, group, number int) (err error) {
+	// The pages come compressed.
+	if e.pages != nil {
+		return e.pages.Reset(to, compress.Codecs.Uncompressed, 0, chunk, int16(group), int16(number), nil, nil)
+	}
+	e.pages, err = file.NewPageWriter(to, compress.Codecs.Uncompressed, 0, chunk, int16(group), int16(number), buffer.DefaultAllocator, false, nil, nil)
+	return err
+}
+
+// pagesOf writes the pages in the encoding that suits the values.
+func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
+	d, whole := &e.dictionary, span{levels: len(v.def), values: v.values()}
+	plain := 8 * whole.values
+	switch {
+	case whole.values == 0:
+	case v.layout == inInts:
+		if low, high := bounds(v.ints); uint64(high)-uint64(low) < widestSpan {
+			integers(d, v.ints, low, int(high-low), func(to []byte, x int64) []byte { return binary.LittleEndian.AppendUint64(to, uint64(x)) })
+			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
+		}
+		var ok bool
+		if e.values, ok = appendDeltas(e.values[:0], v.ints, plain/8*worthwhile); ok {
+			return parquet.Encodings.DeltaBinaryPacked, e.dataPage(v, whole, parquet.Encodings.DeltaBinaryPacked, false)
+		}
+	case v.layout == inDays:
+		if low, high := bounds(v.days); int64(high)-int64(low) < widestSpan {
+			integers(d, v.days, low, int(high-low), func(to []byte, x int32) []byte { return binary.LittleEndian.AppendUint32(to, uint32(x)) })
+			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
+		}
+	case v.layout == inOctets && !e.varied[number]:
+		if d.texts(v) && d.size() < (len(v.data)+4*whole.values)/8*worthwhile {
+			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
+		}
+		e.varied[number] = true
+	}
+	return parquet.Encodings.Plain, e.plain(v)
+}
+
+func (e *encoder) inDictionary(v *Vector, whole span) error {
+	d := &e.dictionary
+	if _, err := e.pages.WriteDictionaryPage(file.NewDictionaryPage(buffer.NewBufferBytes(d.plain), int32(d.count), parquet.Encodings.Plain)); err != nil {
+		return err
+	}
+	e.values = append(e.values[:0], byte(d.width()))
+	e.values = appendHybrid(e.values, d.indices, d.width())
+	return e.dataPage(v, whole, parquet.Encodings.RLEDict, false)
+}
+
+// span is where a page lies in its vector, or how much it holds.
+type span struct{ level, value, levels, values, rows int }
+
+// plain writes PLAIN pages that end where a row ends.
+func (e *encoder) plain(v *Vector) error {
+	for at := (span{}); ; {
+		size := 0
+		at.levels, at.values, at.rows = 0, 0, 0
+		for i := at.level; i < len(v.def) && (size < pageOctets || v.isList && v.rep[i] != 0); i++ {
+			at.levels++
+			if v.def[i] == v.present {
+				size += v.size(at.value + at.values)
+				at.values++
+			}
+		}
+		e.values = v.appendPlain(e.values[:0], at.value, at.value+at.values)
+		if err := e.dataPage(v, at, parquet.Encodings.Plain, true); err != nil {
+			return err
+		}
+		at.level, at.value = at.level+at.levels, at.value+at.values
+		if at.level == len(v.def) {
+			return nil
+		}
+	}
+}
+
+// size returns how many octets the ith value takes.
+func (v *Vector) size(i int) int {
+	switch v.layout {
+	case inBools:
+		return 1 // an eighth, to be exact
+	case inWide:
+		return wideOctets
+	case inOctets:
+		return 4 + len(v.octets(i))
+	}
+	return 8
+}
+
+// dataPage writes a page of version 2: levels, which are never compressed, and the values.
+func (e *encoder) dataPage(v *Vector, at span, encoding parquet.Encoding, squeeze bool) error {
+	def, rep := v.def[at.level:at.level+at.levels], []int16(nil)
+	rows, width := at.levels, 1
+	if v.isList {
+		rep, width, rows = v.rep[at.level:at.level+at.levels], 2, 0
+		for _, r := range rep {
+			if r == 0 {
+				rows++
+			}
+		}
+	}
+	e.page = appendHybrid(e.page[:0], rep, 1)
+	repOctets := len(e.page)
+	e.page = appendHybrid(e.page, def, width)
+	levels := len(e.page)
+	squeezed := false
+	if squeeze && len(e.values) > 0 {
+		e.page = e.zstd.EncodeAll(e.values, e.page)
+		squeezed = len(e.page)-levels < len(e.values)
+		if !squeezed {
+			e.page = e.page[:levels]
+		}
+	}
+	if !squeezed {
+		e.page = append(e.page, e.values...)
+	}
+	page := file.NewDataPageV2(buffer.NewBufferBytes(e.page), int32(at.levels), int32(at.levels-at.values), int32(rows), encoding,
+		int32(levels-repOctets), int32(repOctets), int32(levels+len(e.values)), squeezed)
+	defer page.Release()
+	_, err := e.pages.WriteDataPage(page)
+	return err
+}
+
+// bounds returns the least and the greatest of values that are at least one.
+func bounds[T int32 | int64](values []T) (low, high T) {
+	low, high = values[0], values[0]
+	for _, x := range values {
+		low, high = min(low, x), max(high, x)
+	}
+	return low, high
+}
+
+// statistics returns what readers may use to skip a column chunk: of integers and their like alone.
+func statistics(v *Vector) (s metadata.EncodedStatistics, ok bool) {
+	if v.isList || v.values() == 0 || v.leaf.Kind == elt.Uint64 {
+		return s, false
+	}
+	switch v.layout {
+	case inInts:
+		low, high := bounds(v.ints)
+		s.SetMin(binary.LittleEndian.AppendUint64(nil, uint64(low)))
+		s.SetMax(binary.LittleEndian.AppendUint64(nil, uint64(high)))
+	case inDays:
+		low, high := bounds(v.days)
+		s.SetMin(binary.LittleEndian.AppendUint32(nil, uint32(low)))
+		s.SetMax(binary.LittleEndian.AppendUint32(nil, uint32(high)))
+	default:
+		return s, false
+	}
+	s.Signed = true
+	s.SetNullCount(int64(len(v.def) - v.values()))
+	return s, true
+}
