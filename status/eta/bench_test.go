@@ -60,7 +60,7 @@ func BenchmarkForecast(b *testing.B) {
 	for _, datasets := range []int{10, 100, 500, 2000} {
 		b.Run(fmt.Sprintf("datasets=%d", datasets), func(b *testing.B) {
 			nights := wide(datasets, 161)
-			m := eta.Fit(nights[:160], elt.ScheduledRun)
+			m := model(160, func(n int) eta.Night { return nights[n] })
 			tonight := nights[160]
 			now := tonight.Started.Add(time.Minute)
 			state := eta.State{Night: tonight.Rewind(now), Now: now}

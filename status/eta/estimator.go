@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -39,15 +38,17 @@ type Estimates struct {
 }
 
 const (
-	historyNights     = 160 // that are read from the ledger for each schedule
-	recordNights      = 14  // that the calibration record replays
+	historyNights     = 160     // that are read from the ledger for each schedule
+	historySteps      = 200_000 // about how many steps are read of them; of a large schedule fewer nights
+	fewestNights      = 40
+	recordNights      = 14 // that the calibration record tells of
 	recordSimulations = 400
 	sustained         = 2 * time.Minute
 	likelyMissed      = 0.5
 )
 
-// Estimator keeps a model of each schedule, learned anew when a run has ended, and estimates from it. It is for one
-// goroutine.
+// Estimator keeps a model of each schedule, which learns each run when it has ended, and estimates from it. It is
+// for one goroutine.
 type Estimator struct {
 	ledger    Ledger
 	schedules map[elt.ScheduleName]*learned
@@ -56,10 +57,10 @@ type Estimator struct {
 
 // learned is what is known of a schedule.
 type learned struct {
-	newest  elt.Run // of those that have ended
-	nights  []Night // oldest first
-	model   *Model
-	records map[elt.DatasetName]Record
+	newest      elt.Run // of those that have ended and were learned from
+	last        Night   // what newest was
+	model       *Model
+	predictions map[elt.DatasetName][]Prediction // the latest of each dataset, oldest first
 }
 
 // NewEstimator returns an estimator that has read nothing yet.
@@ -92,7 +93,9 @@ func (e *Estimator) estimate(ctx context.Context, now time.Time, a Ask, out *Est
 	if err != nil {
 		return err
 	}
-	maps.Copy(out.Records, known.records)
+	for d, predictions := range known.predictions {
+		out.Records[d] = NewRecord(predictions)
+	}
 	tonight, ok, err := e.tonight(ctx, now, a, runs, known)
 	if err != nil || !ok {
 		return err
@@ -137,11 +140,7 @@ func (e *Estimator) tonight(ctx context.Context, now time.Time, a Ask, runs []el
 		return n, err == nil, err
 	}
 	if due := a.due(a.Next); !a.Next.IsZero() && !due.IsZero() {
-		for _, n := range slices.Backward(known.nights) {
-			if n.Trigger == elt.ScheduledRun {
-				return n.ahead(a.Next, due), true, nil
-			}
-		}
+		return known.last.ahead(a.Next, due), true, nil
 	}
 	return Night{}, false, nil
 }
@@ -155,39 +154,68 @@ func (a Ask) due(d elt.Date) time.Time {
 
 // learn returns what is known of a schedule, after reading the runs that ended since. runs are the newest first.
 func (e *Estimator) learn(ctx context.Context, now time.Time, a Ask, runs []elt.Run) (*learned, error) {
-	ended := slices.DeleteFunc(slices.Clone(runs), func(r elt.Run) bool { return !r.State.Terminal() })
-	ended = ended[:min(len(ended), historyNights)]
-	fresh := &learned{records: make(map[elt.DatasetName]Record)}
-	if known := e.schedules[a.Schedule]; known != nil {
-		// One that a person had run again has another end: then everything is read again.
-		i := slices.IndexFunc(ended, func(r elt.Run) bool { return r.ID == known.newest.ID && r.FinishedAt.Equal(known.newest.FinishedAt) })
-		if i == 0 {
-			return known, nil
-		}
-		if i > 0 {
-			ended, fresh.nights = ended[:i], slices.Clone(known.nights)
-		}
+	ended := comparableRuns(runs)
+	known := e.schedules[a.Schedule]
+	at := -1
+	if known != nil { // one that a person had run again has another end: then everything is read again
+		at = slices.IndexFunc(ended, func(r elt.Run) bool {
+			return r.ID == known.newest.ID && r.FinishedAt.Equal(known.newest.FinishedAt)
+		})
 	}
-	for _, r := range slices.Backward(ended) {
-		n, err := readNight(ctx, e.ledger, r, a.due(r.Date), now)
+	if at < 0 {
+		known = &learned{model: NewModel(), predictions: make(map[elt.DatasetName][]Prediction)}
+		most, err := e.reach(ctx, ended)
 		if err != nil {
 			return nil, err
 		}
-		fresh.nights, fresh.newest = append(fresh.nights, n), r
+		at = min(most, len(ended))
 	}
-	fresh.nights = last(fresh.nights, historyNights)
-	fresh.model = Fit(fresh.nights, elt.ScheduledRun)
-	var scheduled []Night
-	for _, n := range fresh.nights {
-		if n.Trigger == elt.ScheduledRun {
-			scheduled = append(scheduled, n)
+	delete(e.schedules, a.Schedule) // until it is whole again
+	for left := at; left > 0; left-- {
+		run := ended[left-1]
+		n, err := readNight(ctx, e.ledger, run, a.due(run.Date), now)
+		if err != nil {
+			return nil, err
+		}
+		known.take(run, n, left <= recordNights, randomOf(a.Schedule, run.Date))
+	}
+	e.schedules[a.Schedule] = known
+	return known, nil
+}
+
+// comparableRuns returns the runs that have ended and that a scheduled night can be compared with: those of the schedule's
+// own, unless they are too few.
+func comparableRuns(runs []elt.Run) []elt.Run {
+	ended := slices.DeleteFunc(slices.Clone(runs), func(r elt.Run) bool { return !r.State.Terminal() })
+	own := slices.DeleteFunc(slices.Clone(ended), func(r elt.Run) bool { return r.Kind != elt.ScheduledRun })
+	if len(own) < enoughRuns {
+		return ended
+	}
+	return own
+}
+
+// reach returns how many of the runs, the newest first, are worth reading.
+func (e *Estimator) reach(ctx context.Context, ended []elt.Run) (int, error) {
+	if len(ended) == 0 {
+		return 0, nil
+	}
+	steps, err := e.ledger.Steps(ctx, ended[0].ID)
+	if err != nil {
+		return 0, fmt.Errorf("read the steps of run %s: %w", ended[0].ID, err)
+	}
+	return min(max(historySteps/max(len(steps), 1), fewestNights), historyNights), nil
+}
+
+// take learns from a night that has ended. Its calibration record is made first: what would have been predicted at its
+// start.
+func (l *learned) take(run elt.Run, n Night, record bool, random *rand.Rand) {
+	if record {
+		for _, p := range l.model.predict(n, recordSimulations, random) {
+			l.predictions[p.Dataset] = last(append(l.predictions[p.Dataset], p), recordNights)
 		}
 	}
-	for d, predictions := range Replay(scheduled, recordNights, recordSimulations, randomOf(a.Schedule, elt.Date{})) {
-		fresh.records[d] = NewRecord(predictions)
-	}
-	e.schedules[a.Schedule] = fresh
-	return fresh, nil
+	l.model.Learn(n)
+	l.newest, l.last = run, n
 }
 
 // randomOf returns the same random numbers for every estimate of a night, so that an estimate moves when the night

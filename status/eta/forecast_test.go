@@ -276,7 +276,7 @@ func drawnNights(t *rapid.T, nights int) ([]eta.Night, eta.Night) {
 func TestForecastInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		nights, tonight := drawnNights(t, rapid.IntRange(1, 60).Draw(t, "nights"))
-		m := eta.Fit(nights, elt.ScheduledRun)
+		m := model(len(nights), func(n int) eta.Night { return nights[n] })
 		now := tonight.Due.Add(minutes(rapid.Float64Range(-30, 200).Draw(t, "minute")))
 		s := eta.State{Night: tonight.Rewind(now), Now: now, Workers: rapid.IntRange(0, 5).Draw(t, "workers"), Deadlines: map[elt.DatasetName]time.Time{}}
 		for i, st := range s.Steps {

@@ -50,25 +50,6 @@ func NewModel() *Model {
 	return &Model{columns: make(map[name]int), pools: make(map[elt.StepKind]*pool)}
 }
 
-// Fit returns a model of the nights, which must be in order of time. Nights of the trigger alone are learned from
-// when there are enough of them: a backfill says little of a scheduled night.
-func Fit(nights []Night, trigger elt.RunKind) *Model {
-	alike := make([]Night, 0, len(nights))
-	for _, n := range nights {
-		if n.Trigger == trigger {
-			alike = append(alike, n)
-		}
-	}
-	if len(alike) < enoughRuns {
-		alike = nights
-	}
-	m := NewModel()
-	for _, n := range alike {
-		m.Learn(n)
-	}
-	return m
-}
-
 // Learn adds a recorded night, newer than all before. Steps that did not end are not learned from.
 func (m *Model) Learn(n Night) {
 	p := places(n.Date)

@@ -71,23 +71,20 @@ func (r Record) String() string {
 	return fmt.Sprintf("%d of the last %d arrived by the likely-by time", r.Kept, r.Nights)
 }
 
-// Replay predicts the last of the recorded nights again, each at the moment at which it started and from nothing but the
-// nights before it, and returns what was predicted and what came, oldest first. So a calibration record needs no
-// memory of its own, and cannot have been written after the fact.
-func Replay(nights []Night, latest, simulations int, random *rand.Rand) map[elt.DatasetName][]Prediction {
-	out := make(map[elt.DatasetName][]Prediction)
-	m := NewModel()
-	for i, n := range nights {
-		if i >= len(nights)-latest && m.nights >= enoughNights && !n.Started.IsZero() {
-			arrived := n.Arrivals()
-			for _, f := range m.Forecast(State{Night: n.Rewind(n.Started), Now: n.Started}, simulations, random) {
-				out[f.Dataset] = append(out[f.Dataset], Prediction{
-					Dataset: f.Dataset, Date: n.Date, MadeAt: n.Started,
-					Expected: f.Expected, LikelyBy: f.LikelyBy, Arrived: arrived[f.Dataset],
-				})
-			}
-		}
-		m.Learn(n)
+// predict predicts a recorded night at the moment at which it started, and says what came of it. The model must not have
+// learned from that night or a later one: so a calibration record needs no memory of its own, and cannot have been
+// written after the fact. Of a night that was too early for the model it says nothing.
+func (m *Model) predict(n Night, simulations int, random *rand.Rand) []Prediction {
+	if m.nights < enoughNights || n.Started.IsZero() {
+		return nil
+	}
+	arrived := n.Arrivals()
+	var out []Prediction
+	for _, f := range m.Forecast(State{Night: n.Rewind(n.Started), Now: n.Started}, simulations, random) {
+		out = append(out, Prediction{
+			Dataset: f.Dataset, Date: n.Date, MadeAt: n.Started,
+			Expected: f.Expected, LikelyBy: f.LikelyBy, Arrived: arrived[f.Dataset],
+		})
 	}
 	return out
 }
