@@ -135,7 +135,7 @@ func (d *disk) do(t *testing.T, dir string, args ...string) answer {
 	if d.mounted {
 		return do(t, dir, nil, args...)
 	}
-	return withLimit(t, dir, 300, args...)
+	return withLimit(t, dir, 6000, args...) // less than a warehouse, more than a ledger
 }
 
 // withLimit runs daybreak in a process that may not write files beyond so many KiB.

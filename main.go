@@ -78,6 +78,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		return app.Report(stderr, err)
 	}
+	// A file that reaches a limit on its size is an error to tell, like a full disk, and no reason to be killed.
+	signal.Ignore(syscall.SIGXFSZ)
 	// The first signal asks for an orderly end; a second one ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

@@ -105,7 +105,7 @@ func preparedDemo(t *testing.T) string {
 	if prepared != "" {
 		return prepared
 	}
-	root, err := os.MkdirTemp("", "daybreak-demo-")
+	root, err := os.MkdirTemp("", "daybreak-demo-") //nolint:usetesting // it outlives the test that makes it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func killAfter(t *testing.T, dir, date string, events int) {
 				if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
-				<-ended
+				_ = <-ended // it was killed: that is its error
 				return
 			}
 		}

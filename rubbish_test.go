@@ -31,7 +31,7 @@ var broughtOnce string // a demo workspace with one night; made by the first tes
 func brought(t *testing.T) string {
 	t.Helper()
 	if broughtOnce == "" {
-		root, err := os.MkdirTemp("", "daybreak-brought-")
+		root, err := os.MkdirTemp("", "daybreak-brought-") //nolint:usetesting // it outlives the test that makes it
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +281,7 @@ func closedPort(t *testing.T) string {
 // lockedServer returns the URL of a PostgreSQL database that asks for a password, with a wrong one.
 func lockedServer(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "daybreak-hba-") // the test's own folder is closed to the server's account
+	dir, err := os.MkdirTemp("", "daybreak-hba-") //nolint:usetesting // the test's own folder is closed to the server's account
 	if err != nil {
 		t.Fatal(err)
 	}

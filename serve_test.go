@@ -361,7 +361,7 @@ func (s *server) follow(t *testing.T) <-chan string {
 		t.Fatal(err)
 	}
 	r.Header.Set("Last-Event-ID", "0")
-	answer, err := http.DefaultClient.Do(r) //nolint:bodyclose // closed when the stream has ended
+	answer, err := http.DefaultClient.Do(r)
 	if err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("events: %v, %v", answer, err)
 	}
