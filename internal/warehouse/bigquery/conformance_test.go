@@ -9,11 +9,15 @@ import (
 	"github.com/daybreak-data/daybreak/internal/warehouse/warehousetest"
 )
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { conform(t, Options{}) }
+
+func TestConformanceTogether(t *testing.T) { conform(t, Options{Together: true}) }
+
+func conform(t *testing.T, o Options) {
 	warehousetest.Run(t, func(t *testing.T) warehousetest.Harness {
 		server := bigquerytest.New(t)
 		return warehousetest.Harness{
-			Warehouse: open(t, server, Options{}), Rows: server.Rows, Exec: server.Exec,
+			Warehouse: open(t, server, o), Rows: server.Rows, Exec: server.Exec,
 			Limits: warehousetest.Limits{
 				PlainColumns: true, Copies: true,
 				Lists:      func(of elt.Kind) bool { return of != elt.LocalTimestamp && of != elt.Uint64 },

@@ -152,7 +152,9 @@ func testAwkwardNames(t *testing.T, h Harness) {
 		if f := h.stageError(t, day, "schema_invalid"); !strings.Contains(f.Message, "quoted") {
 			t.Errorf("the message %q does not name the column", f.Message)
 		}
-		keep := func(i int) bool { return slices.Contains([]string{"date", "run", "attempt", "select", "filename"}, schema[i].Name) }
+		keep := func(i int) bool {
+			return slices.Contains([]string{"date", "run", "attempt", "select", "filename"}, schema[i].Name)
+		}
 		var plain elt.Schema
 		var values Row
 		for i := range schema {
