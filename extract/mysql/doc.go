@@ -39,5 +39,5 @@
 // What does not fit is refused by name: dates with a zero in them, text that is not of its character set.
 //
 // An incremental window is read only when no transaction that has written and began before its end is still open,
-// which the user needs PROCESS to see.
+// which the user needs PROCESS to see. A cursor of zeros is taken for what it means: none.
 package mysql

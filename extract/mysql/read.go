@@ -62,10 +62,12 @@ func (w *session) unchanged(ctx context.Context, t table) error {
 	return nil
 }
 
-// fits refuses rows that a condition finds: without a cursor, or with text that does not come to UTF-8 and back.
+// fits refuses rows that a condition finds: without a cursor, which is what a date of zeros says too, or with text
+// that does not come to UTF-8 and back.
 func (w *session) fits(ctx context.Context, t table, r extract.Request) error {
-	if r.Range != nil && r.Range.Cursor.Nullable {
-		row, err := w.first(ctx, t, r, "''", identifier(r.Range.Cursor.Name)+" IS NULL")
+	if r.Range != nil {
+		cursor := identifier(r.Range.Cursor.Name)
+		row, err := w.first(ctx, t, r, "''", cursor+" IS NULL OR "+cursor+" < '0001-01-01'")
 		if err != nil {
 			return err
 		}
