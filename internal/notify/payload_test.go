@@ -45,7 +45,7 @@ func failed(change func(*elt.Notice)) elt.Message {
 	if change != nil {
 		change(&n)
 	}
-	return elt.Message{ID: elt.MessageID(fmt.Sprintf("incident-12/%s/%d/slack", n.Kind, n.Revision)), Destination: "slack", Notice: n}
+	return elt.Message{ID: elt.MessageID(fmt.Sprintf("incident-12/%s/%d/pager", n.Kind, n.Revision)), Destination: "pager", Notice: n}
 }
 
 // late is a notice of a table whose run has not started, with nothing behind it.
@@ -124,6 +124,25 @@ func golden(t *testing.T, name string, body []byte) {
 	}
 	if diff := cmp.Diff(string(want), b.String()); diff != "" {
 		t.Errorf("%s (-file +body); go test ./internal/notify -update writes it:\n%s", path, diff)
+	}
+}
+
+// The book shows a body as it is sent.
+func TestTheBookShowsABody(t *testing.T) {
+	body, err := os.ReadFile("testdata/webhook_updated_affected.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := os.ReadFile("../../docs/notifications.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for line := range strings.Lines(string(body)) {
+		want.WriteString("    " + line)
+	}
+	if !strings.Contains(string(book), want.String()) {
+		t.Errorf("docs/notifications.md does not show:\n%s", &want)
 	}
 }
 
