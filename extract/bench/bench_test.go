@@ -176,10 +176,11 @@ func newServer(b *testing.B) *server {
 	b.Cleanup(func() { conn.PgConn().Conn().Close() })
 	s := &server{url: p.URL, conn: conn}
 	var dir string
-	if err := conn.QueryRow(b.Context(), "SHOW data_directory").Scan(&dir); err != nil {
+	var usual int // processes: the server's own, and this connection's
+	if err := conn.QueryRow(b.Context(), `SELECT current_setting('data_directory'), count(*) + 1 FROM pg_stat_activity WHERE backend_type <> 'client backend'`).Scan(&dir, &usual); err != nil {
 		b.Fatal(err)
 	}
-	if s.cpu, err = newProcessTree(dir); err != nil {
+	if s.cpu, err = newProcessTree(dir, usual); err != nil {
 		b.Fatal(err)
 	}
 	return s

@@ -28,7 +28,7 @@ import (
 // jobVariable carries a job to the process that is to do it.
 const jobVariable = "DAYBREAK_BENCH_JOB"
 
-// profileVariable names a file for the CPU profile of an extraction; the last one stays.
+// profileVariable names a folder for the CPU profiles of extractions, by table and connections; the last round's stay.
 const profileVariable = "DAYBREAK_BENCH_PROFILE"
 
 // job is what one process does and measures.
@@ -88,8 +88,8 @@ func (j job) do(ctx context.Context) (measure, error) {
 
 // extract does all that a night does with a table, the lake's disk excepted.
 func (j job) extract(ctx context.Context) (_ measure, err error) {
-	if file := os.Getenv(profileVariable); file != "" {
-		f, err := os.Create(file)
+	if dir := os.Getenv(profileVariable); dir != "" {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%s-%d.pprof", j.Table, j.Connections)))
 		if err != nil {
 			return measure{}, err
 		}
@@ -153,15 +153,13 @@ type processTree struct {
 	usual int // how many children it has when nobody works in it
 }
 
-func newProcessTree(dataDirectory string) (*processTree, error) {
+func newProcessTree(dataDirectory string, usual int) (*processTree, error) {
 	b, err := os.ReadFile(filepath.Join(dataDirectory, "postmaster.pid"))
 	if err != nil {
 		return nil, err
 	}
 	pid, _, _ := bytes.Cut(b, []byte("\n"))
-	t := &processTree{proc: "/proc/" + string(pid)}
-	t.usual, err = t.children()
-	return t, err
+	return &processTree{proc: "/proc/" + string(pid), usual: usual}, nil
 }
 
 func (t *processTree) children() (int, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -199,6 +200,32 @@ func TestSumNeverOverflows(t *testing.T) {
 		}
 		if sum.String() != want.String() {
 			t.Fatalf("sum is %s, expected %s", sum.String(), want)
+		}
+	})
+}
+
+// TestIntegerFacts compares the facts about integers and texts with those by the plainest way to take them.
+func TestIntegerFacts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ints := rapid.SliceOfN(rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{math.MinInt64, math.MaxInt64, -1, 1 << 32, -1 << 32})), 1, 50).Draw(t, "integers")
+		texts := rapid.SliceOfN(rapid.StringMatching(`[ab\x00]{0,10}`), 1, 30).Draw(t, "texts")
+		numbers, words := NewVector(elt.Type{Kind: elt.Int64}), NewVector(elt.Type{Kind: elt.String})
+		want := new(big.Int)
+		for _, x := range ints {
+			numbers.AppendInt(x)
+			want.Add(want, big.NewInt(x))
+		}
+		for _, x := range texts {
+			words.AppendString(x)
+		}
+		tally := NewTally(elt.Schema{{Name: "n"}, {Name: "s"}})
+		tally.Add(&Batch{Columns: []*Vector{numbers, words}})
+		n, s := tally.Stats().Columns[0], tally.Stats().Columns[1]
+		if n.Sum != want.String() || n.Min != fmt.Sprint(slices.Min(ints)) || n.Max != fmt.Sprint(slices.Max(ints)) {
+			t.Errorf("%v has the facts %+v", ints, n)
+		}
+		if s.Min != hex.EncodeToString([]byte(slices.Min(texts))) || s.Max != hex.EncodeToString([]byte(slices.Max(texts))) {
+			t.Errorf("%q has the facts %+v", texts, s)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"math"
 
@@ -114,12 +115,20 @@ func addIntegers[T int32 | int64](c *columnTally, xs []T) {
 	if len(xs) == 0 {
 		return
 	}
-	low, high := xs[0], xs[0]
-	for _, x := range xs {
-		low, high = min(low, x), max(high, x)
-		c.sum.add(ToInt128(int64(x)))
-	}
+	low, high := bounds(xs)
 	c.widen(ToInt128(int64(low)), ToInt128(int64(high)))
+	// The two halves of each integer are summed apart: neither sum overflows in fewer than 2^31 values.
+	for len(xs) > 0 {
+		n := min(len(xs), 1<<30)
+		var lower, upper int64
+		for _, x := range xs[:n] {
+			lower += int64(x) & math.MaxUint32
+			upper += int64(x) >> 32
+		}
+		c.sum.add(ToInt128(lower))
+		c.sum.add(Int128{upper >> 32, uint64(upper) << 32})
+		xs = xs[n:]
+	}
 }
 
 func (c *columnTally) addUnsigned(xs []int64) {
@@ -156,10 +165,30 @@ func (c *columnTally) addFloats(xs []float64) {
 
 func (c *columnTally) addOctets(v *Vector) {
 	c.length += int64(len(v.data))
-	for i := range v.ends {
-		x := v.octets(i)
-		c.addPrefix(x[:min(len(x), statsPrefix)])
+	first, last := beginning(c.first), beginning(c.last)
+	from := 0
+	for _, end := range v.ends {
+		x := v.data[from:min(end, from+statsPrefix)]
+		from = end
+		// Most values lie in between by their first octets.
+		if b := beginning(x); c.octets && first < b && b < last {
+			continue
+		}
+		c.addPrefix(x)
+		first, last = beginning(c.first), beginning(c.last)
 	}
+}
+
+// beginning returns the first octets as a number that orders as they do, as far as it differs.
+func beginning(x []byte) uint64 {
+	if len(x) >= 8 {
+		return binary.BigEndian.Uint64(x)
+	}
+	var n uint64
+	for i, b := range x {
+		n |= uint64(b) << (56 - 8*i)
+	}
+	return n
 }
 
 func (c *columnTally) addPrefix(x []byte) {
