@@ -15,10 +15,10 @@ import (
 // tries is how often sessions are begun anew until their positions are equal.
 const tries = 10
 
-// way is one way to have several sessions see the same rows.
+// way is one way to keep writers out while sessions begin.
 type way struct {
 	name string
-	// hold keeps writers out while the sessions begin; nil where nobody is kept out. It returns what lets them go.
+	// hold keeps writers out, and returns what lets them go.
 	hold func(context.Context, *session) (release func() error, err error)
 }
 
@@ -31,6 +31,9 @@ func (s *snapshot) begin(ctx context.Context, sessions []*session) ([]*session, 
 			return sessions, err
 		}
 		defer keeper.hangUp()
+		if err := keeper.sameServer(sessions[0]); err != nil {
+			return sessions, err
+		}
 		for _, way := range []way{{"flush lock", s.flushLock}, {"table lock", s.tableLock}} {
 			err := s.beginUnder(ctx, keeper, way, sessions)
 			if err == nil {

@@ -87,15 +87,23 @@ func (s *snapshot) take(ctx context.Context, first *session, tables []elt.Extrac
 			return sessions, err
 		}
 		sessions = append(sessions, w)
-		if w.server != first.server {
-			return sessions, &elt.Error{
-				Code: "source_servers_differ", Class: elt.Config,
-				What: fmt.Sprintf("source %s: one session speaks to the server %s, another to %s", s.source.opts.Name, first.server, w.server),
-				Do:   "name one server in the source's URL instead of a name that several share, or set connections: 1",
-			}
+		if err := w.sameServer(first); err != nil {
+			return sessions, err
 		}
 	}
 	return s.begin(ctx, sessions)
+}
+
+// sameServer refuses two sessions that reached different servers behind one address.
+func (w *session) sameServer(first *session) error {
+	if w.server == first.server {
+		return nil
+	}
+	return &elt.Error{
+		Code: "source_servers_differ", Class: elt.Config,
+		What: fmt.Sprintf("source %s: one session speaks to the server %s, another to %s", w.source.opts.Name, first.server, w.server),
+		Do:   "name one server in the source's URL instead of a name that several share, or set connections: 1",
+	}
 }
 
 // Position says which moment of which server this is.
