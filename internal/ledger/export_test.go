@@ -20,6 +20,14 @@ func (l *Ledger) MigrateDown(ctx context.Context) error {
 	return l.checkSchema(ctx)
 }
 
+// MigrateTo makes the schema that of an older binary.
+func (l *Ledger) MigrateTo(ctx context.Context, schema uint) error {
+	if err := l.migrate(ctx, func(m *migrate.Migrate) error { return m.Migrate(schema) }); err != nil {
+		return err
+	}
+	return l.checkSchema(ctx)
+}
+
 // OpenImpatient opens a SQLite ledger that waits only so long for another process's transaction.
 func OpenImpatient(ctx context.Context, path string, busy time.Duration, log *slog.Logger) (*Ledger, error) {
 	return open(ctx, &sqliteEngine{path: path, busy: busy}, log)

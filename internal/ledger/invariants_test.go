@@ -24,9 +24,12 @@ var invariants = map[string]string{
 	"a state that no event tells": `SELECT s.id FROM steps s
 		JOIN (SELECT step, MAX(seq) AS seq FROM events WHERE kind LIKE 'step.%' AND kind <> 'step.released' GROUP BY step) AS latest ON latest.step = s.id
 		JOIN events e ON e.seq = latest.seq WHERE e.kind <> 'step.' || s.state`,
-	"an ended run with open steps":         `SELECT r.id FROM runs r JOIN steps s ON s.run = r.id WHERE r.state <> 'running' AND s.state IN ('pending', 'running', 'retrying')`,
-	"an ended run without a time":          `SELECT id FROM runs WHERE (state = 'running') <> (finished_at IS NULL)`,
-	"a run without steps":                  `SELECT id FROM runs WHERE NOT EXISTS (SELECT 1 FROM steps WHERE run = runs.id)`,
+	"an ended run with open steps": `SELECT r.id FROM runs r JOIN steps s ON s.run = r.id WHERE r.state <> 'running' AND s.state IN ('pending', 'running', 'retrying')`,
+	"an ended run without a time":  `SELECT id FROM runs WHERE (state = 'running') <> (finished_at IS NULL)`,
+	"a run without steps":          `SELECT id FROM runs WHERE NOT EXISTS (SELECT 1 FROM steps WHERE run = runs.id)`,
+	"a message in a state without its time": `SELECT id FROM outbox WHERE (state = 'sending') <> (lease_until IS NOT NULL)
+		OR (state IN ('delivered', 'failed')) <> (ended_at IS NOT NULL) OR (attempt > 0) <> (claimed_at IS NOT NULL)`,
+	"a message that no event tells":        `SELECT id FROM outbox m WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = m.seq AND e.kind LIKE 'incident.%')`,
 	"not one newest version of a date":     `SELECT dataset FROM versions GROUP BY dataset, date HAVING SUM(is_newest) <> 1`,
 	"not one current version of a dataset": `SELECT dataset FROM versions GROUP BY dataset HAVING SUM(is_current) <> 1`,
 }

@@ -122,6 +122,7 @@ func TestNewsOfAnIncidentIsPutIntoTheOutbox(t *testing.T) {
 		if strings.Contains(stored, "hunter2") {
 			t.Errorf("a value of the data is stored: %s", stored)
 		}
+		checkInvariants(t, l)
 	})
 }
 
@@ -157,6 +158,7 @@ func TestMessagesAreClaimedInOrder(t *testing.T) {
 				t.Errorf("after a failure: %+v", m)
 			}
 		}
+		checkInvariants(t, l)
 	})
 }
 
@@ -174,6 +176,7 @@ func TestALostMessageIsClaimedAgain(t *testing.T) {
 		wantCode(t, l.FinishMessage(ctx, lost, elt.Delivery{State: elt.MessageDelivered}), "message_not_held")
 		ok(t, l.FinishMessage(ctx, again, elt.Delivery{State: elt.MessageFailed, Error: &elt.Failure{Code: "destination_refused"}}))
 		wantNone(t, l, "slack")
+		checkInvariants(t, l)
 		if m := must(l.Messages(ctx, "", 0))(t)[0]; m.State != elt.MessageFailed || m.EndedAt.IsZero() || m.Error.Code != "destination_refused" {
 			t.Errorf("ended as %+v", m)
 		}
@@ -265,6 +268,24 @@ func TestNewsAndMessageAreOneTransaction(t *testing.T) {
 		ok(t, err)
 		if open := must(l.Incidents(ctx, true, 0))(t); len(open) != 1 || open[0].ID != in.ID {
 			t.Errorf("open incidents %+v", open)
+		}
+		checkInvariants(t, l)
+	})
+}
+
+// A ledger that was written before there was an outbox keeps its incidents, open ones included.
+func TestIncidentsFromBeforeTheOutbox(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		ctx := t.Context()
+		in := must2(l.OpenIncident(ctx, trouble("shop.users")))(t)
+		ok(t, l.MigrateTo(ctx, 1))
+		_, err := l.Incidents(ctx, true, 0)
+		wantCode(t, err, "ledger_older")
+		ok(t, l.Migrate(ctx))
+		ok(t, l.SyncDestinations(ctx, []elt.DestinationName{"slack"}))
+		ok(t, l.ResolveIncident(ctx, in.ID))
+		if diff := cmp.Diff([]string{string(in.ID) + "/resolved/1/slack"}, told(t, l)); diff != "" {
+			t.Error(diff)
 		}
 		checkInvariants(t, l)
 	})

@@ -25,9 +25,9 @@ var closed = []string{
 	"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fec0::/10",
 }
 
-// Private reports whether an address belongs to this machine, to a private network, to a cloud's metadata or to
+// isPrivate reports whether an address belongs to this machine, to a private network, to a cloud's metadata or to
 // nobody at all.
-func Private(a netip.Addr) bool {
+func isPrivate(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if !a.IsGlobalUnicast() || a.IsPrivate() {
 		return true
@@ -57,7 +57,7 @@ func newClient(d Destination, allowPrivate bool, timeout time.Duration) *http.Cl
 			if err != nil {
 				return &errAddress{fmt.Sprintf("%s is no address", address)}
 			}
-			switch private := Private(at.Addr()); {
+			switch private := isPrivate(at.Addr()); {
 			case private && !allowPrivate:
 				return &errAddress{fmt.Sprintf("%s is an address of a private network", at.Addr())}
 			case !private && plain:

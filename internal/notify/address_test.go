@@ -17,15 +17,15 @@ func TestPrivate(t *testing.T) {
 		"255.255.255.255", "240.0.0.1", "192.0.0.192", "198.18.0.1", "203.0.113.9", "2001:db8::1",
 		"::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b::7f00:1", "2002:7f00:1::", "2001::1",
 	} {
-		if !Private(netip.MustParseAddr(s)) {
+		if !isPrivate(netip.MustParseAddr(s)) {
 			t.Errorf("%s counts as public", s)
 		}
 	}
-	if !Private(netip.Addr{}) {
+	if !isPrivate(netip.Addr{}) {
 		t.Error("no address at all counts as public")
 	}
 	for _, s := range []string{"1.1.1.1", "52.84.1.1", "172.15.0.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1", "::ffff:1.1.1.1"} {
-		if Private(netip.MustParseAddr(s)) {
+		if isPrivate(netip.MustParseAddr(s)) {
 			t.Errorf("%s counts as private", s)
 		}
 	}

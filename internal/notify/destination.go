@@ -65,14 +65,14 @@ func (d Destination) request(ctx context.Context, m elt.Message, baseURL string,
 	r.Header.Set("User-Agent", "daybreak")
 	r.Header.Set("Idempotency-Key", string(m.ID))
 	if d.secret != "" {
-		r.Header.Set("Daybreak-Signature", Signature(d.secret, now, body))
+		r.Header.Set("Daybreak-Signature", signature(d.secret, now, body))
 	}
 	return r, nil
 }
 
-// Signature returns the value of the Daybreak-Signature header: the time in Unix seconds, and in hexadecimal the
+// signature returns the value of the Daybreak-Signature header: the time in Unix seconds, and in hexadecimal the
 // HMAC-SHA-256 of time, full stop and body. The time keeps an old message from being played again.
-func Signature(secret string, at time.Time, body []byte) string {
+func signature(secret string, at time.Time, body []byte) string {
 	t := strconv.FormatInt(at.Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(t + "."))
