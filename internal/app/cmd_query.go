@@ -14,7 +14,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
 )
 
 // Query runs SQL on the published warehouse.
@@ -46,7 +45,7 @@ func (q *Query) Run(ctx context.Context, g *Globals, c *Console) error {
 		}
 		statement = string(b)
 	}
-	reader, err := duckdb.OpenReadOnly(ctx, ws.config.Warehouse.ReadCopy)
+	reader, err := openReader(ctx, ws.config.Warehouse)
 	if err != nil {
 		return err
 	}

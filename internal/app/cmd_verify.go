@@ -43,7 +43,7 @@ func (v *Verify) Run(ctx context.Context, g *Globals, c *Console) error {
 	if err != nil {
 		return err
 	}
-	reader, err := duckdb.OpenReadOnly(ctx, ws.config.Warehouse.ReadCopy)
+	reader, err := openReader(ctx, ws.config.Warehouse)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,6 @@ import (
 	"github.com/daybreak-data/daybreak/internal/lake/disk"
 	"github.com/daybreak-data/daybreak/internal/lake/s3"
 	"github.com/daybreak-data/daybreak/internal/ledger"
-	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
 	"github.com/daybreak-data/daybreak/load"
 	"github.com/daybreak-data/daybreak/schedules"
 	"github.com/daybreak-data/daybreak/transform"
@@ -35,7 +34,7 @@ type parts struct {
 	log       *slog.Logger
 	ledger    *ledger.Ledger
 	lake      lake.Store
-	warehouse *duckdb.Warehouse
+	warehouse warehouse
 	extractor *extract.Extractor
 	stages    *stages
 	runner    *schedules.Runner
@@ -192,21 +191,6 @@ func (s sources) Close() error {
 	return errors.Join(errs...)
 }
 
-func (p *parts) openWarehouse(ctx context.Context) (err error) {
-	cfg := p.ws.config.Warehouse
-	if err := makeFolders(cfg.DuckDB, cfg.ReadCopy); err != nil {
-		return err
-	}
-	p.warehouse, err = duckdb.Open(ctx, duckdb.Options{
-		Path: cfg.DuckDB, ReadPath: cfg.ReadCopy, MemoryLimit: cfg.Memory, Now: time.Now, Log: p.log,
-	})
-	if err != nil {
-		return err
-	}
-	p.closers = append(p.closers, p.warehouse.Close)
-	return nil
-}
-
 // reconcile makes the ledger agree with the warehouse, which alone decides what is visible: versions whose
 // publish committed just before a crash are recorded, and a ledger that knows of more than the warehouse has is
 // refused, because everything that it says would be a lie.
@@ -215,8 +199,9 @@ func (p *parts) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(versions) > 0 && !p.readCopyHas(ctx, versions[len(versions)-1]) { // what is recorded as ready must be readable
-		if err := p.warehouse.RefreshReadCopy(ctx); err != nil {
+	copier, copies := p.warehouse.(readCopier)
+	if copies && len(versions) > 0 && !p.readCopyHas(ctx, versions[len(versions)-1]) { // what is recorded as ready must be readable
+		if err := copier.RefreshReadCopy(ctx); err != nil {
 			return err
 		}
 	}
@@ -233,13 +218,7 @@ func (p *parts) reconcile(ctx context.Context) error {
 	}
 	for name, v := range current {
 		if !p.stages.isPublished(name) {
-			return &elt.Error{
-				Code: "warehouse_behind_ledger", Class: elt.Config,
-				What: fmt.Sprintf("the ledger says that %s was published by run %s, but warehouse %s has no version of it",
-					name, v.Run, p.ws.config.Warehouse.DuckDB),
-				Do: fmt.Sprintf("put back the warehouse file that belongs to this ledger, or in its place a copy of %s; or, to begin again, move the ledger away too",
-					p.ws.config.Warehouse.ReadCopy),
-			}
+			return behindLedger(p.ws.config.Warehouse, name, v)
 		}
 	}
 	return nil
@@ -247,7 +226,7 @@ func (p *parts) reconcile(ctx context.Context) error {
 
 // readCopyHas reports whether readers see the version. A copy that cannot be read shows nothing.
 func (p *parts) readCopyHas(ctx context.Context, v elt.Version) bool {
-	reader, err := duckdb.OpenReadOnly(ctx, p.ws.config.Warehouse.ReadCopy)
+	reader, err := openReader(ctx, p.ws.config.Warehouse)
 	if err != nil {
 		p.log.Info("the read copy is made anew", "reason", err)
 		return false

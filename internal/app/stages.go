@@ -13,7 +13,6 @@ import (
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
-	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
 	"github.com/daybreak-data/daybreak/load"
 	"github.com/daybreak-data/daybreak/transform"
 )
@@ -23,7 +22,7 @@ import (
 type stages struct {
 	catalog   *catalog
 	ledger    *ledger.Ledger
-	warehouse *duckdb.Warehouse
+	warehouse warehouse
 	extractor *extract.Extractor
 	loader    *load.Loader
 	engine    *transform.Engine

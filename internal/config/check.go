@@ -120,6 +120,10 @@ var memorySize = regexp.MustCompile(`^[0-9]+(\.[0-9]+)? ?([KMGT]i?B)$`)
 
 func (c *checker) warehouse() {
 	w := c.config.Warehouse
+	if w.BigQuery != nil {
+		c.bigquery(*w.BigQuery)
+		return
+	}
 	if w.DuckDB == "" || w.ReadCopy == "" {
 		c.problem(CodeBadWarehouse, "the warehouse needs a file and a place for its copy", "leave duckdb and read_copy out to have both by default", "warehouse")
 	} else if filepath.Clean(w.DuckDB) == filepath.Clean(w.ReadCopy) {
@@ -128,6 +132,51 @@ func (c *checker) warehouse() {
 	}
 	if w.Memory != "" && !memorySize.MatchString(w.Memory) {
 		c.problem(CodeBadWarehouse, fmt.Sprintf("%q is not an amount of memory", w.Memory), "write it as 2GB or 512MB", "warehouse", "memory")
+	}
+}
+
+var (
+	projectID     = regexp.MustCompile(`^[a-z][a-z0-9:.-]{4,61}[a-z0-9]$`)
+	datasetPrefix = regexp.MustCompile(`^[A-Za-z0-9_]{0,60}$`)
+	kmsKey        = regexp.MustCompile(`^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$`)
+)
+
+func (c *checker) bigquery(b BigQuery) {
+	wrong := func(what, do string, key ...any) {
+		c.problem(CodeBadWarehouse, what, do, append([]any{"warehouse", "bigquery"}, key...)...)
+	}
+	for _, key := range []string{"duckdb", "read_copy", "memory"} {
+		if c.has("warehouse", key) {
+			c.problem(CodeBadWarehouse, "the warehouse is given twice, as bigquery and as duckdb", "remove "+key, "warehouse", key)
+		}
+	}
+	switch {
+	case b.Project == "":
+		wrong("warehouse.bigquery names no project", "add project:")
+	case !projectID.MatchString(b.Project):
+		wrong(fmt.Sprintf("%q cannot be a project's ID", b.Project), "write the ID, not the name or the number, of the project in Google Cloud", "project")
+	}
+	if b.Location == "" {
+		wrong("warehouse.bigquery names no location", "add location:, such as EU or europe-west1; it cannot be changed later")
+	}
+	if !datasetPrefix.MatchString(b.DatasetPrefix) {
+		wrong(fmt.Sprintf("%q cannot begin the names of datasets", b.DatasetPrefix), "use letters, digits and _, at most 60", "dataset_prefix")
+	}
+	if b.Endpoint != "" && !httpURL(b.Endpoint) {
+		wrong(fmt.Sprintf("the endpoint %q is not an http or https URL", b.Endpoint), "write it as http://127.0.0.1:9050, or leave it out for Google's own", "endpoint")
+	}
+	if b.Publish != "" && b.Publish != "each" && b.Publish != "together" {
+		wrong(fmt.Sprintf("publish cannot be %q", b.Publish), "write each or together", "publish")
+	}
+	if b.MaximumBytesBilled < 0 {
+		wrong("maximum_bytes_billed is less than nothing", "give a number of bytes, or leave it out for no limit", "maximum_bytes_billed")
+	}
+	if b.KMSKey != "" && !kmsKey.MatchString(b.KMSKey) {
+		wrong("kms_key is not the name of a key", "write it as projects/P/locations/L/keyRings/R/cryptoKeys/K", "kms_key")
+	}
+	const mostDays = 60
+	if c.has("warehouse", "bigquery", "staging_days") && (b.StagingDays < 1 || b.StagingDays > mostDays) {
+		wrong(fmt.Sprintf("staged tables cannot be kept for %d days", b.StagingDays), fmt.Sprintf("give a number from 1 to %d", mostDays), "staging_days")
 	}
 }
 

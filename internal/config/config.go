@@ -61,11 +61,26 @@ func (l *Lake) UnmarshalNode(n *yamlfile.Node) elt.Problems {
 	return n.Decode((*plain)(l))
 }
 
-// Warehouse is the embedded warehouse.
+// Warehouse is the embedded warehouse, or BigQuery where that is set.
 type Warehouse struct {
 	DuckDB   string `yaml:"duckdb"`    // its file
 	ReadCopy string `yaml:"read_copy"` // the copy that people query
 	Memory   string `yaml:"memory"`    // its limit, "2GB"; empty for the engine's own
+
+	BigQuery *BigQuery `yaml:"bigquery"`
+}
+
+// BigQuery is a warehouse in a project of Google Cloud.
+type BigQuery struct {
+	Project       string `yaml:"project"`
+	Location      string `yaml:"location"`
+	DatasetPrefix string `yaml:"dataset_prefix"`
+	Endpoint      string `yaml:"endpoint"` // of an emulator, reached without credentials; empty for Google's own
+	// Publish is "each", the default, or "together".
+	Publish            string `yaml:"publish"`
+	MaximumBytesBilled int64  `yaml:"maximum_bytes_billed"` // by one model or test; 0 for no limit
+	KMSKey             string `yaml:"kms_key"`
+	StagingDays        int    `yaml:"staging_days"` // 0 for the driver's own
 }
 
 // Source is a production database: exactly one of Postgres, MySQL and SQLite is set.

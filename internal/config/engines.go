@@ -12,7 +12,7 @@ import (
 func otherEngines(part string) (names []string, have string) {
 	switch part {
 	case "warehouse":
-		return []string{"bigquery", "snowflake", "redshift", "clickhouse", "databricks", "postgres"}, "duckdb"
+		return []string{"snowflake", "redshift", "clickhouse", "databricks", "postgres"}, "duckdb and bigquery"
 	case "sources":
 		return []string{"mariadb", "aurora", "sqlserver", "oracle", "mongodb"}, "postgres (its URL), mysql (its URL; MariaDB and Aurora, too) and sqlite (its file)"
 	case "lake":

@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/config"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery"
+	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
+	"github.com/daybreak-data/daybreak/load"
+	"github.com/daybreak-data/daybreak/transform"
+)
+
+// warehouse is all that a night asks of a warehouse.
+type warehouse interface {
+	load.Warehouse
+	transform.Warehouse
+	publisher
+}
+
+// publisher makes versions visible and tells which are.
+type publisher interface {
+	Publish(ctx context.Context, p elt.Publication) ([]elt.Version, error)
+	Versions(ctx context.Context) ([]elt.Version, error)
+	Columns(ctx context.Context, relation string) ([]elt.ColumnDoc, error)
+	Close() error
+}
+
+// readCopier is a warehouse that people cannot read while it is written: they read a copy.
+type readCopier interface {
+	RefreshReadCopy(ctx context.Context) error
+}
+
+// openWarehouse is the registry of warehouses.
+func (p *parts) openWarehouse(ctx context.Context) (err error) {
+	cfg := p.ws.config.Warehouse
+	if b := cfg.BigQuery; b != nil {
+		p.warehouse, err = bigquery.Open(ctx, bigquery.Options{
+			Project: b.Project, Location: b.Location, DatasetPrefix: b.DatasetPrefix, Endpoint: b.Endpoint,
+			Together: b.Publish == "together", MaxBytesBilled: b.MaximumBytesBilled, KMSKey: b.KMSKey, StagingDays: b.StagingDays,
+			Now: time.Now, Log: p.log,
+		})
+	} else {
+		if err := makeFolders(cfg.DuckDB, cfg.ReadCopy); err != nil {
+			return err
+		}
+		p.warehouse, err = duckdb.Open(ctx, duckdb.Options{
+			Path: cfg.DuckDB, ReadPath: cfg.ReadCopy, MemoryLimit: cfg.Memory, Now: time.Now, Log: p.log,
+		})
+	}
+	if err != nil {
+		return err
+	}
+	p.closers = append(p.closers, p.warehouse.Close)
+	return nil
+}
+
+// behindLedger says that the warehouse lacks what the ledger says it has.
+func behindLedger(cfg config.Warehouse, name elt.DatasetName, v elt.Version) error {
+	place := cfg.DuckDB
+	do := fmt.Sprintf("put back the warehouse file that belongs to this ledger, or in its place a copy of %s; or, to begin again, move the ledger away too", cfg.ReadCopy)
+	if b := cfg.BigQuery; b != nil {
+		place = fmt.Sprintf("%s (datasets %s…)", b.Project, b.DatasetPrefix)
+		do = "put back the project or the dataset_prefix that belongs to this ledger; or, to begin again, move the ledger away too"
+	}
+	return &elt.Error{
+		Code: "warehouse_behind_ledger", Class: elt.Config,
+		What: fmt.Sprintf("the ledger says that %s was published by run %s, but warehouse %s has no version of it", name, v.Run, place),
+		Do:   do,
+	}
+}
+
+// openReader opens the copy of the embedded warehouse that people read.
+func openReader(ctx context.Context, cfg config.Warehouse) (*duckdb.Reader, error) {
+	if cfg.BigQuery != nil {
+		return nil, &elt.Error{
+			Code: "embedded_only", Class: elt.Config,
+			What: "this command reads the embedded warehouse's copy, and this workspace's warehouse is BigQuery",
+			Do:   fmt.Sprintf("ask BigQuery itself, with bq query --project_id=%s or in its console", cfg.BigQuery.Project),
+		}
+	}
+	return duckdb.OpenReadOnly(ctx, cfg.ReadCopy)
+}
