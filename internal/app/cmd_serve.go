@@ -61,7 +61,7 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	}
 	service, err := p.ws.newStatus(p.ledger, p.log)
 	if err != nil {
-		return err
+		return errors.Join(err, listener.Close())
 	}
 	sender, err := p.newSender(ctx)
 	if err != nil {
@@ -75,17 +75,17 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	workers := pool.New(p.ws.config.Threads, p.log, p.runner.Work)
 	server := status.NewServer("", service.Handler())
 
-	var scheduling, parts sync.WaitGroup
+	var scheduling, serving sync.WaitGroup
 	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers) })
-	parts.Go(func() { p.keepWatching(ctx) })
-	parts.Go(func() { sender.Run(ctx) })
-	parts.Go(func() {
+	serving.Go(func() { p.keepWatching(ctx) })
+	serving.Go(func() { sender.Run(ctx) })
+	serving.Go(func() {
 		if err := service.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			p.log.Error("the status service stopped looking at the ledger", "error", err)
 		}
 	})
 	failed := make(chan error, 1)
-	parts.Go(func() {
+	serving.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("serve %s: %w", listener.Addr(), err)
 		}
@@ -107,7 +107,7 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	if shut := server.Shutdown(closing); shut != nil {
 		p.log.Warn("some clients were still connected", "error", shut, "closed", server.Close())
 	}
-	parts.Wait()
+	serving.Wait()
 	p.log.Info("stopped")
 	return err
 }
