@@ -53,6 +53,9 @@ func (e *encoder) column(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuil
 	if err != nil {
 		return err
 	}
+	if cap(e.values) > 4*pageOctets { // for one huge value
+		e.values, e.page = nil, nil
+	}
 	inDictionary := encoding == parquet.Encodings.RLEDict
 	if inDictionary { // what a dictionary leaves is not worth compressing
 		chunk.Contents().MetaData.Codec = 0

@@ -86,8 +86,11 @@ func NewVector(t elt.Type) *Vector {
 	return v
 }
 
-// Reset empties the vector and keeps its memory.
+// Reset empties the vector and keeps its memory, unless one huge value made it grow.
 func (v *Vector) Reset() {
+	if cap(v.data) > 2*batchBytes {
+		v.data = nil
+	}
 	v.def, v.rep, v.rows, v.inList = v.def[:0], v.rep[:0], 0, false
 	v.bools, v.days, v.ints, v.wide, v.floats = v.bools[:0], v.days[:0], v.ints[:0], v.wide[:0], v.floats[:0]
 	v.data, v.ends = v.data[:0], v.ends[:0]

@@ -11,8 +11,8 @@ import (
 // DefaultPartBytes is the size at which a part is ended when Options name none.
 const DefaultPartBytes = 256 << 20
 
-// batches is how many batches are in use at once: one being filled, one being written, one on its way.
-const batches = 3
+// batches is how many batches are in use at once: one being filled, one being written.
+const batches = 2
 
 // Sink is where one part goes.
 type Sink interface {
