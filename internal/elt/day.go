@@ -195,8 +195,12 @@ func ownState(steps []Step, now time.Time) ownFacts {
 		if st.Kind == PublishStep && !passed {
 			continue
 		}
+		state := stepState(st, now)
+		if st.Kind == PublishStep && state == DayBlocked {
+			state = DayUnknown // this dataset passed, so there was something to publish: the ledger contradicts itself
+		}
 		passed = passed && st.State == StepSucceeded
-		if state := stepState(st, now); rank(state) > 0 && rank(state) >= rank(out.state) {
+		if rank(state) > 0 && rank(state) >= rank(out.state) {
 			out = ownFacts{state, st.Kind, st.Error, st.NextAttemptAt}
 		}
 	}
