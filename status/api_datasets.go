@@ -92,6 +92,7 @@ func (s *Service) getDatasets(c echo.Context) error {
 func (v view) datasetBody(set *dataset) api.Dataset {
 	head, detail := v.describeDataset(set)
 	d := api.Dataset{Dataset: set.Dataset, Sentence: head, Detail: detail, Headline: set.headline, Usually: set.usual, Feeds: set.feeds}
+	d.Estimate, d.EstimateRecord = v.estimateBody(set.headline.Latest), v.record(set.Name)
 	if d.Owners == nil {
 		d.Owners = []string{}
 	}
@@ -173,7 +174,7 @@ func (s *Service) older(ctx context.Context, v view, from, to elt.Date) (*snapsh
 		if err != nil {
 			return nil, err
 		}
-		return newSnapshot(facts, nil, v.ticks, v.fetched, v.location), nil
+		return newSnapshot(facts, nil, nil, v.ticks, v.fetched, v.location), nil
 	})
 	if err != nil {
 		return nil, ledgerAway(err)
@@ -227,7 +228,7 @@ func (s *Service) dayBody(ctx context.Context, v view, set *dataset, date elt.Da
 	if err != nil {
 		return nil, err
 	}
-	body := &api.Day{DayStatus: d, Steps: []api.Step{}}
+	body := &api.Day{DayStatus: d, Estimate: snap.estimateBody(d), Steps: []api.Step{}}
 	body.Sentence, body.Detail = snap.describeDay(set, d)
 	version, published := snap.versions[elt.DayKey{Dataset: d.Dataset, Date: d.Date}]
 	if published {

@@ -156,9 +156,27 @@ func (s *Service) gate(ctx context.Context, v view, needs []need) (*api.Gate, er
 	g.Ready = g.Verdict == api.Ready
 	if !g.Ready {
 		// Jitter keeps a thousand pollers that started together from staying together.
-		g.PollAfter = float64(int(100*(5+5*rand.Float64()))) / 100
+		g.PollAfter = float64(int(100*v.pollBase(g.Needs)*(1+rand.Float64()))) / 100
 	}
 	return g, nil
+}
+
+// pollBase is how many seconds a poller should leave at least: a quarter of the time that is left until the last need is
+// expected, between five seconds and a minute, and five where that is unknown.
+func (v view) pollBase(needs []api.Need) float64 {
+	const least, most = 5, 60
+	left := 0.0
+	for _, n := range needs {
+		if n.Verdict == api.Ready || n.Day == nil {
+			continue
+		}
+		e, ok := v.estimateOf(*n.Day)
+		if !ok || !e.Known() {
+			return least
+		}
+		left = max(left, e.Expected.Sub(v.asOf).Seconds())
+	}
+	return min(max(left/4, least), most)
 }
 
 func (s *Service) judge(ctx context.Context, v view, n need) (api.Need, error) {

@@ -228,9 +228,13 @@ func (s *snapshot) notExpected(d elt.DayStatus) string {
 	return ""
 }
 
-// due tells of the deadline and the usual time, facts both.
+// due tells when it is expected, or else when it usually comes, and of the deadline.
 func (s *snapshot) due(set *dataset, d elt.DayStatus) string {
 	var parts []string
+	expected := s.expectation(set, d)
+	if expected != "" {
+		parts = append(parts, expected)
+	}
 	at := clock(d.DeadlineAt, set.zone)
 	switch d.Deadline {
 	case elt.DeadlineBreached:
@@ -242,7 +246,7 @@ func (s *snapshot) due(set *dataset, d elt.DayStatus) string {
 	case elt.DeadlineMet:
 		parts = append(parts, "It was due "+at+".")
 	}
-	if d.State != elt.DayReady && d.State != elt.DayNotExpected && set.usual != "" {
+	if expected == "" && d.State != elt.DayReady && d.State != elt.DayNotExpected && set.usual != "" {
 		parts = append(parts, "Usually ready at "+set.usual+".")
 	}
 	return strings.Join(parts, " ")

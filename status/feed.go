@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/eta"
 )
 
 const (
@@ -36,7 +37,8 @@ type feed struct {
 
 	mu      sync.Mutex
 	snap    *snapshot
-	checked time.Time // by the service's clock, when the last successful look began
+	latest  *eta.Estimates // for the next snapshot
+	checked time.Time      // by the service's clock, when the last successful look began
 	changed chan struct{}
 	ring    []elt.Event
 	lastSeq int64
@@ -94,10 +96,10 @@ func (f *feed) look(ctx context.Context) error {
 		return fmt.Errorf("read the ledger's revision: %w", err)
 	}
 	f.mu.Lock()
-	snap := f.snap
+	snap, estimates := f.snap, f.latest
 	f.mu.Unlock()
 	if snap != nil {
-		if !snap.outlived(revision, began) {
+		if snap.estimates == estimates && !snap.outlived(revision, began) {
 			f.mu.Lock()
 			f.checked = began
 			f.mu.Unlock()
@@ -120,7 +122,7 @@ func (f *feed) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the ledger's events: %w", err)
 	}
-	fresh := newSnapshot(facts, incidents, f.schedule(began), began, f.location)
+	fresh := newSnapshot(facts, incidents, estimates, f.schedule(began), began, f.location)
 	fresh.cost = f.now().Sub(began)
 	f.observe(events)
 	f.mu.Lock()
@@ -132,6 +134,13 @@ func (f *feed) look(ctx context.Context) error {
 	}
 	f.wakeLocked()
 	return nil
+}
+
+// show has the next look take a snapshot with the estimates.
+func (f *feed) show(e *eta.Estimates) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.latest = e
 }
 
 // readEvents returns what the ledger recorded since the last call. The first call begins shortly

@@ -121,7 +121,17 @@ func (v view) datasetFacts(set *dataset, today elt.Date) []fact {
 	if d.State == elt.DayReady && set.usual != "" && ready.Small == "" {
 		ready.Small = "usually " + set.usual
 	}
+	if expected, ok := v.expectedFact(set, d); ok {
+		ready.Small = ""
+		if set.usual != "" {
+			ready.Small = "usually " + set.usual
+		}
+		facts = append(facts, expected)
+	}
 	facts = append(facts, ready)
+	if r := v.record(set.Name); r != nil {
+		facts = append(facts, fact{Term: "Estimates kept", Text: fmt.Sprintf("%d of %d", r.Kept, r.Nights), Small: "arrived by the likely-by time"})
+	}
 	if last, ok := v.day(set.Name, set.headline.LatestReady); ok {
 		facts = append(facts, fact{Term: "Rows", Text: grouped(last.Rows), Small: shortDate(last.Date, today)})
 	}

@@ -68,7 +68,8 @@ type row struct {
 	Loud                    bool
 }
 
-// readiness is the "ready at" column: a fact where there is one, else the deadline, never a guess.
+// readiness is the "ready at" column: a fact where there is one, else the deadline and when it is expected or usually
+// comes.
 type readiness struct {
 	At  stamp
 	Due string
@@ -314,7 +315,10 @@ func (v view) readiness(set *dataset, d elt.DayStatus) readiness {
 	default:
 		r.Due = "–"
 	}
-	if d.State != elt.DayReady && d.State != elt.DayNotExpected && set.usual != "" {
+	switch e, estimated := v.estimateOf(d); {
+	case estimated && e.Known():
+		r.Sub = "expected " + moment(wholeMinute(e.Expected), set.zone, today)
+	case d.State != elt.DayReady && d.State != elt.DayNotExpected && set.usual != "":
 		r.Sub = "usually " + set.usual
 	}
 	return r

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/status/api"
+	"github.com/daybreak-data/daybreak/status/eta"
 )
 
 // Secret is a text that prints as ***.
@@ -56,10 +58,14 @@ type Options struct {
 
 // Service answers the API and the pages.
 type Service struct {
-	opts    Options
-	log     *slog.Logger
-	now     func() time.Time
-	feed    *feed
+	opts Options
+	log  *slog.Logger
+	now  func() time.Time
+	feed *feed
+
+	estimator *eta.Estimator
+	estimated int64 // the revision that was estimated last
+
 	pages   *pages
 	metrics *metrics
 	auth    *auth
@@ -99,6 +105,7 @@ func New(o Options) (*Service, error) {
 		ledger: o.Ledger, schedule: s.nextTicks, location: o.Location, now: o.Now, log: o.Log,
 		stale: o.StaleAfter, observe: s.metrics.observe, changed: make(chan struct{}),
 	}
+	s.estimator = eta.NewEstimator(o.Ledger)
 	if s.pages, err = newPages(assets); err != nil {
 		return nil, fmt.Errorf("read the page templates: %w", err)
 	}
@@ -146,6 +153,9 @@ func (s *Service) Refresh(ctx context.Context) error { return s.feed.check(ctx) 
 // read is logged once and tried again at the next poll: the last snapshot keeps serving. Run is called once.
 func (s *Service) Run(ctx context.Context) error {
 	defer close(s.closing)
+	var estimating sync.WaitGroup
+	estimating.Go(func() { s.keepEstimating(ctx) })
+	defer estimating.Wait()
 	ticker := time.NewTicker(s.opts.PollEvery)
 	defer ticker.Stop()
 	for {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/eta"
 )
 
 // snapshot is everything that pages and routes read, derived once from one set of facts. It is never
@@ -17,6 +18,7 @@ type snapshot struct {
 	cost      time.Duration // how long it took to read and derive
 	turns     time.Time     // by the ledger's clock, when the same facts give another board: a lease or deadline passes, a day begins
 	incidents []elt.Incident
+	estimates *eta.Estimates // the latest when the snapshot was made; nil while there were none
 	ticks     map[elt.ScheduleName]elt.Tick
 	location  *time.Location
 	sets      []*dataset // in dependency order, the retired ones too
@@ -45,9 +47,9 @@ type dataset struct {
 	step     *elt.Step  // the step at work on the headline's day
 }
 
-func newSnapshot(f elt.Facts, incidents []elt.Incident, ticks map[elt.ScheduleName]elt.Tick, fetched time.Time, loc *time.Location) *snapshot {
+func newSnapshot(f elt.Facts, incidents []elt.Incident, estimates *eta.Estimates, ticks map[elt.ScheduleName]elt.Tick, fetched time.Time, loc *time.Location) *snapshot {
 	s := &snapshot{
-		facts: f, board: elt.NewBoard(f), fetched: fetched, incidents: incidents, ticks: ticks, location: loc,
+		facts: f, board: elt.NewBoard(f), fetched: fetched, incidents: incidents, estimates: estimates, ticks: ticks, location: loc,
 		byName:   make(map[elt.DatasetName]*dataset, len(f.Datasets)),
 		versions: make(map[elt.DayKey]elt.Version, len(f.Versions)), steps: make(map[stepKey][]elt.Step),
 	}
@@ -74,6 +76,7 @@ func newSnapshot(f elt.Facts, incidents []elt.Incident, ticks map[elt.ScheduleNa
 			}
 		}
 	}
+	s.applyRisk()
 	s.placeDays()
 	s.findTurn(zones)
 	s.night = newNight(s)

@@ -3,7 +3,6 @@ package status
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/status/api"
@@ -139,6 +138,12 @@ func (s *snapshot) tellTrouble(key rootKey, set *dataset, root elt.DayStatus, t 
 	case root.Deadline == elt.DeadlineBreached:
 		title = fmt.Sprintf("%s is late: it was due %s", name, clock(root.DeadlineAt, set.zone))
 		parts = append(parts, shortDate(root.Date, today)+" "+s.clause(set, root)+".")
+	case root.Deadline == elt.DeadlineAtRisk:
+		title = fmt.Sprintf("%s is likely to be late: it is due %s", name, clock(root.DeadlineAt, set.zone))
+		parts = append(parts, shortDate(root.Date, today)+" "+s.clause(set, root)+".", s.expectation(set, root))
+	case awaitedStill(root) && len(t.Affected) > 0 && t.Severity == api.P1:
+		title = fmt.Sprintf("%s holds up %s", name, listed(t.Affected, 2))
+		parts = append(parts, shortDate(root.Date, today)+" "+s.clause(set, root)+".", s.expectation(set, root))
 	default:
 		title = fmt.Sprintf("%s of %s %s", name, date, s.clause(set, root))
 	}
@@ -151,7 +156,7 @@ func (s *snapshot) tellTrouble(key rootKey, set *dataset, root elt.DayStatus, t 
 	if !set.headline.LatestReady.IsZero() && set.headline.LatestReady.Before(key.date) {
 		parts = append(parts, shortDate(set.headline.LatestReady, today)+" still serves.")
 	}
-	return title, strings.Join(parts, " ")
+	return title, joinSentences(parts)
 }
 
 func (s *snapshot) incidentOf(d elt.DatasetName, date elt.Date) elt.IncidentID {

@@ -63,9 +63,39 @@ type Dataset struct {
 	Headline elt.Headline `json:"headline"`
 	// Usually is the wall-clock time in Zone at which its last days became ready: the median of at
 	// most thirty, empty below three.
-	Usually  string            `json:"usually,omitempty"`
-	Progress *Progress         `json:"progress,omitempty"` // of the step at work on the latest day
-	Feeds    []elt.DatasetName `json:"feeds,omitempty"`    // what is made from it
+	Usually string `json:"usually,omitempty"`
+	Estimate
+	EstimateRecord *EstimateRecord   `json:"estimate_record,omitempty"`
+	Progress       *Progress         `json:"progress,omitempty"` // of the step at work on the latest day
+	Feeds          []elt.DatasetName `json:"feeds,omitempty"`    // what is made from it
+}
+
+// Estimate is when a day that is on its way will be there. All of it is absent where nothing is estimated.
+type Estimate struct {
+	ExpectedAt time.Time `json:"expected_at,omitzero"` // half of such nights are there by then
+	LikelyBy   time.Time `json:"likely_by,omitzero"`   // nine in ten are
+	// DeadlineRisk is the probability that the deadline is missed, from 0 to 1; absent without a deadline.
+	DeadlineRisk *float64 `json:"deadline_risk,omitempty"`
+	// NoEstimate says why there is no number: too_few_nights, longer_than_ever, will_not_arrive, nobody_vouches or
+	// too_unreliable; docs/eta.md explains each.
+	NoEstimate    string `json:"no_estimate,omitempty"`
+	NoEstimateWhy string `json:"no_estimate_why,omitempty"`
+	// CriticalPath is what the arrival hangs on, the step at work first.
+	CriticalPath []PathStep `json:"critical_path,omitempty"`
+}
+
+// PathStep is a step of a critical path.
+type PathStep struct {
+	Step    elt.StepKind    `json:"step"`
+	Dataset elt.DatasetName `json:"dataset,omitempty"` // empty for the run's publish step
+}
+
+// EstimateRecord is how the estimates of a dataset's last nights have done.
+type EstimateRecord struct {
+	Nights         int     `json:"nights"`
+	Kept           int     `json:"kept"`      // arrived by the likely-by time; nine in ten should
+	Silent         int     `json:"silent"`    // without a number, which counts as not kept
+	PinballSeconds float64 `json:"pinball_s"` // mean pinball loss of both times; lower is better
 }
 
 // Datasets is a page of the catalogue, by name.
@@ -94,6 +124,7 @@ type Days struct {
 type Day struct {
 	Meta
 	elt.DayStatus
+	Estimate
 	Sentence string       `json:"sentence"`
 	Detail   string       `json:"detail"`
 	Inputs   []Input      `json:"inputs,omitempty"`   // what its version was made from

@@ -30,9 +30,9 @@ func readNight(ctx context.Context, l Ledger, run elt.Run, due, now time.Time) (
 	if err != nil {
 		return Night{}, fmt.Errorf("read the steps of run %s: %w", run.ID, err)
 	}
-	n := Night{Date: run.Date, Trigger: run.Kind, Due: due, Started: run.CreatedAt}
-	if d := run.CreatedAt.Sub(due); due.IsZero() || run.Kind != elt.ScheduledRun || d < 0 || d > unplanned {
-		n.Due = time.Time{}
+	n := Night{Date: run.Date, Trigger: run.Kind}
+	if d := run.CreatedAt.Sub(due); !due.IsZero() && run.Kind == elt.ScheduledRun && d >= 0 && d <= unplanned {
+		n.Due = due
 	}
 	index := make(map[elt.StepID]int, len(steps))
 	for _, s := range steps {
@@ -55,6 +55,10 @@ func readNight(ctx context.Context, l Ledger, run elt.Run, due, now time.Time) (
 			if err := step.sinceAttempts(ctx, l, s.ID); err != nil {
 				return Night{}, err
 			}
+		}
+		// A run that was made waits for the one before it, or for a worker: the night starts with its first step.
+		if !step.Start.IsZero() && (n.Started.IsZero() || step.Start.Before(n.Started)) {
+			n.Started = step.Start
 		}
 		index[s.ID] = len(n.Steps)
 		n.Steps = append(n.Steps, step)

@@ -28,6 +28,7 @@ func (w *World) Begin(schedule string) elt.RunID {
 	w.Forget(schedule)
 	run := RunOf(schedule, w.Night)
 	w.SetRun(elt.Run{ID: run, Schedule: elt.ScheduleName(schedule), Date: w.Night, Kind: elt.ScheduledRun, State: elt.RunRunning, CreatedAt: w.Fire(schedule, w.Night)})
+	var ends []elt.StepID
 	for _, p := range plans {
 		if p.schedule != schedule || p.off(w.Night) {
 			continue
@@ -42,8 +43,9 @@ func (w *World) Begin(schedule string) elt.RunID {
 			w.SetStep(st)
 			needs = []elt.StepID{st.ID}
 		}
+		ends = append(ends, needs...)
 	}
-	w.SetStep(elt.Step{ID: elt.NewStepID(run, elt.PublishStep, ""), Run: run, Kind: elt.PublishStep, Date: w.Night, State: elt.StepPending})
+	w.SetStep(elt.Step{ID: elt.NewStepID(run, elt.PublishStep, ""), Run: run, Kind: elt.PublishStep, Date: w.Night, State: elt.StepPending, Needs: ends})
 	return run
 }
 

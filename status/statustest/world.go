@@ -144,8 +144,11 @@ func (w *World) pastNight(schedule string, date elt.Date) {
 	if !quiet && dice(schedule+"failed", date) < 2 {
 		held = brings[len(brings)-1].name
 	}
+	var ends []elt.StepID
 	for _, p := range brings {
 		w.addSteps(p, run, date, fire.Add(delay), p.name == held)
+		kinds, _ := p.stepShare()
+		ends = append(ends, elt.NewStepID(run, kinds[len(kinds)-1], elt.DatasetName(p.name)))
 	}
 	state := elt.RunSucceeded
 	if held != "" {
@@ -155,7 +158,7 @@ func (w *World) pastNight(schedule string, date elt.Date) {
 	w.SetRun(elt.Run{ID: run, Schedule: elt.ScheduleName(schedule), Date: date, Kind: elt.ScheduledRun, State: state, CreatedAt: fire, FinishedAt: published})
 	w.SetStep(elt.Step{
 		ID: elt.NewStepID(run, elt.PublishStep, ""), Run: run, Kind: elt.PublishStep, Date: date, State: elt.StepSucceeded, Attempt: 1,
-		StartedAt: last, FinishedAt: published, Result: elt.Result{Versions: len(brings)},
+		StartedAt: last, FinishedAt: published, Needs: ends, Result: elt.Result{Versions: len(brings)},
 	})
 	for _, p := range brings {
 		if p.name != held {
@@ -206,11 +209,12 @@ func (p plan) stepShare() ([]elt.StepKind, []int) {
 func (w *World) addSteps(p plan, run elt.RunID, date elt.Date, fire time.Time, fails bool) {
 	at := fire.Add(time.Duration(p.begin) * time.Minute)
 	kinds, shares := p.stepShare()
+	needs := p.needs(run)
 	for i, kind := range kinds {
 		took := time.Duration(p.minutes*shares[i]) * time.Minute / 100
 		st := elt.Step{
 			ID: elt.NewStepID(run, kind, elt.DatasetName(p.name)), Run: run, Kind: kind, Dataset: elt.DatasetName(p.name), Date: date,
-			State: elt.StepSucceeded, Attempt: 1, StartedAt: at, FinishedAt: at.Add(took),
+			Needs: needs, State: elt.StepSucceeded, Attempt: 1, StartedAt: at, FinishedAt: at.Add(took),
 			Progress: elt.Progress{Rows: p.rows, RowsExpected: p.rows, Bytes: p.rows * 27},
 			Result:   elt.Result{Rows: p.rows, Bytes: p.rows * 27},
 		}
@@ -223,7 +227,7 @@ func (w *World) addSteps(p plan, run elt.RunID, date elt.Date, fire time.Time, f
 			st.Error = &elt.Failure{Code: "test_failed", Class: elt.Data, Message: "test unique(id) of " + p.name + " found 3 rows", Do: "look at the rows with daybreak query, correct the model or the source, then retry the day"}
 		}
 		w.SetStep(st)
-		at = at.Add(took)
+		at, needs = at.Add(took), []elt.StepID{st.ID}
 	}
 }
 
