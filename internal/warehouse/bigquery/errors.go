@@ -41,15 +41,13 @@ const (
 
 // reasonOf returns BigQuery's word for what went wrong and the HTTP status, as far as err tells them.
 func reasonOf(err error) (reason string, status int) {
-	var api *googleapi.Error
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*googleapi.Error](err); ok {
 		if len(api.Errors) > 0 {
 			reason = api.Errors[0].Reason
 		}
 		return reason, api.Code
 	}
-	var job *bigquery.Error
-	if errors.As(err, &job) {
+	if job, ok := errors.AsType[*bigquery.Error](err); ok {
 		return job.Reason, 0
 	}
 	return "", 0
@@ -63,7 +61,7 @@ func isStatus(err error, status int) bool {
 // sendAgain reports whether a request that failed is sent again as it was: the job's ID keeps it from being done
 // twice. An upload whose session is gone begins anew.
 func sendAgain(err error) bool {
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || elt.CodeOf(err) != "" { // the latter is ours, not BigQuery's
 		return false
 	}
 	switch reason, status := reasonOf(err); {

@@ -43,10 +43,12 @@ func day(t testing.TB, run elt.RunID, mode elt.Mode, n int, name string) warehou
 	random := rand.NewChaCha8([32]byte{1}) // so that Parquet cannot make it small
 	rows := make([]warehousetest.Row, n)
 	for i := range rows {
-		noise := make([]byte, 0)
+		var noise []byte
 		if n > 100 {
 			noise = make([]byte, 1000)
-			random.Read(noise) // never fails
+			if _, err := random.Read(noise); err != nil {
+				t.Fatal(err)
+			}
 		}
 		rows[i] = warehousetest.Row{int64(i), fmt.Sprintf("%s %d", name, i), noise}
 	}

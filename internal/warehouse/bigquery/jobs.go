@@ -15,14 +15,13 @@ import (
 )
 
 const (
-	repetitions    = 5                // of a request or a job before the step gives up
-	generations    = 100              // of one job's ID
-	requestTime    = 2 * time.Minute  // for a request without a part in it, with the client's own repetitions
-	cancelTime     = 30 * time.Second // to see that a cancelled job has ended
-	longestPause   = 30 * time.Second
-	firstLook      = 50 * time.Millisecond // at a job that is not done yet
-	longestLook    = 5 * time.Second
-	maxColumnsRead = 250 // columns that one query measures
+	repetitions  = 5                // of a request or a job before the step gives up
+	generations  = 100              // of one job's ID
+	requestTime  = 2 * time.Minute  // for a request without a part in it, with the client's own repetitions
+	cancelTime   = 30 * time.Second // to see that a cancelled job has ended
+	longestPause = 30 * time.Second
+	firstLook    = 50 * time.Millisecond // at a job that is not done yet
+	longestLook  = 5 * time.Second
 )
 
 // job is a piece of BigQuery's work.

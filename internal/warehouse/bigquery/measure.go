@@ -16,6 +16,10 @@ import (
 // prefixDigits is how many hexadecimal digits of a least or greatest value are kept: 64 octets.
 const prefixDigits = 128
 
+// maxColumnsRead is how many columns one query measures: each takes up to six of the 10,000 that a result may have, and
+// a few hundred of the million characters that a query may.
+const maxColumnsRead = 250
+
 // Measure takes the facts of elt.TableStats over what the run staged for the dataset, the delta where it staged one,
 // in one aggregate query for as many columns as a query may have. BigQuery bills each column once.
 func (w *Warehouse) Measure(ctx context.Context, run elt.RunID, d elt.DatasetName, schema elt.Schema) (elt.TableStats, error) {

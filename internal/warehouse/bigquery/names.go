@@ -101,11 +101,8 @@ func literals[T ~string](values []T) string {
 	return strings.Join(out, ", ")
 }
 
-// sameKey is the null-safe condition that two rows have the same key. It is an equality, which every kind of
-// join in BigQuery accepts.
-func sameKey(a, b string, key []string) string { return keyOf(a, key) + " = " + keyOf(b, key) }
-
-// keyOf is a row's key as one text that is never NULL.
+// keyOf is a row's key as one text that is never NULL, so that two rows have the same key where = says so: every kind
+// of join in BigQuery accepts an equality.
 func keyOf(alias string, key []string) string {
 	parts := make([]string, len(key))
 	for i, k := range key {

@@ -3,6 +3,7 @@ package bigquerytest
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -144,7 +145,7 @@ func (s *Server) query(c *bq.JobConfigurationQuery) (*result, error) {
 	}
 	statements, err := Translate(c.Query)
 	if err != nil {
-		return nil, failf("invalidQuery", "%v", err)
+		return nil, err
 	}
 	if len(statements) == 1 && isSelect(statements[0]) {
 		if c.DestinationTable != nil {
@@ -258,17 +259,17 @@ var (
 	noColumn = regexp.MustCompile(`Referenced column "([^"]+)" not found`)
 	badCast  = regexp.MustCompile(`Could not convert \w+ '([^']*)' to (\w+)`)
 	badToken = regexp.MustCompile(`syntax error at (or near "[^"]*"|end of input)`)
-	place2   = regexp.MustCompile(`(?m)^LINE (\d+): .*\n( *)\^`)
+	position = regexp.MustCompile(`(?m)^LINE (\d+): .*\n( *)\^`)
 )
 
 // explain turns DuckDB's error into BigQuery's reason and message, with the place where there is one.
 func explain(err error) (reason, message string) {
-	if known, ok := err.(jobError); ok {
+	if known, ok := errors.AsType[jobError](err); ok {
 		return known.reason, known.message
 	}
 	text := err.Error()
 	where := ""
-	if m := place2.FindStringSubmatch(text); m != nil {
+	if m := position.FindStringSubmatch(text); m != nil {
 		column := len(m[2]) - len("LINE ") - len(m[1]) - len(": ") + 1
 		where = fmt.Sprintf(" at [%s:%d]", m[1], max(1, column))
 	}

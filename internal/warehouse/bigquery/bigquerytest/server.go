@@ -250,7 +250,7 @@ func (s *Server) conform(m *method, answer any) {
 
 func (s *Server) reply(w http.ResponseWriter, answer any, refused *refusal) {
 	if refused != nil && refused.drop {
-		hangUp(w)
+		hangUp()
 		return
 	}
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
@@ -271,7 +271,7 @@ func (s *Server) reply(w http.ResponseWriter, answer any, refused *refusal) {
 }
 
 // hangUp ends the connection without an answer.
-func hangUp(w http.ResponseWriter) {
+func hangUp() {
 	panic(http.ErrAbortHandler)
 }
 

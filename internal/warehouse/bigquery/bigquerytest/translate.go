@@ -1,7 +1,6 @@
 package bigquerytest
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -38,6 +37,11 @@ var functions = map[string]func(args []string) string{
 	"CURRENT_TIMESTAMP": func([]string) string { return "now()" },
 }
 
+// arguments is how many a function takes, of those that take a certain number.
+var arguments = map[string]int{
+	"IF": 3, "UNIX_DATE": 1, "TIMESTAMP": 1, "DATETIME": 1, "TIME_DIFF": 3, "TO_HEX": 1, "SAFE_MULTIPLY": 2, "DIV": 2, "MOD": 2, "TO_JSON_STRING": 1,
+}
+
 func named(name string) func([]string) string {
 	return func(a []string) string { return name + "(" + strings.Join(a, ", ") + ")" }
 }
@@ -50,7 +54,7 @@ var notFunctions = words("IN AS VALUES ON USING OVER AND OR NOT EXISTS FROM SELE
 
 func words(list string) map[string]bool {
 	out := make(map[string]bool)
-	for _, w := range strings.Fields(list) {
+	for w := range strings.FieldsSeq(list) {
 		out[w] = true
 	}
 	return out
@@ -91,7 +95,7 @@ func Translate(query string) ([]string, error) {
 	for rest := query; rest != ""; {
 		m := tokens.FindStringSubmatch(rest)
 		if m == nil {
-			return nil, fmt.Errorf("Syntax error: Unexpected %q", rest[:1])
+			return nil, failf("invalidQuery", "Syntax error: Unexpected %q", rest[:1])
 		}
 		rest = rest[len(m[0]):]
 		for kind, part := range m[1:] {
@@ -100,6 +104,10 @@ func Translate(query string) ([]string, error) {
 			}
 			t := token{kindOfToken(kind), part}
 			switch t.kind {
+			case sign:
+				if strings.ContainsAny(part, "'\"`") {
+					return nil, failf("invalidQuery", "Syntax error: Unclosed string literal or identifier")
+				}
 			case space: // DuckDB has no comments with #
 				if part[0] == '#' {
 					t.text = "--" + part[1:]
@@ -136,7 +144,7 @@ func unquote(literal string) (string, error) {
 	}
 	value, err := strconv.Unquote(`"` + inner + `"`)
 	if err != nil {
-		return "", fmt.Errorf("Syntax error: Illegal string literal: %v", err)
+		return "", failf("invalidQuery", "Syntax error: Illegal string literal: %v", err)
 	}
 	return value, nil
 }
@@ -159,7 +167,7 @@ func translateStatement(all []token) (string, error) {
 	case "SELECT", "WITH", "INSERT", "DELETE", "UPDATE", "MERGE":
 		return render(all)
 	}
-	return "", fmt.Errorf("Syntax error: the double does not run a statement that begins with %s", head)
+	return "", failf("invalidQuery", "Syntax error: the double does not run a statement that begins with %s", head)
 }
 
 // render translates tokens.
@@ -201,7 +209,7 @@ func renderWord(all []token) (used int, translated string, err error) {
 	}
 	end := closing(all, next)
 	if end < 0 {
-		return 0, "", fmt.Errorf("Syntax error: Expected \")\" but got end of script")
+		return 0, "", failf("invalidQuery", "Syntax error: Expected \")\" but got end of script")
 	}
 	inner := all[next+1 : end]
 	switch name {
@@ -218,7 +226,7 @@ func renderWord(all []token) (used int, translated string, err error) {
 	}
 	function := functions[name]
 	if function == nil {
-		return 0, "", fmt.Errorf("Function not found: %s (the double does not know it)", all[0].text)
+		return 0, "", failf("invalidQuery", "Function not found: %s (the double does not know it)", all[0].text)
 	}
 	var args []string
 	for _, arg := range split(inner, ",") {
@@ -227,6 +235,9 @@ func renderWord(all []token) (used int, translated string, err error) {
 			return 0, "", err
 		}
 		args = append(args, a)
+	}
+	if n, ok := arguments[name]; ok && len(args) != n {
+		return 0, "", failf("invalidQuery", "No matching signature for function %s: %d arguments", name, len(args))
 	}
 	return end + 1, function(args), nil
 }
@@ -245,7 +256,7 @@ func renderCast(inner []token) (string, error) {
 		}
 	}
 	if as < 0 {
-		return "", fmt.Errorf("Syntax error: Expected keyword AS")
+		return "", failf("invalidQuery", "Syntax error: Expected keyword AS")
 	}
 	value, err := render(trim(inner[:as]))
 	if err != nil {
@@ -260,7 +271,7 @@ func renderCast(inner []token) (string, error) {
 		duck, ok = "DECIMAL"+typ[strings.Index(typ, "("):], true
 	}
 	if !ok {
-		return "", fmt.Errorf("Type not found: %s (the double does not know it)", typ)
+		return "", failf("invalidQuery", "Type not found: %s (the double does not know it)", typ)
 	}
 	return "CAST(" + value + " AS " + duck + ")", nil
 }
@@ -271,7 +282,7 @@ func renderStruct(inner []token) (string, error) {
 	for _, field := range split(inner, ",") {
 		field = trim(field)
 		if len(field) < 4 || field[len(field)-1].kind != quoted || !strings.EqualFold(field[len(field)-3].text, "AS") {
-			return "", fmt.Errorf("the double knows a STRUCT of named fields only")
+			return "", failf("invalidQuery", "the double knows a STRUCT of named fields only")
 		}
 		value, err := render(trim(field[:len(field)-3]))
 		if err != nil {

@@ -105,7 +105,7 @@ func (s *Server) chunk(w http.ResponseWriter, r *http.Request, id string, body [
 	}
 	if f != nil && f.Lost {
 		u.gone = true // who asks again learns nothing
-		hangUp(w)
+		hangUp()
 	}
 	s.reply(w, u.answer, u.refused)
 }
