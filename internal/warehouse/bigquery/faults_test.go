@@ -338,6 +338,44 @@ func TestFirstPublicationCrash(t *testing.T) {
 	}
 }
 
+// TestViewBecomesTableCrash: what was a view becomes a table, and the process dies at any of the steps; the same lease
+// publishes again.
+func TestViewBecomesTableCrash(t *testing.T) {
+	for _, died := range [][]bigquerytest.Fault{
+		{{Method: "bigquery.tables.delete", Status: 400, Reason: "invalid"}},
+		{{Method: insert, Job: puts, Status: 400, Reason: "invalid"}},                              // the copy
+		{{Method: insert, Job: puts}, {Method: insert, Job: puts, Status: 400, Reason: "invalid"}}, // the record
+	} {
+		b := newBench(t, Options{})
+		revenue := func(run elt.RunID, as elt.Materialization, query string) elt.Publication {
+			t.Helper()
+			if _, err := b.Build(t.Context(), elt.Build{Run: run, Dataset: "revenue", Relation: "analytics.revenue", Materialized: as, SQL: query}); err != nil {
+				t.Fatal(err)
+			}
+			p := publication(run, 2, "")
+			p.Items[0].Version.ID, p.Items[0].Version.Dataset, p.Items[0].Relation = elt.NewVersionID("revenue", run), "revenue", "analytics.revenue"
+			if as == elt.AsView {
+				p.Items[0].ViewSQL = query
+			}
+			return p
+		}
+		if _, err := b.Publish(t.Context(), revenue(firstNight, elt.AsView, "SELECT 1 AS n")); err != nil {
+			t.Fatal(err)
+		}
+		again := revenue(secondNight, elt.AsTable, "SELECT 2 AS n")
+		b.server.Inject(died...)
+		if _, err := b.Publish(t.Context(), again); err == nil {
+			t.Fatal("a request was refused, and nobody says so")
+		}
+		if _, err := b.Publish(t.Context(), again); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.server.Rows(t, "SELECT * FROM "+b.Published("analytics.revenue")); !slices.Equal(got, []string{"2"}) {
+			t.Errorf("rows %v", got)
+		}
+	}
+}
+
 // TestAlteredStaging: rows that were changed behind the warehouse's back do not measure as the manifest says.
 func TestAlteredStaging(t *testing.T) {
 	b := newBench(t, Options{})

@@ -98,19 +98,19 @@ func (w *Warehouse) publishItem(ctx context.Context, p elt.Publication, item pla
 	if item.inPlace {
 		return w.transact(ctx, p, []plan{item})
 	}
-	schema, _ := splitRelation(item.Relation)
-	if err := w.makeDataset(ctx, w.DatasetPrefix+schema, 0); err != nil {
+	if err := w.staleFence(ctx, p.Fence, []elt.DatasetName{item.Version.Dataset}); err != nil {
 		return err
 	}
 	if item.stands == unpublished {
+		schema, _ := splitRelation(item.Relation)
+		if err := w.makeDataset(ctx, w.DatasetPrefix+schema, 0); err != nil {
+			return err
+		}
 		if err := w.claim(ctx, item); err != nil {
 			return err
 		}
 	}
 	if err := w.clearFor(ctx, item); err != nil {
-		return err
-	}
-	if err := w.staleFence(ctx, p.Fence, []elt.DatasetName{item.Version.Dataset}); err != nil {
 		return err
 	}
 	if item.ViewSQL != "" {
@@ -137,12 +137,17 @@ func (w *Warehouse) claim(ctx context.Context, item plan) error {
 }
 
 // clearFor drops a view where a table will be, and a table where a view will be: BigQuery turns neither into the other.
-// Until the next request nothing stands under the name.
+// Until the next request nothing stands under the name. It looks at what is there, because an attempt that ended before
+// its record may have got further than the record says.
 func (w *Warehouse) clearFor(ctx context.Context, item plan) error {
-	if item.stands == unpublished || item.stands == claimed || (item.stands == asView) == (item.ViewSQL != "") {
+	if item.stands == unpublished {
 		return nil
 	}
-	err := w.published(item.Relation).Delete(ctx)
+	at := w.published(item.Relation)
+	md, err := at.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+	if err == nil && (md.Type == bigquery.ViewTable) != (item.ViewSQL != "") {
+		err = at.Delete(ctx)
+	}
 	if isStatus(err, http.StatusNotFound) {
 		return nil
 	}
