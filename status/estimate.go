@@ -148,7 +148,7 @@ func (s *snapshot) expectation(set *dataset, d elt.DayStatus) string {
 		return ""
 	case e.Known():
 		today := elt.DateOf(s.facts.Now.In(set.zone))
-		expected, likely := moment(wholeMinute(e.Expected), set.zone, today), moment(wholeMinute(e.LikelyBy), set.zone, today)
+		expected, likely := moment(eta.WholeMinute(e.Expected), set.zone, today), moment(eta.WholeMinute(e.LikelyBy), set.zone, today)
 		if expected == likely {
 			return "Expected " + expected + "."
 		}
@@ -161,9 +161,6 @@ func (s *snapshot) expectation(set *dataset, d elt.DayStatus) string {
 	return "" // the day's own state says it, or there is no history yet
 }
 
-// wholeMinute is the minute by whose beginning t has passed: more is not known of it.
-func wholeMinute(t time.Time) time.Time { return t.Add(time.Minute - 1).Truncate(time.Minute) }
-
 // estimateBody is what the API says of a day's arrival.
 func (s *snapshot) estimateBody(d elt.DayStatus) api.Estimate {
 	e, ok := s.estimateOf(d)
@@ -173,7 +170,7 @@ func (s *snapshot) estimateBody(d elt.DayStatus) api.Estimate {
 	if !e.Known() {
 		return api.Estimate{NoEstimate: string(e.Reason), NoEstimateWhy: e.Why}
 	}
-	body := api.Estimate{ExpectedAt: wholeMinute(e.Expected).UTC(), LikelyBy: wholeMinute(e.LikelyBy).UTC()}
+	body := api.Estimate{ExpectedAt: eta.WholeMinute(e.Expected).UTC(), LikelyBy: eta.WholeMinute(e.LikelyBy).UTC()}
 	if !d.DeadlineAt.IsZero() {
 		risk := float64(int(100*e.Miss+0.5)) / 100
 		body.DeadlineRisk = &risk
@@ -203,5 +200,5 @@ func (s *snapshot) expectedFact(set *dataset, d elt.DayStatus) (fact, bool) {
 		return fact{}, false
 	}
 	today := elt.DateOf(s.facts.Now.In(set.zone))
-	return fact{Term: "Expected", Text: moment(wholeMinute(e.Expected), set.zone, today), Small: "likely by " + moment(wholeMinute(e.LikelyBy), set.zone, today)}, true
+	return fact{Term: "Expected", Text: moment(eta.WholeMinute(e.Expected), set.zone, today), Small: "likely by " + moment(eta.WholeMinute(e.LikelyBy), set.zone, today)}, true
 }

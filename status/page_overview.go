@@ -11,6 +11,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/status/api"
+	"github.com/daybreak-data/daybreak/status/eta"
 )
 
 const (
@@ -317,7 +318,7 @@ func (v view) readiness(set *dataset, d elt.DayStatus) readiness {
 	}
 	switch e, estimated := v.estimateOf(d); {
 	case estimated && e.Known():
-		r.Sub = "expected " + moment(wholeMinute(e.Expected), set.zone, today)
+		r.Sub = "about " + moment(eta.WholeMinute(e.Expected), set.zone, today)
 	case d.State != elt.DayReady && d.State != elt.DayNotExpected && set.usual != "":
 		r.Sub = "usually " + set.usual
 	}

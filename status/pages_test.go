@@ -86,6 +86,7 @@ func shots() []shot {
 	unknown.Lose("shop.users", elt.LoadStep)
 	empty, crowd := statustest.Calm(0), statustest.Crowd(45)
 	empty.Ledger = statustest.New(empty.Now)
+	expected := punctual()
 	return []shot{
 		{"overview", "/", "/v1/summary", busy},
 		{"overview-calm", "/", "/v1/summary", statustest.Calm(95)},
@@ -103,6 +104,9 @@ func shots() []shot {
 		{"run-done", "/runs/20261120t0500-nightly", "/v1/runs/20261120t0500-nightly", busy},
 		{"runs", "/runs", "", busy},
 		{"overview-empty", "/", "/v1/summary", empty},
+		{"overview-expected", "/", "/v1/summary", expected},
+		{"dataset-expected", "/datasets/shop.conversations", "/v1/datasets/shop.conversations", expected},
+		{"day-expected", "/datasets/shop.conversations/2026-11-20", "/v1/datasets/shop.conversations/days/2026-11-20", expected},
 		{"overview-crowd", "/", "/v1/summary", crowd},
 		{"dataset-long", "/datasets/" + string(statustest.LongName), "/v1/datasets/" + string(statustest.LongName), crowd},
 		{"run-crowd", "/runs/20261121t0500-regions", "/v1/runs/20261121t0500-regions", crowd},
@@ -125,6 +129,9 @@ func TestPages(t *testing.T) {
 	for _, shot := range shots() {
 		t.Run(shot.name, func(t *testing.T) {
 			s := serve(t, shot.world)
+			if strings.HasSuffix(shot.name, "-expected") {
+				estimated(t, s)
+			}
 			url := listen(t, s)
 			var said struct {
 				Sentence string `json:"sentence"`

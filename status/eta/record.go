@@ -56,6 +56,15 @@ func NewRecord(predictions []Prediction) Record {
 	return r
 }
 
+// WholeMinute is the minute by whose beginning t has passed, which is how a time is shown: more is not known of it. No
+// time stays none.
+func WholeMinute(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(time.Minute - 1).Truncate(time.Minute)
+}
+
 // pinball is the loss of predicting the q-quantile: what is late costs q, what is early 1-q. Only the true quantile
 // has the least loss in the long run.
 func pinball(q float64, predicted, came time.Time) time.Duration {
@@ -83,7 +92,7 @@ func (m *Model) predict(n Night, simulations int, random *rand.Rand) []Predictio
 	for _, f := range m.Forecast(State{Night: n.Rewind(n.Started), Now: n.Started}, simulations, random) {
 		out = append(out, Prediction{
 			Dataset: f.Dataset, Date: n.Date, MadeAt: n.Started,
-			Expected: f.Expected, LikelyBy: f.LikelyBy, Arrived: arrived[f.Dataset],
+			Expected: WholeMinute(f.Expected), LikelyBy: WholeMinute(f.LikelyBy), Arrived: arrived[f.Dataset],
 		})
 	}
 	return out

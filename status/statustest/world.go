@@ -34,7 +34,7 @@ var plans = []plan{
 	{"shop.campaigns", "early", "Outbound campaigns, on weekdays", "marketing@example.com growth@example.com", "", "", 912, 9, 3},
 	{"active_users", "early", "Who was active on the day, and where", "growth@example.com analytics@example.com", "shop.users shop.companies", "07:00", 310_442, 26, 5},
 	{"shop.conversations", "nightly", "Every conversation and its state", "messaging@example.com data-platform@example.com", "", "07:00", 11_604_020, 0, 84},
-	{"shop.message_parts", "nightly", "Messages, notes and replies", "messaging@example.com data-platform@example.com", "", "07:30", 64_120_408, 2, 96},
+	{"shop.message_parts", "nightly", "Messages, notes and replies", "messaging@example.com data-platform@example.com", "", "07:30", 64_120_408, 0, 98},
 	{"shop.teammates", "nightly", "Who answers, in which team", "messaging@example.com data-platform@example.com", "", "07:30", 8_204, 0, 2},
 	{"stg_conversations", "nightly", "Conversations, cleaned", "analytics@example.com messaging@example.com", "shop.conversations", "", 11_604_020, 84, 4},
 	{"response_times", "nightly", "How fast teams answer", "messaging@example.com analytics@example.com", "stg_conversations shop.message_parts shop.teammates", "07:30", 96_204, 98, 4},
