@@ -39,7 +39,9 @@ sources:
 status: {public: true, base_url: "https://data.example.com"}
 notify:
   slack: {webhook: "${env:SLACK_WEBHOOK}"}
-  webhooks: [{name: pager, url: "${env:PAGER_URL}", secret: "${env:PAGER_SECRET}"}]
+  webhooks:
+    - {name: pager, url: "${env:PAGER_URL}", secret: "${env:PAGER_SECRET}"}
+    - {name: dead, url: "${env:DEAD_URL}", secret: "${env:PAGER_SECRET}"}
   allow_private: true
 `,
 }
@@ -84,6 +86,9 @@ func await(t *testing.T, letters chan letter, text string) (got []letter) {
 func TestAMissingTableIsToldToSlackUntilItsDataIsThere(t *testing.T) {
 	slack, told := mailbox(t)
 	pager, paged := mailbox(t)
+	over := make(chan struct{})
+	dead := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over })) // it never answers, and holds up nobody
+	t.Cleanup(func() { close(over); dead.Close() })
 	dir := t.TempDir()
 	write(t, dir, shop)
 	trusted := filepath.Join(dir, "trusted.pem")
@@ -92,7 +97,7 @@ func TestAMissingTableIsToldToSlackUntilItsDataIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := []string{
-		"SLACK_WEBHOOK=" + slack.URL + "/services/hunter2", "PAGER_URL=" + pager.URL + "/hunter2", "PAGER_SECRET=hunter2-0123456789",
+		"SLACK_WEBHOOK=" + slack.URL + "/services/hunter2", "PAGER_URL=" + pager.URL + "/hunter2", "PAGER_SECRET=hunter2-0123456789", "DEAD_URL=" + dead.URL + "/hunter2",
 		"SSL_CERT_FILE=" + trusted,
 	}
 	production := func(statements string) {
@@ -153,8 +158,11 @@ func TestAMissingTableIsToldToSlackUntilItsDataIsThere(t *testing.T) {
 		t.Errorf("Slack was told in the end: %+v", end)
 	}
 	ledger := filepath.Join(dir, "state", "ledger.db")
-	if left := ask(t, ledger, `SELECT id, state, error FROM outbox WHERE state <> 'delivered'`); len(left) > 0 {
+	if left := ask(t, ledger, `SELECT id, state, error FROM outbox WHERE state <> 'delivered' AND destination <> 'dead'`); len(left) > 0 {
 		t.Errorf("these messages were not delivered: %v", left)
+	}
+	if waiting := ask(t, ledger, `SELECT id FROM outbox WHERE state <> 'delivered' AND destination = 'dead'`); len(waiting) < 2 {
+		t.Errorf("only these messages wait for who never answers: %v", waiting)
 	}
 	if secrets := ask(t, ledger, `SELECT id, notice, error FROM outbox WHERE notice || COALESCE(error, '') LIKE '%hunter2%'`); len(secrets) > 0 {
 		t.Errorf("the ledger holds secrets: %v", secrets)

@@ -31,6 +31,7 @@ type Options struct {
 	FirstRetry time.Duration // the wait after the first failure, which doubles with each; by default 2 s
 	MaxRetry   time.Duration // the longest wait that nobody asked for; by default 10 min
 	GiveUp     time.Duration // how old a message may become; by default 24 h
+	Grace      time.Duration // how long one on its way may take when the process is to end: Slack would show it twice; by default 2 s
 }
 
 // Sender brings messages from the outbox to their destinations.
@@ -51,6 +52,7 @@ func New(o Options) *Sender {
 	orDefault(&o.FirstRetry, 2*time.Second)
 	orDefault(&o.MaxRetry, 10*time.Minute)
 	orDefault(&o.GiveUp, 24*time.Hour)
+	orDefault(&o.Grace, 2*time.Second)
 	s := &Sender{Options: o}
 	for _, d := range o.Destinations {
 		s.clients = append(s.clients, newClient(d, o.AllowPrivate, o.Timeout))
@@ -78,7 +80,7 @@ func (s *Sender) keepSending(ctx context.Context, d Destination, client *http.Cl
 	for ctx.Err() == nil {
 		wait := s.Look
 		switch m, found, err := s.Outbox.ClaimMessage(ctx, d.name, s.lease()); {
-		case ctx.Err() != nil:
+		case err != nil && ctx.Err() != nil:
 			return
 		case err != nil:
 			if err.Error() != last {
@@ -88,10 +90,9 @@ func (s *Sender) keepSending(ctx context.Context, d Destination, client *http.Cl
 		case found:
 			delivery := s.deliver(ctx, d, client, m)
 			last = s.note(log, m, delivery, last)
-			if delivery.State == elt.MessagePending {
-				failures++
-				wait = max(s.backoff(failures), delivery.Wait)
-			} else {
+			failures++
+			wait = max(s.backoff(failures), delivery.Wait)
+			if delivery.Error == nil || delivery.Error.Class != elt.Transient { // it is there, and says what it thinks
 				failures, wait = 0, 0
 			}
 		}
@@ -107,30 +108,29 @@ func (s *Sender) keepSending(ctx context.Context, d Destination, client *http.Cl
 // lease is how long a claimed message is this sender's: long enough to send and record it.
 func (s *Sender) lease() time.Duration { return 2*s.Timeout + 30*time.Second }
 
-// grace is how long a message that is on its way may take when the process is to end: Slack would show it twice.
-const grace = 2 * time.Second
-
 // deliver sends a claimed message and records how that ended. An outcome that cannot be recorded is found out when the
-// lease ends: then the message is sent again under the same key.
+// lease ends: then the message is sent again under the same key. The wait that it returns is what the destination asked
+// for; the message's own, which grows with its attempts, delays no other message.
 func (s *Sender) deliver(ctx context.Context, d Destination, client *http.Client, m elt.Message) elt.Delivery {
 	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(s.Grace, cancel) })
 	defer stop()
 	delivery := d.send(sending, client, m, s.BaseURL, s.Now())
+	own := delivery
 	if delivery.State == elt.MessagePending {
-		delivery.Wait = max(s.backoff(m.Attempt), delivery.Wait)
-		if m.ClaimedAt.Add(delivery.Wait).Sub(m.CreatedAt) > s.GiveUp {
-			why := delivery.Error
-			delivery = gaveUp("notice_expired", elt.Transient, "it could not be delivered in time: "+why.Message, why.Do)
+		own.Wait = max(s.backoff(m.Attempt), delivery.Wait)
+		if m.ClaimedAt.Add(own.Wait).Sub(m.CreatedAt) > s.GiveUp {
+			own = gaveUp("notice_expired", elt.Transient, "it could not be delivered in time: "+delivery.Error.Message, delivery.Error.Do)
 		}
 	}
 	recording, end := context.WithTimeout(context.WithoutCancel(ctx), s.Timeout)
 	defer end()
-	if err := s.Outbox.FinishMessage(recording, m, delivery); err != nil {
+	if err := s.Outbox.FinishMessage(recording, m, own); err != nil {
 		s.Log.Warn("a delivery could not be recorded", "destination", d, "message", m.ID, "error", err)
 	}
-	return delivery
+	own.Wait = delivery.Wait
+	return own
 }
 
 // note logs a delivery; what fails in the same way again and again is logged once, and once when it is over.

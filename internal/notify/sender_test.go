@@ -435,6 +435,45 @@ func TestADeadSlackHoldsUpNobody(t *testing.T) {
 	}
 }
 
+// queue is an outbox that hands out what it holds, once.
+type queue chan elt.Message
+
+func (q queue) ClaimMessage(context.Context, elt.DestinationName, time.Duration) (m elt.Message, found bool, err error) {
+	select {
+	case m, found = <-q:
+	default:
+	}
+	return m, found, nil
+}
+
+func (queue) FinishMessage(context.Context, elt.Message, elt.Delivery) error { return nil }
+
+// A message that fails for the thousandth time waits long for its next attempt, and the others do not.
+func TestOneBadMessageDelaysNoOther(t *testing.T) {
+	e := newEndpoint(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Idempotency-Key") == "bad" {
+			w.WriteHeader(500)
+		}
+	})
+	q := make(queue, 2)
+	q <- elt.Message{ID: "bad", Attempt: 1000}
+	q <- elt.Message{ID: "good", Attempt: 1}
+	s := New(Options{
+		Destinations: []Destination{Slack(e.url(), "")}, Outbox: q, AllowPrivate: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		FirstRetry: time.Millisecond, MaxRetry: 24 * time.Hour, GiveUp: 1000 * time.Hour,
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx) })
+	for _, want := range []string{"bad", "good"} {
+		if got := e.next(t).key; got != want {
+			t.Errorf("sent %s, want %s", got, want)
+		}
+	}
+	cancel()
+	running.Wait()
+}
+
 func TestAnAnswerThatNeverEnds(t *testing.T) {
 	e := newEndpoint(t, func(w http.ResponseWriter, r *http.Request) {
 		junk := bytes.Repeat([]byte("x"), 1<<16)
@@ -494,7 +533,7 @@ func TestAMessageIsGivenUpInTheEnd(t *testing.T) {
 func TestTheEndOfTheProcess(t *testing.T) {
 	stopping := make(chan struct{})
 	e := newEndpoint(t, func(http.ResponseWriter, *http.Request) { <-stopping })
-	o := open(t, nil, Slack(e.url(), ""))
+	o := open(t, func(o *Options) { o.Grace = time.Minute }, Slack(e.url(), ""))
 	o.open(t, "shop.users")
 	e.next(t)
 	go close(stopping)
