@@ -135,3 +135,32 @@ func anchors(t *testing.T, page string) map[string]bool {
 	}
 	return out
 }
+
+// TestTablesAreWhole wants each row of a page's table to have as many cells as the table's head: a page would drop
+// what is too much.
+func TestTablesAreWhole(t *testing.T) {
+	pages, err := filepath.Glob("*.md")
+	if err != nil || len(pages) < 5 {
+		t.Fatalf("%d pages found: %v", len(pages), err)
+	}
+	for _, page := range append(pages, "../README.md") {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cells := 0
+		for i, line := range strings.Split(string(b), "\n") {
+			if !strings.HasPrefix(line, "|") {
+				cells = 0
+				continue
+			}
+			n := strings.Count(line, "|") - strings.Count(line, `\|`)
+			if cells == 0 {
+				cells = n
+			}
+			if n != cells {
+				t.Errorf("%s:%d: %d cells in a table of %d", page, i+1, n-1, cells-1)
+			}
+		}
+	}
+}
