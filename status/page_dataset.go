@@ -151,11 +151,15 @@ func about(set *dataset) string {
 func captionOf(days []elt.DayStatus) string {
 	counts := make(map[string]int)
 	for _, d := range days {
-		counts[cellClass(d)]++
+		class := cellClass(d)
+		if class == "r" && d.Deadline == elt.DeadlineMet {
+			class = "met"
+		}
+		counts[class]++
 	}
 	var parts []string
 	for _, k := range []struct{ class, word string }{
-		{"r", "ready on time"}, {"o", "ready with a warning"}, {"l", "late"}, {"f", "failed or held up"}, {"u", "unknown"}, {"a", "at work"}, {"w", "waiting"}, {"n", "not expected"},
+		{"met", "ready on time"}, {"r", "ready"}, {"o", "ready with a warning"}, {"l", "late"}, {"f", "failed or held up"}, {"u", "unknown"}, {"a", "at work"}, {"w", "waiting"}, {"n", "not expected"},
 	} {
 		if n := counts[k.class]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, k.word))
