@@ -272,3 +272,33 @@ func seen(dir string) (n int) {
 	}
 	return n
 }
+
+// What README tells a newcomer to type leads to a first night.
+func TestFromInitToTheFirstNight(t *testing.T) {
+	production := filepath.Join(preparedDemo(t), "production.db")
+	root := t.TempDir()
+	dir := filepath.Join(root, "data")
+	must(t, root, nil, "init", "data", "--source", "shop", "--sqlite", production)
+	if again := do(t, root, nil, "init", "data"); again.code != 78 || !strings.Contains(again.errors, "file_exists") {
+		t.Errorf("init over a workspace exits with %d: %s", again.code, again.errors)
+	}
+	found := must(t, dir, nil, "discover", "shop").out
+	write(t, dir, map[string]string{"schedules/nightly.yaml": found})
+	if checked := must(t, dir, nil, "check").out; !strings.Contains(checked, "ok: 6 datasets") || !strings.Contains(checked, "one_owner") {
+		t.Errorf("check says:\n%s", checked)
+	}
+	must(t, dir, nil, "plan")
+	date := elt.DateOf(time.Now().UTC()).AddDays(-1) // discover proposes UTC
+	must(t, dir, nil, "run", "--date", date.String())
+	want := ask(t, production, fmt.Sprintf("SELECT count(*), sum(id) FROM users WHERE julianday(updated_at) < julianday('%s')", date.AddDays(1)))
+	if diff := cmp.Diff(want, query(t, dir, "SELECT count(*), sum(id) FROM shop.users")); diff != "" {
+		t.Errorf("users (-source +warehouse):\n%s", diff)
+	}
+	for _, engine := range []string{"postgres", "mysql"} {
+		must(t, root, nil, "init", engine, "--engine", engine)
+		missing := do(t, filepath.Join(root, engine), nil, "check")
+		if missing.code != 78 || !strings.Contains(missing.out, "SHOP_URL") {
+			t.Errorf("a fresh %s workspace is checked with exit %d:\n%s", engine, missing.code, missing.out)
+		}
+	}
+}

@@ -16,7 +16,8 @@ import (
 type Init struct {
 	Folder string `arg:"" optional:"" default:"." help:"The workspace's folder; made when it is missing."`
 	Source string `default:"shop" placeholder:"NAME" help:"What the first source is called."`
-	SQLite string `name:"sqlite" placeholder:"FILE" help:"The source is this SQLite file; without it, a PostgreSQL server named by an environment variable."`
+	Engine string `enum:"postgres,mysql" default:"postgres" help:"What the source is: postgres, or mysql (MariaDB and Aurora too). An environment variable names the server."`
+	SQLite string `name:"sqlite" placeholder:"FILE" help:"The source is this SQLite file, and no server."`
 }
 
 // Help is the long help of the command.
@@ -61,7 +62,7 @@ func (i *Init) Run(c *Console) error {
 		}
 	}
 	variable := strings.ToUpper(strings.ReplaceAll(i.Source, "-", "_")) + "_URL"
-	source := fmt.Sprintf(`{postgres: "${env:%s}", connections: 4}`, variable)
+	source := fmt.Sprintf(`{%s: "${env:%s}", connections: 4}`, i.Engine, variable)
 	if i.SQLite != "" {
 		source = fmt.Sprintf("{sqlite: %q}", i.SQLite)
 	}
@@ -84,7 +85,10 @@ func (i *Init) Run(c *Console) error {
 		c.printf("  cd %s\n", i.Folder)
 	}
 	if i.SQLite == "" {
-		c.printf("  export %s=postgres://user:password@host:5432/database\n", variable)
+		c.printf("  export %s=%s\n", variable, map[string]string{
+			"postgres": "postgres://user:password@host:5432/database",
+			"mysql":    "mysql://user:password@host:3306/database",
+		}[i.Engine])
 	}
 	c.printf("  daybreak discover %s > schedules/nightly.yaml   then edit: owners, deadlines, what to leave out\n", i.Source)
 	c.printf("  daybreak check\n  daybreak run\n  daybreak serve\n")
