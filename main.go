@@ -80,11 +80,29 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	// A file that reaches a limit on its size is an error to tell, like a full disk, and no reason to be killed.
 	signal.Ignore(syscall.SIGXFSZ)
-	// The first signal asks for an orderly end; a second one ends the process at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx, stop := untilSignal(context.Background())
 	defer stop()
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(&line.Globals, &app.Console{Out: stdout, Err: stderr})
 	return app.Report(stderr, command.Run())
+}
+
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM, which asks for an orderly end. By then
+// signals do again what they do to any process, so that a second one ends it at once.
+func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel()
+	}
 }
