@@ -131,13 +131,17 @@ func badRequest(format string, args ...any) *problem {
 	return refuse(http.StatusBadRequest, codeBadRequest, fmt.Sprintf(format, args...), "see /openapi.json for what is expected")
 }
 
-// datasetParam returns the dataset of the path.
-func datasetParam(c echo.Context, v view) (*dataset, error) {
+// lookAt returns the current view and the dataset of the path in it.
+func (s *Service) lookAt(c echo.Context) (view, *dataset, error) {
+	v, err := s.look(c)
+	if err != nil {
+		return v, nil, err
+	}
 	name := elt.DatasetName(c.Param("dataset"))
 	if set := v.byName[name]; set != nil {
-		return set, nil
+		return v, set, nil
 	}
-	return nil, refuse(http.StatusNotFound, codeDatasetUnknown, fmt.Sprintf("there is no dataset %q", shortened(string(name))), "see /v1/datasets for those that there are")
+	return v, nil, refuse(http.StatusNotFound, codeDatasetUnknown, fmt.Sprintf("there is no dataset %q", shortened(string(name))), "see /v1/datasets for those that there are")
 }
 
 // dateText parses a date of a path or query, naming the parameter when it cannot be one.

@@ -113,11 +113,7 @@ func rates(p elt.Progress, d time.Duration) (rows, bytes float64) {
 }
 
 func (s *Service) getDataset(c echo.Context) error {
-	v, err := s.look(c)
-	if err != nil {
-		return err
-	}
-	set, err := datasetParam(c, v)
+	v, set, err := s.lookAt(c)
 	if err != nil {
 		return err
 	}
@@ -126,11 +122,7 @@ func (s *Service) getDataset(c echo.Context) error {
 }
 
 func (s *Service) getDays(c echo.Context) error {
-	v, err := s.look(c)
-	if err != nil {
-		return err
-	}
-	set, err := datasetParam(c, v)
+	v, set, err := s.lookAt(c)
 	if err != nil {
 		return err
 	}
@@ -203,11 +195,7 @@ func (s *Service) dayView(ctx context.Context, v view, set *dataset, date elt.Da
 }
 
 func (s *Service) getDay(c echo.Context) error {
-	v, err := s.look(c)
-	if err != nil {
-		return err
-	}
-	set, err := datasetParam(c, v)
+	v, set, err := s.lookAt(c)
 	if err != nil {
 		return err
 	}
@@ -290,11 +278,7 @@ func sourceFacts(m *elt.Manifest) *api.SourceFacts {
 }
 
 func (s *Service) getLineage(c echo.Context) error {
-	v, err := s.look(c)
-	if err != nil {
-		return err
-	}
-	set, err := datasetParam(c, v)
+	v, set, err := s.lookAt(c)
 	if err != nil {
 		return err
 	}

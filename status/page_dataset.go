@@ -53,11 +53,7 @@ type progressBar struct {
 }
 
 func (s *Service) datasetPage(c echo.Context) error {
-	v, err := s.look(c)
-	if err != nil {
-		return err
-	}
-	set, err := datasetParam(c, v)
+	v, set, err := s.lookAt(c)
 	if err != nil {
 		return err
 	}
@@ -233,11 +229,7 @@ type inputRow struct {
 }
 
 func (s *Service) dayPage(c echo.Context) error {
-	v, err := s.look(c)
-	if err != nil {
-		return err
-	}
-	set, err := datasetParam(c, v)
+	v, set, err := s.lookAt(c)
 	if err != nil {
 		return err
 	}
