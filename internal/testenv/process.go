@@ -1,15 +1,21 @@
 package testenv
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // keeper is a shell that runs the end of a script when the test process closes its pipe or dies.
@@ -73,4 +79,54 @@ func moduleDir() (string, error) {
 		return "", fmt.Errorf("find the source tree: %w", err)
 	}
 	return dir, nil
+}
+
+// awaitOK asks for the URL until it answers 200.
+func awaitOK(url string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		last := "no answer"
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			if err := res.Body.Close(); err != nil {
+				return err
+			}
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+			last = res.Status
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %s within %s", url, last, limit)
+		case <-tick.C:
+		}
+	}
+}
+
+// tool returns the path of a program of the module of test tools beside this file, which the go command builds
+// and caches.
+func tool(pkg string) (string, error) {
+	root, err := moduleDir()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "-C", filepath.Join(root, "internal", "testenv", "tools"), "tool", "-n", pkg)
+	// What the caller builds for, -race or another system, is not what the tool is built for.
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "GOFLAGS=") || strings.HasPrefix(v, "GOOS=") || strings.HasPrefix(v, "GOARCH=")
+	}), "GOFLAGS=-buildvcs=false")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("build %s, of the test tools; run once with a network: %s: %w\n%s", pkg, cmd, err, &stderr)
+	}
+	return strings.TrimSpace(string(out)), nil
 }

@@ -1,15 +1,10 @@
 package testenv
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,7 +63,7 @@ func (s *S3Server) Client() *s3.Client {
 }
 
 func startS3() (*S3Server, error) {
-	program, err := s3Program()
+	program, err := tool("github.com/versity/versitygw/cmd/versitygw")
 	if err != nil {
 		return nil, err
 	}
@@ -109,54 +104,4 @@ func (s *S3Server) start(program string) error {
 		return errors.Join(fmt.Errorf("start the S3 server: %w\n%s", err, log), readErr, s.keeper.end())
 	}
 	return nil
-}
-
-// awaitOK asks for the URL until it answers 200.
-func awaitOK(url string, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		last := "no answer"
-		if res, err := http.DefaultClient.Do(req); err == nil {
-			if err := res.Body.Close(); err != nil {
-				return err
-			}
-			if res.StatusCode == http.StatusOK {
-				return nil
-			}
-			last = res.Status
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %s within %s", url, last, limit)
-		case <-tick.C:
-		}
-	}
-}
-
-// s3Program returns the path of the S3 server's program, which the go command builds and caches from the
-// module of test tools beside this file.
-func s3Program() (string, error) {
-	root, err := moduleDir()
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "-C", filepath.Join(root, "internal", "testenv", "tools"), "tool", "-n", "versitygw")
-	// What the caller builds for, -race or another system, is not what the tool is built for.
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "GOFLAGS=") || strings.HasPrefix(v, "GOOS=") || strings.HasPrefix(v, "GOARCH=")
-	}), "GOFLAGS=-buildvcs=false")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("build the S3 server; run once with a network: %s: %w\n%s", cmd, err, &stderr)
-	}
-	return strings.TrimSpace(string(out)), nil
 }

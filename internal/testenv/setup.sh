@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks, on Debian and its like, and builds the S3 server.
+# Installs what the tests need and this machine lacks, on Debian and its like, and builds the test servers.
 set -euo pipefail
 
 missing=()
@@ -27,4 +27,6 @@ if ((${#missing[@]})); then
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null
 fi
 
-go -C "$(dirname "$0")/tools" tool -n versitygw >/dev/null
+for server in github.com/versity/versitygw/cmd/versitygw github.com/Shopify/toxiproxy/v2/cmd/server; do
+	GOFLAGS=-buildvcs=false go -C "$(dirname "$0")/tools" tool -n "$server" >/dev/null
+done
