@@ -35,6 +35,8 @@ type commandLine struct {
 	Verify app.Verify `cmd:"" group:"ask" help:"Compare a published dataset with what was extracted for it."`
 	Query  app.Query  `cmd:"" group:"ask" help:"Run SQL on the published warehouse, read-only."`
 
+	Token app.Token `cmd:"" group:"people" help:"Make, list and revoke the tokens of the status service."`
+
 	Version app.Version `cmd:"" group:"ask" help:"Print the version."`
 }
 
@@ -42,6 +44,7 @@ var groups = []kong.Group{
 	{Key: "begin", Title: "To begin"},
 	{Key: "night", Title: "The night"},
 	{Key: "ask", Title: "To ask"},
+	{Key: "people", Title: "Who may"},
 }
 
 func main() {

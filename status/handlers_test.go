@@ -70,17 +70,18 @@ func TestEveryRouteNeedsTheToken(t *testing.T) {
 
 func TestSessionsExpire(t *testing.T) {
 	now := time.Date(2026, 11, 21, 6, 0, 0, 0, time.UTC)
-	a := newAuth(false, testToken, func() time.Time { return now })
-	value := a.session(true).Value
-	if !a.isSession(value) {
+	o := Options{Token: testToken, Now: func() time.Time { return now }}
+	a := newAccess(o)
+	value := a.ownSession()
+	if !a.isOwnSession(value) {
 		t.Fatal("a fresh session is refused")
 	}
-	other := newAuth(false, testToken+"!", func() time.Time { return now })
-	if other.isSession(value) {
+	o.Token += "!"
+	if newAccess(o).isOwnSession(value) {
 		t.Error("a session outlives its token")
 	}
 	now = now.Add(sessionLength)
-	if a.isSession(value) {
+	if a.isOwnSession(value) {
 		t.Error("a session never ends")
 	}
 }

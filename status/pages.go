@@ -102,7 +102,9 @@ type frame struct {
 	Assets  string
 	Nav     []navItem
 	Inside  bool // the reader is signed in, or need not be
-	Known   bool // there is a snapshot
+	Caller  caller
+	Path    string // of this page, to come back to it
+	Known   bool   // there is a snapshot
 	Stale   bool
 	Age     string // "12 s ago"
 	AsOf    stamp
@@ -151,10 +153,14 @@ func (s *Service) frame(c echo.Context, heading string) frame {
 		Heading: heading, Title: s.opts.Title, Version: s.opts.Version, Assets: s.assets.version,
 		StaleMS: s.opts.StaleAfter.Milliseconds(), Zone: s.opts.Location.String(),
 	}
-	if !s.auth.allowed(c.Request()) {
+	who := callerOf(c)
+	if who.Role == "" { // an open route, or one that was refused
+		who = s.access.who(c.Request())
+	}
+	if who.Role == "" {
 		return f // somebody who has still to sign in learns nothing, not even what pages there are
 	}
-	f.Inside = true
+	f.Inside, f.Caller, f.Path = true, who, c.Request().URL.RequestURI()
 	at := c.Request().URL.Path
 	for _, item := range []navItem{{Text: "Datasets", Href: "/"}, {Text: "Runs", Href: "/runs"}, {Text: "Incidents", Href: "/incidents"}, {Text: "Schedules", Href: "/schedules"}} {
 		item.Current = at == item.Href || item.Href != "/" && strings.HasPrefix(at, item.Href+"/") || item.Href == "/" && strings.HasPrefix(at, "/datasets/")
@@ -206,9 +212,23 @@ func (s *Service) loginPage(c echo.Context) error {
 // postLogin gives a browser that knows the token a session.
 func (s *Service) postLogin(c echo.Context) error {
 	next := localPath(c.FormValue("next"))
-	if !s.auth.public && !s.auth.isToken(strings.TrimSpace(c.FormValue("token"))) {
+	cookie, err := s.access.signIn(c.Request().Context(), strings.TrimSpace(c.FormValue("token")), c.Scheme() == "https")
+	switch {
+	case err != nil:
+		return ledgerAway(err)
+	case cookie == nil:
 		return s.signIn(c, http.StatusUnauthorized, next, true)
 	}
-	c.SetCookie(s.auth.session(c.Scheme() == "https"))
+	c.SetCookie(cookie)
 	return c.Redirect(http.StatusSeeOther, next)
+}
+
+// postLogout ends the browser's session.
+func (s *Service) postLogout(c echo.Context) error {
+	cookie, err := s.access.signOut(c.Request(), c.Scheme() == "https")
+	if err != nil {
+		return ledgerAway(err)
+	}
+	c.SetCookie(cookie)
+	return c.Redirect(http.StatusSeeOther, "/")
 }

@@ -19,6 +19,7 @@ const (
 	codeBadRequest      elt.Code = "bad_request"       // a parameter cannot be read
 	codeBadNeed         elt.Code = "bad_need"          // need= is not dataset@date
 	codeUnauthorized    elt.Code = "unauthorized"      // no token, or a wrong one
+	codeForbidden       elt.Code = "forbidden"         // a token whose role is not enough
 	codeDatasetUnknown  elt.Code = "dataset_unknown"   // no dataset of that name
 	codeDayUnknown      elt.Code = "day_unknown"       // the ledger knows nothing of that day
 	codeRunUnknown      elt.Code = "run_unknown"       // no run of that ID

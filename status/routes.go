@@ -17,12 +17,26 @@ type route struct {
 	handler echo.HandlerFunc
 	caller  string      // who calls it
 	open    bool        // answered without a token, always
+	role    elt.Role    // who may ask; without it, a viewer for GET, and only an admin for anything else
 	answers any         // the body of a 200, for the API's description; nil for what is not part of it
 	query   []parameter // what it reads from the query
 	stream  bool        // answers for as long as the client listens: not compressed, no deadline of its own
 }
 
-// routes is the table. A route that is not marked open needs the token.
+// needs is the least role that may ask. What nobody thought of is closed to most.
+func (r route) needs() elt.Role {
+	switch {
+	case r.open:
+		return anybody
+	case r.role != "":
+		return r.role
+	case r.method == http.MethodGet:
+		return elt.Viewer
+	}
+	return elt.Admin
+}
+
+// routes is the table. A route that is not marked open needs a token.
 func (s *Service) routes() []route {
 	get := http.MethodGet
 	find := []parameter{{"q", "words that the name, description, tags or owners hold"}, {"owner", "one of its owners"}, {"state", "of its latest day; attention for all that needs a look"}}
@@ -64,6 +78,7 @@ func (s *Service) routes() []route {
 		{method: get, path: "/readyz", handler: s.getReadiness, caller: "the load balancer: does it know anything?", open: true},
 		{method: get, path: "/login", handler: s.loginPage, caller: "a browser without a session", open: true},
 		{method: http.MethodPost, path: "/login", handler: s.postLogin, caller: "the login form", open: true},
+		{method: http.MethodPost, path: "/logout", handler: s.postLogout, caller: "the button beside the name", role: elt.Viewer},
 		{method: get, path: "/static/:file", handler: s.getStatic, caller: "the pages, the login form among them", open: true},
 	}
 }

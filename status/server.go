@@ -1,12 +1,16 @@
 package status
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 const bodyLimit = "64K"
@@ -17,16 +21,16 @@ func (s *Service) newHandler() http.Handler {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.handleError
-	streams, open := make(map[string]bool), make(map[string]bool)
+	streams, roles := make(map[string]bool), make(map[string]elt.Role)
 	for _, r := range s.routes() {
 		streams[r.path] = r.stream
-		open[r.method+" "+r.path] = r.open
+		roles[r.method+" "+r.path] = r.needs()
 	}
 	e.Use(
 		s.measure,
 		secureHeaders,
 		s.recoverPanic,
-		s.guard(open),
+		s.guard(roles),
 		s.unchanged,
 		middleware.BodyLimit(bodyLimit),
 		middleware.GzipWithConfig(middleware.GzipConfig{
@@ -43,8 +47,12 @@ func (s *Service) newHandler() http.Handler {
 	return e
 }
 
-// guard refuses whoever may not read.
-func (s *Service) guard(open map[string]bool) echo.MiddlewareFunc {
+// anybody is the role that open routes ask for: none.
+const anybody elt.Role = "anybody"
+
+// guard refuses whoever may not do what the route does. A path that is no route asks for a viewer, so that strangers do
+// not learn which paths there are.
+func (s *Service) guard(roles map[string]elt.Role) echo.MiddlewareFunc {
 	crossOrigin := http.NewCrossOriginProtection()
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -55,10 +63,20 @@ func (s *Service) guard(open map[string]bool) echo.MiddlewareFunc {
 			if method == http.MethodHead {
 				method = http.MethodGet
 			}
-			if open[method+" "+c.Path()] || s.auth.allowed(c.Request()) {
+			needs := cmp.Or(roles[method+" "+c.Path()], elt.Viewer)
+			if needs == anybody {
 				return next(c)
 			}
-			return refuse(http.StatusUnauthorized, codeUnauthorized, "this needs the token", "send Authorization: Bearer TOKEN, or sign in at /login")
+			who := s.access.who(c.Request())
+			switch {
+			case who.Role.Includes(needs):
+				c.Set(callerKey, who)
+				return next(c)
+			case who.Name == "":
+				return refuse(http.StatusUnauthorized, codeUnauthorized, "this needs a token", "send Authorization: Bearer TOKEN, or sign in at /login")
+			}
+			return refuse(http.StatusForbidden, codeForbidden, fmt.Sprintf("this needs the role %s, and %s is %s", needs, who.Name, who.Role),
+				"ask whoever may make tokens for one: daybreak token create --role "+string(needs))
 		}
 	}
 }

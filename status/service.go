@@ -35,9 +35,13 @@ func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
 // Options are what the service needs. The zero value of what guards it denies.
 type Options struct {
 	Ledger Ledger
-	// Public lets everybody read. Otherwise every route but the open ones needs Token.
+	// Public lets everybody read. Otherwise every route but the open ones needs a token.
 	Public bool
-	Token  Secret
+	// Token is the workspace's own, and TokenRole what it may do; empty means read.
+	Token     Secret
+	TokenRole elt.Role
+	// Tokens vouches for the tokens that were made since; nil means that there are none.
+	Tokens TokenLedger
 	// Title names the company or team at the top of each page; empty for Daybreak.
 	Title   string
 	Version string
@@ -68,7 +72,7 @@ type Service struct {
 
 	pages   *pages
 	metrics *metrics
-	auth    *auth
+	access  *access
 	assets  *assets
 	openAPI []byte
 	handler http.Handler
@@ -80,14 +84,14 @@ func New(o Options) (*Service, error) {
 	if o.Ledger == nil {
 		return nil, errors.New("status.New: no ledger")
 	}
-	if !o.Public && o.Token == "" {
+	if !o.Public && o.Token == "" && o.Tokens == nil {
 		return nil, &elt.Error{
 			Code: "status_no_token", Class: elt.Config,
-			What: "the status service is not public and has no token, so nobody could read it",
+			What: "the status service is not public and knows no token, so nobody could read it",
 			Do:   "set status.token to a secret of at least 16 characters, or status.public: true",
 		}
 	}
-	if !o.Public && len(o.Token) < 16 {
+	if o.Token != "" && len(o.Token) < 16 {
 		return nil, &elt.Error{
 			Code: "status_weak_token", Class: elt.Config,
 			What: fmt.Sprintf("status.token has %d characters: it could be guessed", len(o.Token)),
@@ -99,7 +103,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the page's own files: %w", err)
 	}
-	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, auth: newAuth(o.Public, o.Token, o.Now), closing: make(chan struct{})}
+	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), closing: make(chan struct{})}
 	s.metrics = newMetrics(s.current)
 	s.feed = &feed{
 		ledger: o.Ledger, schedule: s.nextTicks, location: o.Location, now: o.Now, log: o.Log,
@@ -134,6 +138,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Title == "" {
 		o.Title = "Daybreak"
+	}
+	if o.TokenRole == "" {
+		o.TokenRole = elt.Viewer
 	}
 	if o.Schedules == nil {
 		o.Schedules = func(time.Time) []api.Schedule { return nil }

@@ -21,14 +21,15 @@ import (
 )
 
 // newStatus builds the status service as the workspace configures it.
-func (ws *workspace) newStatus(from status.Ledger, log *slog.Logger) (*status.Service, error) {
-	cfg := ws.config.Status
-	return status.New(ws.statusOptions(from, log, cfg.Public, cfg.Token.Reveal()))
+func (ws *workspace) newStatus(book *ledger.Ledger, log *slog.Logger) (*status.Service, error) {
+	o := ws.statusOptions(book, log)
+	o.Public, o.Token = ws.config.Status.Public, status.Secret(ws.config.Status.Token.Reveal())
+	return status.New(o)
 }
 
-func (ws *workspace) statusOptions(from status.Ledger, log *slog.Logger, public bool, token string) status.Options {
+func (ws *workspace) statusOptions(book *ledger.Ledger, log *slog.Logger) status.Options {
 	return status.Options{
-		Ledger: from, Public: public, Token: status.Secret(token),
+		Ledger: book, Tokens: book,
 		Title: ws.config.Title, Version: version, Location: ws.location(), BaseURL: ws.config.Status.BaseURL,
 		Schedules: ws.upcoming, Log: log, Now: time.Now,
 	}
@@ -95,7 +96,9 @@ func (s *Service) client(ctx context.Context, g *Globals, log *slog.Logger) (*cl
 // command and a page come to the same conclusions by the same code.
 func (ws *workspace) private(ctx context.Context, book *ledger.Ledger, log *slog.Logger) (*client.Client, func() error, error) {
 	token := rand.Text()
-	service, err := status.New(ws.statusOptions(book, log, false, token))
+	o := ws.statusOptions(book, log)
+	o.Token, o.TokenRole = status.Secret(token), elt.Admin // whoever may read the ledger's file may do anything
+	service, err := status.New(o)
 	if err != nil {
 		return nil, nil, err
 	}

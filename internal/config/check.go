@@ -291,8 +291,8 @@ func (c *checker) status() {
 	const leastToken = 16
 	switch t := s.Token.Reveal(); {
 	case t == "" && !s.Public && !c.has("status", "token"):
-		c.problems = append(c.problems, c.file.Warning(CodeStatusClosed, "nobody may read the status: it is not public and has no token",
-			"set status.token from ${env:…}, or status.public: true", "status"))
+		c.problems = append(c.problems, c.file.Warning(CodeStatusClosed, "the status is not public and has no token here: only holders of tokens from daybreak token create may read it",
+			"make those tokens; or set status.token from ${env:…}, or status.public: true", "status"))
 	case t != "" && len(t) < leastToken:
 		c.problem(CodeWeakToken, fmt.Sprintf("status.token has %d characters: it could be guessed", len(t)), "use 32 random bytes, as from openssl rand -hex 32", "status", "token")
 	}

@@ -1,0 +1,162 @@
+package status
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/statustest"
+)
+
+// serveTokens serves the busy world to holders of tokens, with a clock that the test sets.
+func serveTokens(t *testing.T, change ...func(*Options)) (*Service, *statustest.Tokens, *time.Time) {
+	t.Helper()
+	world := statustest.Busy()
+	now := world.Now()
+	keys := statustest.NewTokens(world.Ledger, func() time.Time { return now })
+	s := serve(t, world, append([]func(*Options){func(o *Options) {
+		o.Public, o.Token, o.Tokens = false, "", keys
+		o.Now = func() time.Time { return now }
+	}}, change...)...)
+	return s, keys, &now
+}
+
+// askAs sends a request to a route as the table writes it, with parameters that exist in the busy world.
+func askAs(t *testing.T, s *Service, r route, header ...string) *http.Response {
+	t.Helper()
+	path := filled(r.path)
+	if r.path == "/v1/ready" || r.path == "/v1/wait" {
+		path += "?need=shop.users@2026-11-20"
+	}
+	if r.method == http.MethodGet {
+		answer, _ := get(t, s, path, header...)
+		return answer
+	}
+	q := httptest.NewRequest(r.method, path, strings.NewReader("{}"))
+	q.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(header); i += 2 {
+		q.Header.Set(header[i], header[i+1])
+	}
+	rec := httptest.NewRecorder()
+	s.Handler().ServeHTTP(rec, q)
+	return rec.Result()
+}
+
+// Every route, as nobody, as a viewer, an operator, an admin, and with tokens that have ended: only who may is let in.
+func TestEveryRouteAsksForItsRole(t *testing.T) {
+	s, keys, now := serveTokens(t, func(o *Options) { o.StaleAfter = time.Hour })
+	expired, revoked := keys.Add("old", elt.Admin, now.Add(time.Minute)), keys.Add("gone", elt.Admin, time.Time{})
+	keys.Revoke(revoked)
+	*now = now.Add(time.Minute)
+	unknown, _ := elt.NewTokenText()
+	holders := map[string]elt.Role{
+		"": "", "Bearer " + expired: "", "Bearer " + revoked: "", "Bearer " + unknown: "", "Bearer " + unknown[:20]: "",
+	}
+	for _, role := range elt.Roles() {
+		holders["Bearer "+keys.Add("a "+string(role), role, time.Time{})] = role
+	}
+	for _, r := range s.routes() {
+		if r.path == "/v1/events" || r.path == "/logout" { // one never ends, the other ends what the test holds
+			continue
+		}
+		for header, role := range holders {
+			status := askAs(t, s, r, "Authorization", header).StatusCode
+			switch {
+			case r.needs() == anybody || role.Includes(r.needs()):
+				if status == http.StatusForbidden || status == http.StatusUnauthorized && r.path != "/login" || status >= http.StatusInternalServerError {
+					t.Errorf("%s %s as %q: %d, and it may", r.method, r.path, role, status)
+				}
+			case role == "" && status != http.StatusUnauthorized:
+				t.Errorf("%s %s as nobody: %d", r.method, r.path, status)
+			case role != "" && status != http.StatusForbidden:
+				t.Errorf("%s %s as %q: %d, want 403", r.method, r.path, role, status)
+			}
+		}
+	}
+}
+
+// What is no route, and a route that only an admin may use because nobody said who else, are closed.
+func TestWhatNobodyThoughtOfIsClosed(t *testing.T) {
+	for _, r := range []route{{method: http.MethodPost}, {method: http.MethodDelete}, {method: "BREW"}} {
+		if r.needs() != elt.Admin {
+			t.Errorf("%s without a role asks for %q", r.method, r.needs())
+		}
+	}
+	if (elt.Role("")).Includes(elt.Viewer) || elt.Admin.Includes("") || elt.Admin.Includes(anybody) || elt.Viewer.Includes(elt.Operator) {
+		t.Error("a role includes what it must not")
+	}
+}
+
+// A session has its token's rights and ends with it; signing out ends it before.
+func TestSessionsOfTokens(t *testing.T) {
+	s, keys, now := serveTokens(t)
+	text := keys.Add("on-call", elt.Operator, time.Time{})
+	signIn := func() string {
+		answer := postForm(t, s, "/login", url.Values{"token": {text}})
+		if answer.StatusCode != http.StatusSeeOther || len(answer.Cookies()) != 1 {
+			t.Fatalf("login: %d", answer.StatusCode)
+		}
+		cookie := answer.Cookies()[0]
+		if strings.Contains(text, cookie.Value) || !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode {
+			t.Errorf("the cookie is %v", cookie)
+		}
+		return cookie.Name + "=" + cookie.Value
+	}
+	wants := func(cookie string, status int) {
+		t.Helper()
+		*now = now.Add(2 * believed)
+		if answer, body := get(t, s, "/", "Cookie", cookie, "Accept", "text/html"); answer.StatusCode != status ||
+			(status == http.StatusOK) != strings.Contains(body, "Signed in as on-call (operator)") {
+			t.Errorf("%d, want %d", answer.StatusCode, status)
+		}
+	}
+	first, second := signIn(), signIn()
+	wants(first, http.StatusOK)
+	if answer := postForm(t, s, "/logout", nil, "Cookie", first); answer.StatusCode != http.StatusSeeOther {
+		t.Errorf("logout: %d", answer.StatusCode)
+	}
+	wants(first, http.StatusUnauthorized)
+	wants(second, http.StatusOK)
+	keys.Revoke(text)
+	wants(second, http.StatusUnauthorized)
+}
+
+// While the ledger is away, whoever it vouched for in the last five minutes reads the last snapshot; strangers do not.
+func TestCallersWhileTheLedgerIsAway(t *testing.T) {
+	s, keys, now := serveTokens(t, func(o *Options) { o.StaleAfter = time.Hour })
+	text, other := keys.Add("reports", elt.Viewer, time.Time{}), keys.Add("new", elt.Viewer, time.Time{})
+	wants := func(token string, status int) {
+		t.Helper()
+		if answer, body := get(t, s, "/v1/summary", "Authorization", "Bearer "+token); answer.StatusCode != status {
+			t.Errorf("%d, want %d: %s", answer.StatusCode, status, body)
+		}
+	}
+	wants(text, http.StatusOK)
+	keys.Fail(errors.New("away"))
+	*now = now.Add(remembered - time.Second)
+	wants(text, http.StatusOK)
+	wants(other, http.StatusUnauthorized)
+	*now = now.Add(time.Second)
+	wants(text, http.StatusUnauthorized)
+	keys.Fail(nil)
+	wants(text, http.StatusOK)
+}
+
+// A thousand requests of one token are a few questions to the ledger.
+func TestCallersAreAskedAboutSeldom(t *testing.T) {
+	s, keys, _ := serveTokens(t)
+	text := keys.Add("poller", elt.Viewer, time.Time{})
+	for range 1000 {
+		if answer, _ := get(t, s, "/v1/summary", "Authorization", "Bearer "+text); answer.StatusCode != http.StatusOK {
+			t.Fatal(answer.StatusCode)
+		}
+	}
+	if keys.Asked != 1 {
+		t.Errorf("the ledger was asked %d times", keys.Asked)
+	}
+}
