@@ -51,6 +51,9 @@ func choose(info TableInfo, e elt.Extraction) (selection, []*elt.Error) {
 	if e.Mode == elt.Incremental {
 		s.cursor = c.cursor(e)
 	}
+	if err := e.Layout.Fits(s.columns); err != nil {
+		c.wrong("layout_invalid", err.Error(), "correct partition_by and cluster_by in the schedule")
+	}
 	return s, c.errors
 }
 

@@ -120,6 +120,7 @@ func (x *Extractor) manifest(job Job, r Request, in *epoch) *elt.Manifest {
 	m.Source.Source, m.Source.CrossTableConsistent = e.Source, in.whole
 	if r.Range != nil {
 		m.Mode, m.Cursor, m.Window = elt.Incremental, e.Cursor, job.Window
+		m.Range = &elt.CursorRange{From: r.Range.From, To: r.Range.To, All: r.Range.All}
 	}
 	for _, c := range r.Columns {
 		if c.Masked == MaskHash {

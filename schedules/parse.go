@@ -41,6 +41,7 @@ const (
 	codeBadOwner           elt.Code = "bad_owner"
 	codeOneOwner           elt.Code = "one_owner"
 	codeBadSelector        elt.Code = "bad_selector"
+	codeLayoutInvalid      elt.Code = "layout_invalid"
 )
 
 // Options is what the schedules are checked against.

@@ -28,6 +28,7 @@ type Leases interface {
 	Claim(ctx context.Context, step elt.StepID, w elt.WorkerID, ttl time.Duration) (elt.Lease, error)
 	Heartbeat(ctx context.Context, l elt.Lease, ttl time.Duration, p elt.Progress) (elt.Lease, error)
 	Finish(ctx context.Context, l elt.Lease, o elt.Outcome) error
+	RecordUsage(ctx context.Context, l elt.Lease, used elt.Usage) error
 	Attempts(ctx context.Context, step elt.StepID) ([]elt.Attempt, error)
 }
 
@@ -165,10 +166,11 @@ func (r *Runner) Work(ctx context.Context, s elt.Step) error {
 	}
 	r.Observer.Started(s)
 	began := time.Now()
-	result, workErr := r.underLease(ctx, s, lease)
+	var meter elt.Meter
+	result, workErr := r.underLease(elt.WithMeter(ctx, &meter), s, lease)
 	if errors.Is(workErr, errLeaseLost) {
 		r.Log.Warn("lease lost, the step is left to its new holder", "step", s.ID, "attempt", lease.Attempt)
-		return nil
+		return r.recordUsage(ctx, lease, meter.Used())
 	}
 	if workErr != nil && ctx.Err() != nil { // whatever a driver makes of a cancelled context
 		workErr = errInterrupted
@@ -180,9 +182,27 @@ func (r *Runner) Work(ctx context.Context, s elt.Step) error {
 	if err != nil {
 		return err
 	}
+	outcome.Usage = meter.Used()
 	r.Observer.Ended(s, outcome, time.Since(began))
-	if err := r.Ledger.Finish(ctx, lease, outcome); err != nil && elt.CodeOf(err) != "lease_lost" {
+	err = r.Ledger.Finish(ctx, lease, outcome)
+	if elt.CodeOf(err) == "lease_lost" {
+		return r.recordUsage(ctx, lease, outcome.Usage)
+	}
+	if err != nil {
 		return fmt.Errorf("record the end of %s: %w", s.ID, err)
+	}
+	return nil
+}
+
+// recordUsage notes what an attempt has used whose end belongs to somebody else: it is billed all the same.
+func (r *Runner) recordUsage(ctx context.Context, lease elt.Lease, used elt.Usage) error {
+	if used.IsZero() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Lease)
+	defer cancel()
+	if err := r.Ledger.RecordUsage(ctx, lease, used); err != nil {
+		return fmt.Errorf("record the usage of %s: %w", lease.Step, err)
 	}
 	return nil
 }

@@ -22,6 +22,9 @@ type tableYAML struct {
 	Start       elt.Date      `yaml:"start"`
 	Columns     columnsYAML   `yaml:"columns"`
 	AllowEmpty  bool          `yaml:"allow_empty"`
+	PartitionBy partitionYAML `yaml:"partition_by"`
+	ClusterBy   []string      `yaml:"cluster_by"`
+	Replace     string        `yaml:"replace"`
 	Description string        `yaml:"description"`
 	Owners      []string      `yaml:"owners"`
 	Tags        []string      `yaml:"tags"`
@@ -115,6 +118,7 @@ func (r *reading) table(name elt.DatasetName, source elt.SourceName, rest string
 	}
 	r.mode(&t, tt)
 	r.columns(t)
+	r.layout(&t, tt)
 	return t
 }
 

@@ -187,20 +187,23 @@ type modelConfig struct {
 	key          []string
 	tags         []string
 	enabled      bool
+	layout       elt.Layout
 }
 
-var configKeys = []string{"enabled", "incremental_strategy", "materialized", "tags", "unique_key"}
+var configKeys = []string{"cluster_by", "enabled", "incremental_strategy", "materialized", "partition_by", "tags", "unique_key"}
 
 // foreignConfig says what to do instead of some of dbt's keys.
 var foreignConfig = map[string]string{
-	"schema":           "remove it: models are published in the schema that daybreak.yaml sets under models.schema",
-	"database":         "remove it: models are published in the workspace's warehouse",
-	"alias":            "rename the file: a model is published under its own name",
-	"pre_hook":         "put the SQL into a model",
-	"post_hook":        "put the SQL into a model or a test",
-	"on_schema_change": "remove it: a changed model is built again with a full refresh",
-	"meta":             "write it in schema.yml, where owners and deadline are read",
-	"docs":             "describe the model in schema.yml",
+	"schema":                    "remove it: models are published in the schema that daybreak.yaml sets under models.schema",
+	"database":                  "remove it: models are published in the workspace's warehouse",
+	"alias":                     "rename the file: a model is published under its own name",
+	"pre_hook":                  "put the SQL into a model",
+	"post_hook":                 "put the SQL into a model or a test",
+	"on_schema_change":          "remove it: a changed model is built again with a full refresh",
+	"meta":                      "write it in schema.yml, where owners and deadline are read",
+	"docs":                      "describe the model in schema.yml",
+	"partition_expiration_days": "remove it: Daybreak drops no published rows; set it on the table in BigQuery",
+	"require_partition_filter":  "remove it: Daybreak itself counts and compares whole tables",
 }
 
 // set applies one call of config().
@@ -218,6 +221,10 @@ func (m *modelConfig) set(c *jinja.Call, problem func(at jinja.Position, code el
 			err = m.setStrategy(value)
 		case "unique_key":
 			m.key, err = listOfTexts(value)
+		case "partition_by":
+			err = m.setPartition(value)
+		case "cluster_by":
+			m.layout.ClusterBy, err = listOfTexts(value)
 		case "tags":
 			m.tags, err = listOfTexts(value)
 		case "enabled":
@@ -273,6 +280,9 @@ func listOfTexts(v any) ([]string, error) {
 
 // check completes a model's config and says what does not fit together.
 func (m *modelConfig) check(at jinja.Position, problem func(at jinja.Position, code elt.Code, what, do string)) {
+	if why := m.misplaced(); why != "" {
+		problem(at, CodeConfig, why, "correct it")
+	}
 	if m.materialized != elt.AsIncremental {
 		if m.strategy != "" || m.key != nil {
 			problem(at, CodeConfig, fmt.Sprintf("unique_key and incremental_strategy say nothing to a model materialized as %s", m.materialized), "remove them, or set materialized='incremental'")

@@ -143,6 +143,14 @@ func (c *catalog) zone(d elt.DatasetName) *time.Location {
 	return time.UTC
 }
 
+// layout returns how the dataset's published table is arranged.
+func (c *catalog) layout(d elt.DatasetName) elt.Layout {
+	if t, ok := c.tables[d]; ok {
+		return t.Layout
+	}
+	return c.project.Layout(d)
+}
+
 func (c *catalog) relation(d elt.DatasetName) string { return c.byName[d].Relation }
 
 // tests reports whether the dataset has tests of its own, and which other datasets they read.

@@ -60,6 +60,7 @@ type Extraction struct {
 	Hash       []string // columns replaced by HMAC-SHA-256, in hexadecimal
 	Redact     []string // columns whose non-NULL values become "***"
 	AllowEmpty bool     // a full load of zero rows may replace a table that had rows
+	Layout     Layout   // of the published table
 }
 
 // Version is one published content of a dataset. It is visible if and only if the publish transaction

@@ -58,6 +58,7 @@ type Manifest struct {
 	Key       []string       `json:"primary_key,omitempty"`
 	Cursor    string         `json:"cursor,omitempty"` // the cursor column, incremental only
 	Window    *Window        `json:"window,omitempty"` // incremental only; a zero From is the first load
+	Range     *CursorRange   `json:"range,omitempty"`  // incremental only: the window with its overlap, as the cursor's values
 	Source    SourcePosition `json:"source"`
 	Schema    Schema         `json:"schema"`
 	Parts     []Part         `json:"parts"`

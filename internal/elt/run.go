@@ -104,6 +104,7 @@ type Step struct {
 	Progress      Progress  `json:"progress"`                 // of the latest attempt
 	Result        Result    `json:"result"`                   // of the attempt that succeeded
 	Error         *Failure  `json:"error,omitempty"`          // of the latest failed attempt
+	Usage         Usage     `json:"usage,omitzero"`           // what the warehouse has done for all attempts that have ended
 }
 
 // Progress is how far an attempt is. Expected is 0 where nobody knows.
@@ -142,6 +143,7 @@ type Attempt struct {
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 	Error      *Failure  `json:"error,omitempty"` // nil while running and after success
+	Usage      Usage     `json:"usage,omitzero"`  // what the warehouse has done for it; known once it has ended
 }
 
 // Lease is the right to work on a step until Until, by the ledger's clock. Every write under it carries
@@ -160,6 +162,7 @@ type Outcome struct {
 	Result        Result
 	Error         *Failure
 	NextAttemptAt time.Time // retrying only
+	Usage         Usage     // what the warehouse has done for the attempt
 }
 
 // Tick is the decision about one date of a schedule: run, or skipped for a reason.

@@ -19,6 +19,7 @@ const (
 	Append       Strategy = "append"        // added as they are
 	DeleteInsert Strategy = "delete+insert" // published rows with one of the new rows' keys go, then all new rows come
 	Merge        Strategy = "merge"         // as DeleteInsert, and a key may come only once
+	Replace      Strategy = "replace"       // published rows within the new rows' cursor range go, then all new rows come
 )
 
 // Build asks a warehouse for the staging relation of one model of one run. Building it again replaces it.
@@ -51,4 +52,7 @@ type PublicationItem struct {
 	// Strategy and Key say how staged rows meet the published ones; an empty Strategy replaces the relation.
 	Strategy Strategy
 	Key      []string
+	// Cursor and Range are of the strategy Replace: which published rows the staged ones take the place of.
+	Cursor string
+	Range  *CursorRange
 }

@@ -41,7 +41,7 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 			return stepNotClaimable(id, "its worker has just answered")
 		}
 		if s.State == elt.StepRunning {
-			if err := c.endAttempt(ctx, s, "lost", leaseExpired(s)); err != nil {
+			if err := c.endAttempt(ctx, s, "lost", leaseExpired(s), elt.Usage{}); err != nil {
 				return err
 			}
 			l.log.WarnContext(ctx, "lease ran out: step taken over", slog.String("step", string(id)), slog.String("from", string(s.worker)), slog.String("by", string(w)))
@@ -143,8 +143,10 @@ func (l *Ledger) Finish(ctx context.Context, lease elt.Lease, o elt.Outcome) err
 		if !o.State.Terminal() {
 			ended = time.Time{}
 		}
-		const text = `UPDATE steps SET state = $4, lease_until = NULL, next_attempt_at = $5, finished_at = $6, result = $7, error = $8` + held
-		n, err := c.exec(ctx, text, string(lease.Step), lease.Attempt, lease.Fence, string(o.State), instant(o.NextAttemptAt), instant(ended), result, failure)
+		const text = `UPDATE steps SET state = $4, lease_until = NULL, next_attempt_at = $5, finished_at = $6, result = $7, error = $8,
+				jobs = jobs + $9, bytes_billed = bytes_billed + $10, slot_ms = slot_ms + $11` + held
+		n, err := c.exec(ctx, text, string(lease.Step), lease.Attempt, lease.Fence, string(o.State), instant(o.NextAttemptAt), instant(ended), result, failure,
+			o.Usage.Jobs, o.Usage.BytesBilled, o.Usage.SlotTime.Milliseconds())
 		if err != nil {
 			return err
 		}
@@ -158,7 +160,7 @@ func (l *Ledger) Finish(ctx context.Context, lease elt.Lease, o elt.Outcome) err
 			}
 			return leaseLost(lease, op)
 		}
-		if err := c.endAttempt(ctx, s, string(o.State), o.Error); err != nil {
+		if err := c.endAttempt(ctx, s, string(o.State), o.Error, o.Usage); err != nil {
 			return err
 		}
 		_, err = c.record(stepEvent(s.Step, o.State), outcomeDetail(lease, o))
@@ -190,14 +192,35 @@ func outcomeDetail(lease elt.Lease, o elt.Outcome) map[string]any {
 }
 
 // endAttempt closes the latest attempt's row.
-func (c *change) endAttempt(ctx context.Context, s heldStep, outcome string, failure *elt.Failure) error {
+func (c *change) endAttempt(ctx context.Context, s heldStep, outcome string, failure *elt.Failure, used elt.Usage) error {
 	text, err := document{failure}.text()
 	if err != nil {
 		return err
 	}
-	const update = `UPDATE attempts SET finished_at = $3, outcome = $4, error = $5 WHERE step = $1 AND number = $2`
-	_, err = c.exec(ctx, update, string(s.ID), s.Attempt, instant(c.now), outcome, text)
+	const update = `UPDATE attempts SET finished_at = $3, outcome = $4, error = $5, jobs = jobs + $6, bytes_billed = bytes_billed + $7, slot_ms = slot_ms + $8 WHERE step = $1 AND number = $2`
+	_, err = c.exec(ctx, update, string(s.ID), s.Attempt, instant(c.now), outcome, text, used.Jobs, used.BytesBilled, used.SlotTime.Milliseconds())
 	return err
+}
+
+// RecordUsage notes what the warehouse has done for an attempt whose lease was lost before it could finish: it was
+// billed all the same. It changes nothing else, and nothing when the attempt has its usage already.
+func (l *Ledger) RecordUsage(ctx context.Context, lease elt.Lease, used elt.Usage) error {
+	op := fmt.Sprintf("record the usage of step %s", lease.Step)
+	return l.update(ctx, op, func(ctx context.Context, t *sql.Tx) error {
+		const attempt = `UPDATE attempts SET jobs = $4, bytes_billed = $5, slot_ms = $6 WHERE step = $1 AND number = $2 AND fence = $3 AND jobs = 0`
+		r, err := t.ExecContext(ctx, attempt, string(lease.Step), lease.Attempt, lease.Fence, used.Jobs, used.BytesBilled, used.SlotTime.Milliseconds())
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		const step = `UPDATE steps SET jobs = jobs + $2, bytes_billed = bytes_billed + $3, slot_ms = slot_ms + $4 WHERE id = $1`
+		if _, err := t.ExecContext(ctx, step, string(lease.Step), used.Jobs, used.BytesBilled, used.SlotTime.Milliseconds()); err != nil {
+			return err
+		}
+		return touch(ctx, t)
+	})
 }
 
 // ReleaseLeases ends every live lease now, so that its step can be claimed at once, and returns how many

@@ -111,7 +111,7 @@ func (l *Ledger) CancelRun(ctx context.Context, id elt.RunID, actor, reason stri
 		}
 		for _, s := range steps {
 			if s.State == elt.StepRunning {
-				if err := c.endAttempt(ctx, s, string(elt.StepCancelled), failure); err != nil {
+				if err := c.endAttempt(ctx, s, string(elt.StepCancelled), failure, elt.Usage{}); err != nil {
 					return err
 				}
 			}

@@ -10,7 +10,7 @@ import (
 )
 
 const stepColumns = `id, run, kind, dataset, date, needs, state, attempt, next_attempt_at, lease_until, started_at, finished_at,
-	rows, rows_expected, bytes, result, error, fence, worker, position`
+	rows, rows_expected, bytes, result, error, jobs, bytes_billed, slot_ms, fence, worker, position`
 
 // heldStep is a step with who holds it, and its place.
 type heldStep struct {
@@ -23,7 +23,8 @@ type heldStep struct {
 func scanHeldStep(row scanner) (s heldStep, err error) {
 	err = row.Scan(&s.ID, &s.Run, &s.Kind, &s.Dataset, intoDate{&s.Date}, intoDocument{&s.Needs}, &s.State, &s.Attempt,
 		intoInstant{&s.NextAttemptAt}, intoInstant{&s.LeaseUntil}, intoInstant{&s.StartedAt}, intoInstant{&s.FinishedAt},
-		&s.Progress.Rows, &s.Progress.RowsExpected, &s.Progress.Bytes, intoDocument{&s.Result}, intoDocument{&s.Error}, &s.fence, &s.worker, &s.position)
+		&s.Progress.Rows, &s.Progress.RowsExpected, &s.Progress.Bytes, intoDocument{&s.Result}, intoDocument{&s.Error},
+		&s.Usage.Jobs, &s.Usage.BytesBilled, intoMillis{&s.Usage.SlotTime}, &s.fence, &s.worker, &s.position)
 	return s, err
 }
 
@@ -61,9 +62,10 @@ func readStep(ctx context.Context, q queryer, id elt.StepID) (heldStep, error) {
 
 // Attempts returns every try at a step, the first one first.
 func (l *Ledger) Attempts(ctx context.Context, step elt.StepID) (attempts []elt.Attempt, err error) {
-	const text = `SELECT step, number, worker, fence, started_at, finished_at, error FROM attempts WHERE step = $1 ORDER BY number`
+	const text = `SELECT step, number, worker, fence, started_at, finished_at, error, jobs, bytes_billed, slot_ms FROM attempts WHERE step = $1 ORDER BY number`
 	scan := func(row scanner) (a elt.Attempt, err error) {
-		err = row.Scan(&a.Step, &a.Number, &a.Worker, &a.Fence, intoInstant{&a.StartedAt}, intoInstant{&a.FinishedAt}, intoDocument{&a.Error})
+		err = row.Scan(&a.Step, &a.Number, &a.Worker, &a.Fence, intoInstant{&a.StartedAt}, intoInstant{&a.FinishedAt}, intoDocument{&a.Error},
+			&a.Usage.Jobs, &a.Usage.BytesBilled, intoMillis{&a.Usage.SlotTime})
 		return a, err
 	}
 	err = l.read(ctx, fmt.Sprintf("read the attempts of step %s", step), func(ctx context.Context, q queryer) error {

@@ -35,6 +35,18 @@ func (i intoInstant) Scan(src any) error {
 	return err
 }
 
+// intoMillis scans a number of milliseconds.
+type intoMillis struct{ d *time.Duration }
+
+func (i intoMillis) Scan(src any) error {
+	n, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("%T is no number of milliseconds", src)
+	}
+	*i.d = time.Duration(n) * time.Millisecond
+	return nil
+}
+
 // intoDate scans an elt.Date; ” and NULL are the zero Date.
 type intoDate struct{ d *elt.Date }
 
