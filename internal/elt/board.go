@@ -69,7 +69,7 @@ func NewBoard(f Facts) *Board {
 				}
 				input := InputFacts{Status: st}
 				if v := version[key]; v != nil {
-					input.Current = v.ID
+					input.Current, input.Restores = v.ID, v.Restores
 				}
 				facts.Inputs = append(facts.Inputs, input)
 			}

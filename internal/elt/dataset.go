@@ -61,6 +61,7 @@ type Extraction struct {
 	Redact     []string // columns whose non-NULL values become "***"
 	AllowEmpty bool     // a full load of zero rows may replace a table that had rows
 	Layout     Layout   // of the published table
+	Expect     ExpectedRows
 }
 
 // Version is one published content of a dataset. It is visible if and only if the publish transaction
@@ -78,6 +79,11 @@ type Version struct {
 	Checks Checks `json:"checks"`
 	// Inputs are the versions that it was made from.
 	Inputs map[DatasetName]VersionID `json:"inputs,omitempty"`
+	// Restores is the version whose content this one brought back, by a rollback or from the lake. What was published
+	// between the two is rolled back by it.
+	Restores VersionID `json:"restores,omitempty"`
+	// RolledBack says why nobody reads this version any more, or is empty; only the ledger knows it.
+	RolledBack string `json:"rolled_back,omitempty"`
 }
 
 // Checks sums up the verification and tests of a version.

@@ -61,8 +61,9 @@ type DayFacts struct {
 
 // InputFacts is what a day needs to know of one input.
 type InputFacts struct {
-	Status  DayStatus
-	Current VersionID // the input's current version of that date; empty when there is none
+	Status   DayStatus
+	Current  VersionID // the input's current version of that date; empty when there is none
+	Restores VersionID // the version whose content the current one brought back; empty for most
 }
 
 // DayStatus is what the page and the API say about a day.
@@ -101,6 +102,15 @@ func (s DayStatus) Impossible() bool {
 	return s.State == DayFailed || s.State == DayBlocked || s.Withdrawn != ""
 }
 
+// outdates reports whether what was made from the version would be made otherwise now: the input has another content,
+// or a person has marked the one that was read as bad.
+func (in InputFacts) outdates(read VersionID) bool {
+	if in.Current == "" {
+		return false
+	}
+	return in.Status.Withdrawn != "" || in.Current != read && in.Restores != read
+}
+
 // Derive concludes a day's status from its facts.
 //
 // A published version makes a day ready whatever happens upstream afterwards. Otherwise, in this order:
@@ -118,9 +128,12 @@ func Derive(f DayFacts) DayStatus {
 		s.Version, s.ReadyAt, s.Rows, s.Checks = f.Version.ID, f.Version.PublishedAt, f.Version.Rows, f.Version.Checks
 		s.Restating = f.Day.Run != f.Version.Run && (own.state == DayRunning || own.state == DayRetrying)
 		for _, in := range f.Inputs {
-			if read, ok := f.Version.Inputs[in.Status.Dataset]; ok && in.Current != "" && in.Current != read {
+			if read, ok := f.Version.Inputs[in.Status.Dataset]; ok && in.outdates(read) {
 				s.Outdated = append(s.Outdated, in.Status.Dataset)
 			}
+		}
+		if s.Withdrawn == "" {
+			s.Withdrawn = f.Version.RolledBack
 		}
 	case f.Day.NotExpected != "":
 		s.State = DayNotExpected

@@ -54,6 +54,12 @@ func (d DatasetName) Split() (schema, table string) {
 	return "", string(d)
 }
 
+// Dataset returns the dataset that the version is of.
+func (v VersionID) Dataset() DatasetName {
+	d, _, _ := strings.Cut(string(v), "@")
+	return DatasetName(d)
+}
+
 // NewStepID returns the ID of the step of that kind; dataset is empty for a step of the whole run.
 func NewStepID(run RunID, kind StepKind, dataset DatasetName) StepID {
 	if dataset == "" {

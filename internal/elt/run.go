@@ -10,6 +10,8 @@ const (
 	ScheduledRun RunKind = "scheduled"
 	ManualRun    RunKind = "manual"
 	BackfillRun  RunKind = "backfill"
+	RollbackRun  RunKind = "rollback" // makes Target visible again
+	ReloadRun    RunKind = "reload"   // brings what is in the lake already, or builds models anew
 )
 
 // RunState is where a run is.
@@ -38,6 +40,8 @@ type Run struct {
 	State      RunState     `json:"state"`
 	CreatedAt  time.Time    `json:"created_at"`
 	FinishedAt time.Time    `json:"finished_at,omitzero"`
+	// Target is the version that a rollback brings back, or a reload brings again.
+	Target VersionID `json:"target,omitempty"`
 }
 
 // RunFilter selects runs, newest first; a zero field selects all.

@@ -43,6 +43,13 @@ type Publication struct {
 	Held []string
 }
 
+// Restoration makes a version that was published before visible again, as a new version.
+type Restoration struct {
+	Version  Version // the new one; Restores names the one whose content it brings back
+	Fence    int64
+	Relation string // the published name
+}
+
 // PublicationItem is one dataset of a publication. Its staging relation is that of (Run, Dataset).
 type PublicationItem struct {
 	Version  Version

@@ -10,10 +10,10 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-const runColumns = `id, schedule, date, kind, sequence, reason, state, created_at, finished_at`
+const runColumns = `id, schedule, date, kind, sequence, reason, state, created_at, finished_at, target`
 
 func scanRun(row scanner) (r elt.Run, err error) {
-	err = row.Scan(&r.ID, &r.Schedule, intoDate{&r.Date}, &r.Kind, &r.Sequence, &r.Reason, &r.State, intoInstant{&r.CreatedAt}, intoInstant{&r.FinishedAt})
+	err = row.Scan(&r.ID, &r.Schedule, intoDate{&r.Date}, &r.Kind, &r.Sequence, &r.Reason, &r.State, intoInstant{&r.CreatedAt}, intoInstant{&r.FinishedAt}, &r.Target)
 	return r, err
 }
 
@@ -34,8 +34,8 @@ func (l *Ledger) CreateRun(ctx context.Context, r elt.Run, steps []elt.Step, day
 		if err != nil {
 			return err
 		}
-		row := []any{string(run.ID), string(run.Schedule), run.Date.String(), string(run.Kind), run.Sequence, run.Reason, string(run.State), instant(run.CreatedAt), seq}
-		if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq)", [][]any{row}); err != nil {
+		row := []any{string(run.ID), string(run.Schedule), run.Date.String(), string(run.Kind), run.Sequence, run.Reason, string(run.State), instant(run.CreatedAt), seq, string(run.Target)}
+		if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq, target)", [][]any{row}); err != nil {
 			return err
 		}
 		if err := c.addSteps(ctx, run, steps); err != nil {

@@ -4,15 +4,16 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-const versionColumns = `id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at`
+const versionColumns = `id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at, restores, rolled_back`
 
 func scanVersion(row scanner) (v elt.Version, err error) {
-	err = row.Scan(&v.ID, &v.Dataset, intoDate{&v.Date}, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, intoInputs{&v.Inputs}, intoInstant{&v.PublishedAt})
+	err = row.Scan(&v.ID, &v.Dataset, intoDate{&v.Date}, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, intoInputs{&v.Inputs}, intoInstant{&v.PublishedAt}, &v.Restores, &v.RolledBack)
 	return v, err
 }
 
@@ -53,9 +54,10 @@ func (l *Ledger) RecordVersions(ctx context.Context, versions []elt.Version) err
 			if published.IsZero() {
 				published = c.now
 			}
-			const text = `INSERT INTO versions (` + versionColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING`
+			const text = `INSERT INTO versions (id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at, restores)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING`
 			n, err := c.exec(ctx, text, string(v.ID), string(v.Dataset), v.Date.String(), string(v.Run), v.Fence, v.Manifest,
-				v.Rows, string(cmp.Or(v.Checks, elt.ChecksNone)), inputs, instant(published))
+				v.Rows, string(cmp.Or(v.Checks, elt.ChecksNone)), inputs, instant(published), string(v.Restores))
 			if err != nil {
 				return err
 			}
@@ -69,6 +71,9 @@ func (l *Ledger) RecordVersions(ctx context.Context, versions []elt.Version) err
 				return err
 			}
 			detail := map[string]any{"version": v.ID, "rows": v.Rows}
+			if v.Restores != "" {
+				detail["restores"] = v.Restores
+			}
 			if _, err := c.record(elt.Event{Kind: "version.published", Dataset: v.Dataset, Date: v.Date, Run: v.Run}, detail); err != nil {
 				return err
 			}
@@ -77,20 +82,51 @@ func (l *Ledger) RecordVersions(ctx context.Context, versions []elt.Version) err
 	})
 }
 
-// rankVersions decides anew, after v came, which version is its date's newest and which is its dataset's
-// current one.
+// rankVersions decides anew, after v came, what was rolled back, which version is its date's newest, and which is its
+// dataset's current one. A version that was rolled back comes after all that were not.
 func (c *change) rankVersions(ctx context.Context, v elt.Version) error {
-	const newest = `UPDATE versions SET is_newest = CASE WHEN id = (SELECT id FROM versions WHERE dataset = $1 AND date = $2
-			ORDER BY published_at DESC, fence DESC, id DESC LIMIT 1) THEN 1 ELSE 0 END
-		WHERE dataset = $1 AND date = $2`
-	if _, err := c.exec(ctx, newest, string(v.Dataset), v.Date.String()); err != nil {
+	dates, err := c.rollBack(ctx, v)
+	if err != nil {
 		return err
 	}
-	const current = `UPDATE versions SET is_current = CASE WHEN id = (SELECT id FROM versions WHERE dataset = $1
-			ORDER BY date DESC, published_at DESC, fence DESC, id DESC LIMIT 1) THEN 1 ELSE 0 END
-		WHERE id = $2 OR (dataset = $1 AND is_current = 1)`
-	_, err := c.exec(ctx, current, string(v.Dataset), string(v.ID))
+	const newest = `UPDATE versions SET is_newest = CASE WHEN id = (SELECT id FROM versions WHERE dataset = $1 AND date = $2
+			ORDER BY CASE WHEN rolled_back = '' THEN 0 ELSE 1 END, published_at DESC, fence DESC, id DESC LIMIT 1) THEN 1 ELSE 0 END
+		WHERE dataset = $1 AND date = $2`
+	for _, date := range dates {
+		if _, err := c.exec(ctx, newest, string(v.Dataset), date.String()); err != nil {
+			return err
+		}
+	}
+	const best = `SELECT id FROM versions WHERE dataset = $1
+		ORDER BY CASE WHEN rolled_back = '' THEN 0 ELSE 1 END, date DESC, published_at DESC, fence DESC, id DESC LIMIT 1`
+	const current = `UPDATE versions SET is_current = CASE WHEN id = (` + best + `) THEN 1 ELSE 0 END
+		WHERE dataset = $1 AND (id = $2 OR is_current = 1 OR id = (` + best + `))`
+	_, err = c.exec(ctx, current, string(v.Dataset), string(v.ID))
 	return err
+}
+
+// rollBack marks what was published between a version and the one that restores it, and returns the dates whose
+// newest version may be another one now that v has come.
+func (c *change) rollBack(ctx context.Context, v elt.Version) ([]elt.Date, error) {
+	dates := []elt.Date{v.Date}
+	var restored int
+	const any = `SELECT COUNT(*) FROM versions WHERE dataset = $1 AND restores <> ''`
+	if err := c.QueryRowContext(ctx, any, string(v.Dataset)).Scan(&restored); err != nil || restored == 0 {
+		return dates, err
+	}
+	const why = `COALESCE((SELECT 'rolled back to the data of ' || before.date || COALESCE(', ' || (SELECT reason FROM runs WHERE runs.id = again.run), '')
+		FROM versions again JOIN versions before ON before.id = again.restores
+		WHERE again.dataset = versions.dataset AND before.published_at < versions.published_at AND versions.published_at < again.published_at
+		ORDER BY again.published_at LIMIT 1), '')`
+	const text = `UPDATE versions SET rolled_back = ` + why + ` WHERE dataset = $1 AND rolled_back <> ` + why + ` RETURNING date`
+	scan := func(row scanner) (d elt.Date, err error) { return d, row.Scan(intoDate{&d}) }
+	changed, err := collect(ctx, c, scan, text, string(v.Dataset))
+	for _, d := range changed {
+		if !slices.Contains(dates, d) {
+			dates = append(dates, d)
+		}
+	}
+	return dates, err
 }
 
 // Versions returns a dataset's versions, the last published first.
@@ -103,7 +139,8 @@ func (l *Ledger) Versions(ctx context.Context, d elt.DatasetName, limit int) (ve
 	return versions, err
 }
 
-// Current returns the version of each dataset that people read: of its newest date, the last published.
+// Current returns the version of each dataset that people read: of its newest date that was not rolled back, the last
+// published.
 func (l *Ledger) Current(ctx context.Context) (current map[elt.DatasetName]elt.Version, err error) {
 	err = l.read(ctx, "read the current versions", func(ctx context.Context, q queryer) error {
 		versions, err := collect(ctx, q, scanVersion, `SELECT `+versionColumns+` FROM versions WHERE is_current = 1`)
