@@ -18,6 +18,9 @@ import (
 //	versions   every version that was ever published: a version is visible if and only if its row is here
 //	fences     the highest fence under which each dataset was published
 //	published  what each published name is: a table, a view, or only claimed so far by a first publication
+//	restored   which earlier version's content a version brought back
+//	kept       what it takes to bring a version back that is not published any more: a snapshot of its table, or the
+//	           view's query
 func catalogTables() map[string]bigquery.Schema {
 	text := func(name string) *bigquery.FieldSchema {
 		return &bigquery.FieldSchema{Name: name, Type: bigquery.StringFieldType, Required: true}
@@ -33,6 +36,8 @@ func catalogTables() map[string]bigquery.Schema {
 		},
 		"fences":    {text("dataset"), typed("fence", bigquery.IntegerFieldType)},
 		"published": {text("relation"), text("dataset"), text("kind")},
+		"restored":  {text("version_id"), text("restores")},
+		"kept":      {text("version_id"), text("relation"), text("snapshot"), text("view_query")},
 	}
 }
 
@@ -57,8 +62,8 @@ func (w *Warehouse) Versions(ctx context.Context) ([]elt.Version, error) {
 func (w *Warehouse) versionsWhere(ctx context.Context, condition string) (versions []elt.Version, err error) {
 	err = w.rows(ctx, statement{
 		what: "read the published versions", step: "catalog", labels: labels("catalog", "", ""),
-		sql: "SELECT version_id, dataset, CAST(data_date AS STRING), run_id, fence, manifest, `rows`, checks, inputs, UNIX_MICROS(published_at) FROM " +
-			w.catalog("versions") + " WHERE " + condition + " ORDER BY published_at, version_id",
+		sql: "SELECT version_id, dataset, CAST(data_date AS STRING), run_id, fence, manifest, `rows`, checks, inputs, UNIX_MICROS(published_at), COALESCE(restores, '') FROM " +
+			w.catalog("versions") + " LEFT JOIN " + w.catalog("restored") + " USING (version_id) WHERE " + condition + " ORDER BY published_at, version_id",
 	}, func(row []bigquery.Value) error {
 		v, err := versionOf(row)
 		versions = append(versions, v)
@@ -68,9 +73,9 @@ func (w *Warehouse) versionsWhere(ctx context.Context, condition string) (versio
 }
 
 func versionOf(row []bigquery.Value) (v elt.Version, err error) {
-	var text [7]string
+	var text [8]string
 	var numbers [3]int64
-	for i, at := range []int{0, 1, 2, 3, 5, 7, 8} {
+	for i, at := range []int{0, 1, 2, 3, 5, 7, 8, 10} {
 		text[i] = fmt.Sprint(row[at])
 	}
 	for i, at := range []int{4, 6, 9} {
@@ -81,7 +86,7 @@ func versionOf(row []bigquery.Value) (v elt.Version, err error) {
 	}
 	v = elt.Version{
 		ID: elt.VersionID(text[0]), Dataset: elt.DatasetName(text[1]), Run: elt.RunID(text[3]), Fence: numbers[0], Manifest: text[4],
-		Rows: numbers[1], Checks: elt.Checks(text[5]), PublishedAt: time.UnixMicro(numbers[2]).UTC(),
+		Rows: numbers[1], Checks: elt.Checks(text[5]), PublishedAt: time.UnixMicro(numbers[2]).UTC(), Restores: elt.VersionID(text[7]),
 	}
 	if v.Date, err = elt.ParseDate(text[2]); err != nil {
 		return v, fmt.Errorf("version %s: %w", v.ID, err)

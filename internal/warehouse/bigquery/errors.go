@@ -37,6 +37,7 @@ const (
 	codePublished      elt.Code = "already_published"
 	codeStaleFence     elt.Code = "stale_fence"
 	codeRelationTaken  elt.Code = "relation_taken"
+	codeNotKept        elt.Code = "version_not_kept"
 )
 
 // reasonOf returns BigQuery's word for what went wrong and the HTTP status, as far as err tells them.

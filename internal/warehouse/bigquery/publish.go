@@ -30,6 +30,9 @@ func (w *Warehouse) Publish(ctx context.Context, p elt.Publication) ([]elt.Versi
 		return nil, w.fail(ctx, what, err)
 	}
 	if len(plans) > 0 {
+		if err := w.keepPublished(ctx, plans); err != nil {
+			return nil, w.fail(ctx, what, err)
+		}
 		if err := w.hold(ctx, p); err != nil {
 			return nil, err
 		}

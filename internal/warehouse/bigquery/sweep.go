@@ -20,6 +20,9 @@ import (
 //
 // What a run staged that never published anything stays until Discard, or until it expires.
 func (w *Warehouse) sweep(ctx context.Context, current elt.RunID) error {
+	if err := w.forget(ctx); err != nil {
+		return err
+	}
 	over := make(map[string]bool)
 	err := w.rows(ctx, statement{
 		what: "look for runs that are over", step: "catalog", labels: labels("catalog", "", ""),

@@ -130,6 +130,11 @@ func (w *Warehouse) script(p elt.Publication, items []plan) (string, error) {
 		}
 	}
 	add("INSERT INTO %s (version_id, dataset, data_date, run_id, fence, manifest, relation, `rows`, checks, inputs, published_at) VALUES %s", w.catalog("versions"), strings.Join(versions, ", "))
+	for _, item := range items {
+		if v := item.Version; v.Restores != "" {
+			add("INSERT INTO %s (version_id, restores) VALUES (%s)", w.catalog("restored"), literals([]elt.VersionID{v.ID, v.Restores}))
+		}
+	}
 	add("DELETE FROM %s WHERE dataset IN (%s)", w.catalog("fences"), literals(datasets))
 	add("INSERT INTO %s (dataset, fence) VALUES %s", w.catalog("fences"), strings.Join(fences, ", "))
 	add("DELETE FROM %s WHERE relation IN (%s)", w.catalog("published"), literals(relations))

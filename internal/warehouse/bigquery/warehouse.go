@@ -30,7 +30,10 @@ type Options struct {
 	// MaxBytesBilled is what one model or test may read; BigQuery refuses a query that would read more. 0 is no limit.
 	MaxBytesBilled int64
 	KMSKey         string // the key of Cloud KMS that encrypts the datasets; empty for Google's own
-	StagingDays    int    // after which BigQuery drops staged tables by itself; 0 means 7
+	// Keep is how many versions of each dataset stay beside the published one, so that they can be restored; 0 means 1,
+	// and less than 0 none.
+	Keep        int
+	StagingDays int // after which BigQuery drops staged tables by itself; 0 means 7
 	// ChunkBytes is how much of a part is held in memory while it is sent; 0 means the client's 16 MiB.
 	ChunkBytes int
 	// Pause is how long to wait before a first repetition; 0 means a second. It doubles with each.
@@ -77,6 +80,9 @@ func Open(ctx context.Context, o Options) (*Warehouse, error) {
 func (o Options) withDefaults() Options {
 	if o.StagingDays == 0 {
 		o.StagingDays = 7
+	}
+	if o.Keep == 0 {
+		o.Keep = 1
 	}
 	if o.Pause == 0 {
 		o.Pause = time.Second

@@ -16,6 +16,9 @@ import (
 //	fences     the highest fence under which each dataset was published
 //	published  what stands behind each published name: the table that holds its rows, or nothing for a view
 //	           over other published names
+//	restored   which earlier version's content a version brought back
+//	kept       what it takes to bring a version back: the table that held its rows or the view's SELECT, and for one
+//	           that was merged into a table the merged rows, and the rows that they took the place of
 const catalogTables = `
 CREATE SCHEMA IF NOT EXISTS _daybreak;
 CREATE TABLE IF NOT EXISTS _daybreak.versions (
@@ -24,7 +27,11 @@ CREATE TABLE IF NOT EXISTS _daybreak.versions (
 	checks VARCHAR NOT NULL, inputs JSON NOT NULL, published_at TIMESTAMPTZ NOT NULL);
 CREATE TABLE IF NOT EXISTS _daybreak.fences (dataset VARCHAR PRIMARY KEY, fence BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS _daybreak.published (
-	relation VARCHAR PRIMARY KEY, dataset VARCHAR NOT NULL, physical VARCHAR NOT NULL);`
+	relation VARCHAR PRIMARY KEY, dataset VARCHAR NOT NULL, physical VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS _daybreak.restored (version_id VARCHAR PRIMARY KEY, restores VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS _daybreak.kept (
+	version_id VARCHAR PRIMARY KEY, relation VARCHAR NOT NULL, place BIGINT NOT NULL, physical VARCHAR NOT NULL,
+	view_sql VARCHAR NOT NULL, merged VARCHAR NOT NULL, undo VARCHAR NOT NULL, "key" JSON NOT NULL);`
 
 // queryer is what *sql.DB and *sql.Tx have in common.
 type queryer interface {
@@ -47,8 +54,9 @@ func (w *Warehouse) Versions(ctx context.Context) ([]elt.Version, error) {
 // versionsWhere returns the versions that meet an SQL condition, oldest first.
 func versionsWhere(ctx context.Context, q queryer, condition string, args ...any) ([]elt.Version, error) {
 	rows, err := q.QueryContext(ctx, `SELECT version_id, dataset, CAST(data_date AS VARCHAR), run_id, fence, manifest,
-		"rows", checks, CAST(inputs AS VARCHAR), published_at
-		FROM _daybreak.versions WHERE `+condition+` ORDER BY published_at, version_id`, args...)
+		"rows", checks, CAST(inputs AS VARCHAR), published_at, coalesce(restores, '')
+		FROM _daybreak.versions LEFT JOIN _daybreak.restored USING (version_id)
+		WHERE `+condition+` ORDER BY published_at, version_id`, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +65,7 @@ func versionsWhere(ctx context.Context, q queryer, condition string, args ...any
 	for rows.Next() {
 		var v elt.Version
 		var date, inputs string
-		if err := rows.Scan(&v.ID, &v.Dataset, &date, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, &inputs, &v.PublishedAt); err != nil {
+		if err := rows.Scan(&v.ID, &v.Dataset, &date, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, &inputs, &v.PublishedAt, &v.Restores); err != nil {
 			return nil, err
 		}
 		if v.Date, err = elt.ParseDate(date); err != nil {

@@ -35,6 +35,7 @@ const (
 	codeStaleFence     elt.Code = "stale_fence"
 	codeRelationTaken  elt.Code = "relation_taken"
 	codeNoReadCopy     elt.Code = "read_copy_missing"
+	codeNotKept        elt.Code = "version_not_kept"
 )
 
 var (

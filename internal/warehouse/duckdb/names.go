@@ -39,6 +39,9 @@ func runSchema(run elt.RunID) string {
 
 func deltaName(d elt.DatasetName) string { return string(d) + ":delta" }
 
+// undoName is the table of the rows that a merge took the place of.
+func undoName(d elt.DatasetName) string { return string(d) + ":undo" }
+
 func qualified(schema, name string) string { return quote(schema) + "." + quote(name) }
 
 // Staged returns the quoted name under which the run stages the dataset. For an incremental dataset that is

@@ -90,10 +90,14 @@ func (w *Warehouse) publishItem(ctx context.Context, tx *sql.Tx, p elt.Publicati
 			return v, err
 		}
 	}
-	physical, selects, err := w.settle(ctx, tx, p.Run, item, current)
+	settled, err := w.settle(ctx, tx, p.Run, item, current)
 	if err != nil {
 		return v, err
 	}
+	if err := keep(ctx, tx, item, settled); err != nil {
+		return v, err
+	}
+	physical, selects := settled.physical, settled.selects
 	if _, err := tx.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(schema)); err != nil {
 		return v, err
 	}
@@ -140,33 +144,47 @@ func (w *Warehouse) hold(ctx context.Context, tx *sql.Tx, p elt.Publication) err
 	return nil
 }
 
-// settle brings the item's rows to where its published view will read them. It returns the quoted name of
-// that table, or for a view over published names its SELECT and no table.
-func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item elt.PublicationItem, current string) (physical, selects string, err error) {
+// settled is where an item's rows are, and what it takes to have those back that were there before.
+type settled struct {
+	physical string // the quoted name of the table; empty for a view over published names
+	selects  string // the view's SELECT
+	merged   string // the rows that were merged into the table, where they were
+	undo     string // the rows that they took the place of
+}
+
+// settle brings the item's rows to where its published view will read them.
+func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item elt.PublicationItem, current string) (settled, error) {
 	if item.ViewSQL != "" {
-		return "", wrapped(item.ViewSQL), nil
+		return settled{selects: wrapped(item.ViewSQL)}, nil
 	}
 	d := item.Version.Dataset
 	shape, staged, err := w.stagedShape(ctx, tx, run, d)
 	switch {
 	case err != nil:
-		return "", "", err
+		return settled{}, err
 	case shape == nothing:
-		return "", "", w.stagingMissing(run, d)
+		return settled{}, w.stagingMissing(run, d)
 	case shape == whole && (item.Strategy == "" || current == ""):
-		return staged, "", nil
+		return settled{physical: staged}, nil
 	case shape == view || item.Strategy == "" || current == "":
-		return "", "", fmt.Errorf("publish %s: run %s staged what strategy %q cannot publish as %s", d, run, item.Strategy, item.Relation)
+		return settled{}, fmt.Errorf("publish %s: run %s staged what strategy %q cannot publish as %s", d, run, item.Strategy, item.Relation)
 	}
 	// Rows that were staged whole because nothing was published then, and now something is, merge as well.
 	columns, err := columnsOf(ctx, tx, staged)
 	if err != nil {
-		return "", "", err
+		return settled{}, err
 	}
 	if err := schemaFits(ctx, tx, d, item.Relation, columns); err != nil {
-		return "", "", err
+		return settled{}, err
 	}
-	return current, "", merge(ctx, tx, current, staged, columns.Names(), item)
+	out := settled{physical: current, merged: staged}
+	if w.keep > 0 {
+		out.undo = qualified(runSchema(run), undoName(d))
+		if err := saveReplaced(ctx, tx, out, item); err != nil {
+			return settled{}, err
+		}
+	}
+	return out, merge(ctx, tx, current, staged, columns.Names(), item)
 }
 
 // merge puts staged rows into the table behind a published name.
@@ -232,16 +250,20 @@ func record(ctx context.Context, tx *sql.Tx, v elt.Version, relation, physical s
 	if err != nil {
 		return fmt.Errorf("encode the inputs of %s: %w", v.ID, err)
 	}
-	statements := []struct {
+	type statement struct {
 		query string
 		args  []any
-	}{
+	}
+	statements := []statement{
 		{`INSERT OR REPLACE INTO _daybreak.published VALUES (?, ?, ?)`, []any{relation, string(v.Dataset), physical}},
 		{`INSERT OR REPLACE INTO _daybreak.fences VALUES (?, ?)`, []any{string(v.Dataset), v.Fence}},
 		{`INSERT INTO _daybreak.versions VALUES (?, CAST(? AS VARCHAR), CAST(CAST(? AS VARCHAR) AS DATE), ?, ?, ?, ?, ?, ?, CAST(? AS JSON), ?)`, []any{
 			string(v.ID), string(v.Dataset), v.Date.String(), string(v.Run), v.Fence, v.Manifest, relation, v.Rows,
 			string(v.Checks), string(encoded), v.PublishedAt,
 		}},
+	}
+	if v.Restores != "" {
+		statements = append(statements, statement{`INSERT INTO _daybreak.restored VALUES (?, ?)`, []any{string(v.ID), string(v.Restores)}})
 	}
 	for _, s := range statements {
 		if _, err := tx.ExecContext(ctx, s.query, s.args...); err != nil {

@@ -12,10 +12,13 @@ import (
 //   - the run has published, so that its steps are over, and is not the one that publishes now: a person may
 //     still retry what that one held back, and its models read what it staged;
 //   - it has staged nothing since: a retry of it is not at work;
-//   - no published view stands on the relation.
+//   - no published view stands on the relation, and no kept version needs it.
 //
 // What a run staged that never published anything stays until Discard.
 func (w *Warehouse) sweep(ctx context.Context, current elt.RunID) error {
+	if err := w.forget(ctx); err != nil {
+		return err
+	}
 	rows, err := w.db.QueryContext(ctx, "SELECT DISTINCT run_id FROM _daybreak.versions WHERE run_id <> ?", string(current))
 	if err != nil {
 		return err
@@ -57,7 +60,7 @@ func (w *Warehouse) dropUnlessOpen(ctx context.Context, run elt.RunID) error {
 	return w.dropStaged(ctx, run)
 }
 
-// Discard drops what a run staged, except what published names stand on. The run must be over: whatever
+// Discard drops what a run staged, except what published names stand on and kept versions need. The run must be over: whatever
 // works on it afterwards finds nothing.
 func (w *Warehouse) Discard(ctx context.Context, run elt.RunID) error {
 	release, err := w.shared(ctx)
@@ -85,7 +88,8 @@ func (w *Warehouse) dropStaged(ctx context.Context, run elt.RunID) error {
 	left := 0
 	for name, view := range kinds {
 		var needed bool
-		if err := w.db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM _daybreak.published WHERE physical = ?",
+		if err := w.db.QueryRowContext(ctx, `SELECT count(*) > 0 FROM (
+			SELECT physical AS name FROM _daybreak.published UNION ALL SELECT unnest([physical, merged, undo]) FROM _daybreak.kept) WHERE name = ?`,
 			qualified(schema, name)).Scan(&needed); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -31,13 +32,17 @@ type Options struct {
 	MemoryLimit string
 	Threads     int    // 0 means one for each core
 	TempDir     string // where DuckDB puts what does not fit into memory; empty means beside the file
-	Now         func() time.Time
-	Log         *slog.Logger
+	// Keep is how many versions of each dataset stay beside the published one, so that they can be restored; 0 means 1,
+	// and less than 0 none.
+	Keep int
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 // Warehouse is the one read-write handle on a DuckDB file. It is safe for concurrent use.
 type Warehouse struct {
 	path, readPath string
+	keep           int
 	now            func() time.Time
 	log            *slog.Logger
 	db             *sql.DB
@@ -86,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Warehouse, error) {
 		return nil, err
 	}
 	w := &Warehouse{
-		path: path, readPath: o.ReadPath, now: o.Now, log: o.Log, db: db,
+		path: path, readPath: o.ReadPath, keep: max(0, cmp.Or(o.Keep, 1)), now: o.Now, log: o.Log, db: db,
 		gate: semaphore.NewWeighted(wholeGate), publishing: semaphore.NewWeighted(1),
 		open: make(map[elt.RunID]bool),
 	}

@@ -38,12 +38,19 @@ type Publisher interface {
 	Discard(ctx context.Context, run elt.RunID) error
 }
 
+// Restorer brings back what was published before.
+type Restorer interface {
+	Restore(ctx context.Context, r elt.Restoration) (elt.Version, error)
+	Restorable(ctx context.Context, relation string) ([]elt.VersionID, error)
+}
+
 // Warehouse is all that a warehouse does for the stages.
 type Warehouse interface {
 	Stager
 	Builder
 	Namer
 	Publisher
+	Restorer
 }
 
 // Harness is one empty warehouse under test.
@@ -79,7 +86,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		name  string
 		tests map[string]func(*testing.T, Harness)
 	}{
-		{"stage", stageTests}, {"incremental", incrementalTests}, {"build", buildTests}, {"publish", publishTests},
+		{"stage", stageTests}, {"incremental", incrementalTests}, {"build", buildTests}, {"publish", publishTests}, {"restore", restoreTests},
 	} {
 		for name, test := range group.tests {
 			t.Run(group.name+"/"+name, func(t *testing.T) { test(t, open(t)) })

@@ -122,10 +122,16 @@ func loaded(f *bq.TableFieldSchema, format string) (string, error) {
 
 // copy puts one table in the place of another.
 func (s *Server) copy(c *bq.JobConfigurationTableCopy) error {
-	if len(c.SourceTables) != 1 || c.WriteDisposition != "WRITE_TRUNCATE" {
+	if len(c.SourceTables) != 1 || c.WriteDisposition != "WRITE_TRUNCATE" && c.OperationType != "SNAPSHOT" {
 		return failf("invalid", "the double copies one table over another")
 	}
 	from, to := at(c.SourceTables[0]), at(c.DestinationTable)
+	switch taken := s.stands(to) != ""; {
+	case c.OperationType == "SNAPSHOT" && c.WriteDisposition != "WRITE_EMPTY":
+		return failf("invalid", "a snapshot is written with WRITE_EMPTY")
+	case c.OperationType == "SNAPSHOT" && taken:
+		return failf("duplicate", "Already Exists: Table %s", to.key())
+	}
 	switch {
 	case s.stands(from) != "BASE TABLE":
 		return failf("notFound", "Not found: Table %s", from.key())
