@@ -110,7 +110,13 @@ func TestNightSharesOneSnapshot(t *testing.T) {
 				return lost
 			}
 			return nil
-		}, []elt.Extraction{a, b, b, d}, "1-22", "y-nn"},
+		}, []elt.Extraction{a, b, d}, "122", "ynn"},
+		"lost for good": {[]elt.Extraction{a, b, d}, func(table string, n int) error {
+			if table == "b" && n < 4 {
+				return lost
+			}
+			return nil
+		}, []elt.Extraction{a, b, b, d}, "1-44", "y-nn"},
 		"one table only": {[]elt.Extraction{a, b, d}, func(table string, n int) error {
 			if table == "a" && n == 1 {
 				return bad

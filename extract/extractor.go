@@ -24,8 +24,10 @@ type Options struct {
 	Lake      Lake
 	MaskKey   []byte // of the columns that are hashed; empty when there are none
 	PartBytes int64  // the size at which a part is ended; 0 means 256 MiB
-	Log       *slog.Logger
-	Now       func() time.Time
+	// Rest is how long a source is left alone that was over its budget, doubled each time; 0 means 15 s.
+	Rest time.Duration
+	Log  *slog.Logger
+	Now  func() time.Time
 }
 
 // Extractor reads tables into the lake.
@@ -38,6 +40,9 @@ type Extractor struct {
 func New(o Options) *Extractor {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Rest <= 0 {
+		o.Rest = 15 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/daybreak-data/daybreak/extract/parquet"
@@ -19,24 +21,72 @@ type Job struct {
 	Window     *elt.Window // incremental only; a zero From reads everything below To
 }
 
+// attempt is one call of Extract, over as many snapshots as it takes.
+type attempt struct {
+	Job
+	tell func(elt.Progress)
+	log  *slog.Logger
+
+	mu       sync.Mutex // held while progress is told: one call at a time
+	progress elt.Progress
+	parts    int // that were begun, in whichever snapshot: no key is used twice
+}
+
+func (a *attempt) update(change func(*elt.Progress)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change(&a.progress)
+	a.tell(a.progress)
+}
+
+// paused tells why reading waits on purpose, and with nothing to tell that it goes on.
+func (a *attempt) paused(why string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.progress.Paused == why {
+		return
+	}
+	if why != "" {
+		a.log.Warn("reading is paused", "dataset", a.Extraction.Dataset, "run", a.Run, "why", why)
+	} else {
+		a.log.Info("reading goes on", "dataset", a.Extraction.Dataset, "run", a.Run)
+	}
+	a.progress.Paused = why
+	a.tell(a.progress)
+}
+
+// restart notes that what was read so far is discarded, and why.
+func (a *attempt) restart(why error) {
+	a.update(func(p *elt.Progress) {
+		*p = elt.Progress{RowsExpected: p.RowsExpected, Note: "read again from its beginning, in a new snapshot: " + why.Error()}
+	})
+}
+
+func (a *attempt) nextPart() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.parts++
+	return a.parts - 1
+}
+
 // extract reads the job's table in the snapshot: its parts, then its manifest.
-func (x *Extractor) extract(ctx context.Context, job Job, in *epoch, progress func(elt.Progress)) (*elt.Manifest, error) {
+func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Manifest, error) {
+	job := a.Job
 	request, info, err := x.request(ctx, job, in.snapshot)
 	if err != nil {
 		return nil, &sourceError{err}
 	}
+	request.Paused = a.paused
 	m := x.manifest(job, request, in)
-	expected := elt.Progress{}
 	if job.Extraction.Mode != elt.Incremental {
-		expected.RowsExpected = max(info.Rows, 0)
+		a.update(func(p *elt.Progress) { p.RowsExpected = max(info.Rows, 0) })
 	}
-	progress(expected)
 	started := x.opts.Now()
 	to := parquet.NewWriter(request.Columns, parquet.Options{
 		PartBytes: x.opts.PartBytes,
-		Create:    func(i int) (parquet.Sink, error) { return newPart(ctx, x.opts.Lake, m.Prefix(), i), nil },
+		Create:    func(int) (parquet.Sink, error) { return newPart(ctx, x.opts.Lake, m.Prefix(), a.nextPart()), nil },
 		Progress: func(rows, bytes int64) {
-			progress(elt.Progress{Rows: rows, RowsExpected: expected.RowsExpected, Bytes: bytes})
+			a.update(func(p *elt.Progress) { p.Rows, p.Bytes = rows, bytes })
 		},
 	})
 	rows, err := in.snapshot.Read(ctx, request, to)
@@ -61,7 +111,7 @@ func (x *Extractor) extract(ctx context.Context, job Job, in *epoch, progress fu
 	if err := x.writeManifest(ctx, m); err != nil {
 		return nil, err
 	}
-	progress(elt.Progress{Rows: rows, RowsExpected: rows, Bytes: m.Bytes()})
+	a.update(func(p *elt.Progress) { p.Rows, p.RowsExpected, p.Bytes, p.Paused = rows, rows, m.Bytes(), "" })
 	x.opts.Log.Info("extracted", "dataset", m.Dataset, "run", m.Run, "date", m.Date.String(), "rows", rows,
 		"bytes", m.Bytes(), "parts", len(m.Parts), "took", m.CreatedAt.Sub(started).Round(time.Millisecond).String())
 	return m, nil
@@ -117,7 +167,7 @@ func (x *Extractor) manifest(job Job, r Request, in *epoch) *elt.Manifest {
 		Format: elt.ManifestFormat, Dataset: e.Dataset, Date: job.Date, Run: job.Run, Attempt: job.Attempt,
 		Mode: elt.Full, Key: e.Key, Schema: r.Columns, Source: in.snapshot.Position(),
 	}
-	m.Source.Source, m.Source.CrossTableConsistent = e.Source, in.whole
+	m.Source.Source, m.Source.Epoch, m.Source.CrossTableConsistent = e.Source, in.number, in.whole
 	if r.Range != nil {
 		m.Mode, m.Cursor, m.Window = elt.Incremental, e.Cursor, job.Window
 		m.Range = &elt.CursorRange{From: r.Range.From, To: r.Range.To, All: r.Range.All}

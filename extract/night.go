@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -52,19 +53,48 @@ func (n *Night) Extract(ctx context.Context, job Job, progress func(elt.Progress
 		return nil, failed
 	}
 	s := n.of(job.Extraction.Source)
-	in, err := s.acquire(ctx, n, source, job.Extraction)
-	if err != nil {
-		return nil, err
+	a := &attempt{Job: job, tell: progress, log: n.x.opts.Log}
+	for begun := 1; ; begun++ {
+		m, number, err := n.once(ctx, s, source, a)
+		if err == nil || ctx.Err() != nil || begun > restarts(elt.CodeOf(err)) || n.isClosed() {
+			return m, err
+		}
+		a.restart(err)
+		n.x.opts.Log.Warn("a table is read again from its beginning, in a new snapshot", "dataset", job.Extraction.Dataset,
+			"source", job.Extraction.Source, "run", n.run, "snapshot", number, "code", elt.CodeOf(err), "error", err)
 	}
-	m, err := n.x.extract(ctx, job, in, progress)
-	if e := s.release(in, job.Extraction, err); e != nil {
+}
+
+// restarts is how often one attempt begins a table again after an error of that code: its snapshot is gone, and
+// nothing is wrong with the table.
+func restarts(code elt.Code) int {
+	switch code {
+	case CodeConnectionLost:
+		return 2
+	case CodeSourceBudget:
+		return 4
+	}
+	return 0
+}
+
+// once reads the table in one snapshot, whose number it returns.
+func (n *Night) once(ctx context.Context, s *shared, source Source, a *attempt) (*elt.Manifest, int, error) {
+	if err := s.rested(ctx, a); err != nil {
+		return nil, 0, err
+	}
+	in, err := s.acquire(ctx, n, source, a.Extraction)
+	if err != nil {
+		return nil, 0, err
+	}
+	m, err := n.x.extract(ctx, a, in)
+	if e := s.release(in, a.Extraction, err, n.x.opts.Rest); e != nil {
 		// The rows are in the lake, or their error is known: a failed farewell changes neither.
-		n.x.opts.Log.Warn("a snapshot was not let go cleanly", "source", job.Extraction.Source, "run", n.run, "error", e)
+		n.x.opts.Log.Warn("a snapshot was not let go cleanly", "source", a.Extraction.Source, "run", n.run, "error", e)
 	}
 	if from := (*sourceError)(nil); errors.As(err, &from) {
 		err = from.err
 	}
-	return m, err
+	return m, in.number, err
 }
 
 // Close lets go of every snapshot. What is still being extracted fails.
@@ -107,6 +137,40 @@ type shared struct {
 	refused   map[elt.DatasetName]int // the last epoch that could not serve the table
 	number    int
 	current   *epoch
+	rests     int       // how often the source was given rest
+	until     time.Time // it is given rest
+	why       string
+}
+
+// rested returns when the source has had its rest.
+func (s *shared) rested(ctx context.Context, a *attempt) error {
+	for {
+		s.mu.Lock()
+		left, why := time.Until(s.until), s.why
+		s.mu.Unlock()
+		if left <= 0 {
+			a.paused("")
+			return nil
+		}
+		a.paused(why)
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// longestRest is how long a source is left alone at most.
+const longestRest = 10 * time.Minute
+
+// rest leaves the source alone for a while, for longer each time.
+func (s *shared) rest(first time.Duration, why error) {
+	s.until = time.Now().Add(min(first<<min(s.rests, 10), longestRest))
+	s.rests++
+	s.why = "source budget (" + why.Error() + ")"
 }
 
 // acquire returns the snapshot to read the table in, opening one where there is none that serves.
@@ -147,7 +211,7 @@ func (s *shared) acquire(ctx context.Context, n *Night, source Source, e elt.Ext
 }
 
 // release notes how a table ended, and closes a snapshot that nobody needs any more.
-func (s *shared) release(in *epoch, e elt.Extraction, err error) error {
+func (s *shared) release(in *epoch, e elt.Extraction, err error, rest time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in.users--
@@ -157,6 +221,11 @@ func (s *shared) release(in *epoch, e elt.Extraction, err error) error {
 	case err == nil:
 		delete(s.remaining, e.Dataset)
 	case errors.As(err, &coded) && coded.Code == CodeConnectionLost:
+		in.retired = true
+	case errors.As(err, &coded) && coded.Code == CodeSourceBudget:
+		if !in.retired { // the first of its tables to say so
+			s.rest(rest, coded)
+		}
 		in.retired = true
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded): // not the snapshot's fault
 	case errors.As(err, &fromSource):

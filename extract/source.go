@@ -55,6 +55,8 @@ type Request struct {
 	Key        []string   // columns that name a row in messages; may be empty
 	Range      *Range     // nil for every row
 	Mask       *Masker    // set when a column is hashed
+	// Paused is told why reading waits on purpose, and "" when it goes on.
+	Paused func(why string)
 }
 
 // Range limits the rows to those whose cursor is at least From and below To. Both are in the cursor's own

@@ -248,7 +248,9 @@ func (s *Service) dayBody(ctx context.Context, v view, set *dataset, date elt.Da
 				return nil, err
 			}
 			body.Steps = append(body.Steps, full)
-			body.Checks = append(body.Checks, st.Result.Notes...)
+			if st.Kind != elt.ExtractStep { // what that notes is no check
+				body.Checks = append(body.Checks, st.Result.Notes...)
+			}
 			if st.Kind == elt.ExtractStep && body.Manifest == "" {
 				body.Manifest = st.Result.Manifest
 			}

@@ -53,6 +53,14 @@ func percent(st *elt.Step) (int, bool) {
 	return int(min(99, st.Progress.Rows*100/st.Progress.RowsExpected)), true
 }
 
+// paused says why a running step waits on purpose, "" when it works.
+func paused(st *elt.Step) string {
+	if st == nil || st.State != elt.StepRunning {
+		return ""
+	}
+	return st.Progress.Paused
+}
+
 // pill is a state as icon, word and colour.
 type pill struct{ Class, Icon, Text string }
 
@@ -75,6 +83,9 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 	case elt.DayReady:
 		return readyPill(d)
 	case elt.DayRunning:
+		if st := s.stepAtWork(d); paused(st) != "" {
+			return moving(pill{"waiting", "‖", "Paused"})
+		}
 		return moving(pill{"running", "▸", runningWord(s.stepAtWork(d), d.Step)})
 	case elt.DayRetrying:
 		text := "Retrying"
@@ -192,10 +203,14 @@ func reason(text string) string {
 func (s *snapshot) runningClause(d elt.DayStatus) string {
 	st := s.stepAtWork(d)
 	if st == nil || st.State != elt.StepSucceeded {
+		clause := "is " + doing(d.Step)
 		if p, ok := percent(st); ok {
-			return fmt.Sprintf("is %s, %d%% done", doing(d.Step), p)
+			clause += fmt.Sprintf(", %d%% done", p)
 		}
-		return "is " + doing(d.Step)
+		if why := paused(st); why != "" {
+			clause += ", paused: " + why
+		}
+		return clause
 	}
 	own := s.steps[stepKey{d.Run, d.Dataset}]
 	if len(own) > 0 && own[len(own)-1].Kind == d.Step {

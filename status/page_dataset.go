@@ -205,6 +205,9 @@ func (v view) progressOf(set *dataset) *progressBar {
 	if st.Attempt > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", st.Attempt))
 	}
+	if why := paused(st); why != "" {
+		parts = append(parts, "paused: "+why)
+	}
 	p.Text = strings.Join(parts, " · ")
 	return p
 }

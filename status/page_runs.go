@@ -38,6 +38,9 @@ func stepPill(st api.Step) pill {
 		if st.LeaseLost {
 			return pill{"unknown", "?", "Unknown"}
 		}
+		if paused(&st.Step) != "" {
+			return pill{"waiting", "‖", "Paused"}
+		}
 		if p, ok := percent(&st.Step); ok {
 			return pill{"running", "▸", fmt.Sprintf("%d%%", p)}
 		}
@@ -67,6 +70,7 @@ type stepRow struct {
 	Rows     string
 	Bytes    string
 	Rate     string
+	Says     string // of itself, beside the numbers
 	Attempts []attemptRow
 	Failure  *elt.Failure
 	Next     stamp
@@ -79,6 +83,23 @@ type attemptRow struct {
 	Worker  string
 	Failure *elt.Failure
 	Same    bool // as the next attempt's: told once, there
+}
+
+// says is what a step tells of itself beside its numbers.
+func says(st *elt.Step) string {
+	var parts []string
+	if why := paused(st); why != "" {
+		parts = append(parts, "Paused: "+why+".")
+	}
+	if st.Progress.Note != "" {
+		parts = append(parts, sentence(st.Progress.Note))
+	}
+	for _, n := range st.Result.Notes {
+		if st.Kind == elt.ExtractStep && n.Message != "" {
+			parts = append(parts, sentence(n.Message))
+		}
+	}
+	return joinSentences(parts)
 }
 
 func stepRows(steps []api.Step, zone *time.Location, today elt.Date) []stepRow {
@@ -103,6 +124,7 @@ func stepRows(steps []api.Step, zone *time.Location, today elt.Date) []stepRow {
 		if bytes > 0 {
 			r.Bytes = sized(bytes)
 		}
+		r.Says = says(&st.Step)
 		if st.RowsPerSecond >= 1 {
 			r.Rate = grouped(int64(st.RowsPerSecond)) + "/s"
 		}

@@ -92,6 +92,15 @@ func TestOverviewSentences(t *testing.T) {
 		}, "Most of Friday’s data is ready. The rest is on its way.",
 			"10 of 15 datasets are ready for Fri 20 Nov. 5 are on their way, due by 07:00.",
 			[]string{"notice: finance.invoices is tried again at 05:57"}},
+		"paused": {func() *statustest.World {
+			w := at(calm(), 5, 10)
+			w.Begin("early")
+			w.Work("shop.users", elt.ExtractStep, time.Minute, 40)
+			w.Pause("shop.users", elt.ExtractStep, "source budget (replica lag 90s, at most 30s)")
+			return w
+		}, "Most of Friday’s data is ready. The rest is on its way.",
+			"11 of 15 datasets are ready for Fri 20 Nov. 4 are on their way, due by 07:00.",
+			[]string{"notice: shop.users is paused: source budget (replica lag 90s, at most 30s)"}},
 		"withdrawn": {func() *statustest.World {
 			w := calm()
 			d := w.Day("revenue", w.Night)

@@ -97,7 +97,7 @@ func (s *snapshot) troubleOf(key rootKey, members []elt.DayStatus) (api.Trouble,
 		t.Severity = api.P1
 	case stuck:
 		t.Severity = api.Problem
-	case root.State != elt.DayRetrying:
+	case root.State != elt.DayRetrying && (root.State != elt.DayRunning || paused(s.stepAtWork(root)) == ""):
 		return t, false
 	}
 	if root.Cause != nil && root.Cause.Failure != nil {
@@ -141,6 +141,9 @@ func (s *snapshot) tellTrouble(key rootKey, set *dataset, root elt.DayStatus, t 
 	case root.Deadline == elt.DeadlineAtRisk:
 		title = fmt.Sprintf("%s is likely to be late: it is due %s", name, clock(root.DeadlineAt, set.zone))
 		parts = append(parts, shortDate(root.Date, today)+" "+s.clause(set, root)+".", s.expectation(set, root))
+	case root.State == elt.DayRunning && paused(s.stepAtWork(root)) != "":
+		title = name + " is paused: " + paused(s.stepAtWork(root))
+		parts = append(parts, "It goes on by itself.")
 	case awaitedStill(root) && len(t.Affected) > 0 && t.Severity == api.P1:
 		title = fmt.Sprintf("%s holds up %s", name, listed(t.Affected, 2))
 		parts = append(parts, shortDate(root.Date, today)+" "+s.clause(set, root)+".", s.expectation(set, root))

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/testenv"
@@ -59,7 +60,7 @@ func afterwards(t *testing.T, url string, statements ...string) {
 
 func newSource(t *testing.T, url string) *postgres.Source {
 	t.Helper()
-	s, err := postgres.New(postgres.Options{Name: "shop", URL: url, Log: extracttest.Log(t), TransactionWait: time.Millisecond, LockTimeout: 300 * time.Millisecond})
+	s, err := postgres.New(postgres.Options{Name: "shop", URL: url, Log: extracttest.Log(t), TransactionWait: time.Millisecond, Budget: extract.Budget{LockTimeout: 300 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}

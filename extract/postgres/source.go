@@ -23,12 +23,7 @@ type Options struct {
 	Connections int
 	// ChunkBytes is how much of a table, as it lies on the server's disk, is worth a COPY of its own. 16 MiB by default.
 	ChunkBytes int64
-	// LockTimeout is how long to wait for a table that a migration holds. 5 s by default.
-	LockTimeout time.Duration
-	// StatementTimeout is how long reading one table may take. 4 h by default.
-	StatementTimeout time.Duration
-	// SnapshotAge is how long a snapshot may be held: the server's VACUUM waits for it. 8 h by default.
-	SnapshotAge time.Duration
+	Budget     extract.Budget
 	// TransactionWait is how long to wait for transactions whose beginning cannot be seen. 5 s by default.
 	TransactionWait time.Duration
 	Log             *slog.Logger // nil for none
@@ -52,9 +47,7 @@ func New(o Options) (*Source, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	orDefault(&o.LockTimeout, 5*time.Second)
-	orDefault(&o.StatementTimeout, 4*time.Hour)
-	orDefault(&o.SnapshotAge, 8*time.Hour)
+	o.Budget = o.Budget.OrDefaults()
 	orDefault(&o.TransactionWait, 5*time.Second)
 	if o.Connections == 0 {
 		o.Connections = 3
@@ -71,9 +64,9 @@ func New(o Options) (*Source, error) {
 	maps.Copy(config.RuntimeParams, map[string]string{
 		"application_name":                    applicationName,
 		"default_transaction_read_only":       "on",
-		"statement_timeout":                   milliseconds(o.StatementTimeout),
-		"lock_timeout":                        milliseconds(o.LockTimeout),
-		"idle_in_transaction_session_timeout": milliseconds(o.SnapshotAge),
+		"statement_timeout":                   milliseconds(o.Budget.StatementTimeout),
+		"lock_timeout":                        milliseconds(o.Budget.LockTimeout),
+		"idle_in_transaction_session_timeout": milliseconds(o.Budget.SnapshotAge),
 
 		"client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres",
 		"extra_float_digits": "1", "bytea_output": "hex", "xmloption": "content",

@@ -106,6 +106,9 @@ func printDatasets(c *Console, datasets []api.Dataset) error {
 		if h.Latest.State != "" {
 			state = stateIcons[h.Latest.State] + " " + strings.ReplaceAll(string(h.Latest.State), "_", " ")
 		}
+		if d.Progress != nil && d.Progress.Paused != "" {
+			state += ", paused"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Name, dash(h.Latest.Date), state,
 			clock(h.Latest.ReadyAt, zone), clock(h.Latest.DeadlineAt, zone), dash(h.CompleteThrough), strings.Join(d.Owners, ", "))
 	}

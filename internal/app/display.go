@@ -188,6 +188,8 @@ func (b *stepBar) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch p := b.progress; {
+	case p.Paused != "":
+		return "paused: " + p.Paused
 	case p.Rows == 0:
 		return ""
 	case p.RowsExpected > p.Rows:

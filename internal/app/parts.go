@@ -175,9 +175,12 @@ func openSource(name elt.SourceName, s config.Source, log *slog.Logger) (extract
 	case s.SQLite != "":
 		return sqlite.New(sqlite.Options{Name: name, Path: s.SQLite, Log: log, Now: time.Now}), nil
 	case s.MySQL != "":
-		return mysql.New(mysql.Options{Name: name, URL: s.MySQL.Reveal(), Connections: s.Connections, Log: log})
+		return mysql.New(mysql.Options{
+			Name: name, URL: s.MySQL.Reveal(), Connections: s.Connections, Log: log,
+			LockTimeout: s.Budget.LockTimeout, StatementTimeout: s.Budget.StatementTimeout, SnapshotAge: s.Budget.SnapshotAge,
+		})
 	}
-	return postgres.New(postgres.Options{Name: name, URL: s.Postgres.Reveal(), Connections: s.Connections, Log: log})
+	return postgres.New(postgres.Options{Name: name, URL: s.Postgres.Reveal(), Connections: s.Connections, Budget: extract.Budget(s.Budget), Log: log})
 }
 
 // Close lets go of every source.

@@ -77,7 +77,19 @@ func (s *stages) extract(ctx context.Context, step elt.Step, lease elt.Lease, pr
 	if err := s.ledger.SaveManifest(ctx, lease, m); err != nil {
 		return elt.Result{}, err
 	}
-	return elt.Result{Rows: m.Rows(), Bytes: m.Bytes(), Manifest: m.ObjectKey()}, nil
+	return elt.Result{Rows: m.Rows(), Bytes: m.Bytes(), Manifest: m.ObjectKey(), Notes: snapshotNotes(m)}, nil
+}
+
+// snapshotNotes says when a table is not of the same moment as the run's other tables of its source.
+func snapshotNotes(m *elt.Manifest) []elt.Check {
+	if m.Source.CrossTableConsistent {
+		return nil
+	}
+	return []elt.Check{{
+		Name: "one_snapshot", Severity: "warn",
+		Message: fmt.Sprintf("%s was read at %s, in a snapshot that not every table of the run shares: rows of two tables may not match",
+			m.Dataset, m.Source.TakenAt.UTC().Format("15:04:05 UTC")),
+	}}
 }
 
 // window returns what an incremental extraction of the date reads: the date's own window once the dataset

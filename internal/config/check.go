@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/yamlfile"
@@ -224,6 +225,7 @@ func (c *checker) source(name elt.SourceName, s Source) {
 	case engine == "sqlite" && s.SQLite == "":
 		c.problem(CodeBadSource, fmt.Sprintf("sqlite of the source %q names no file", name), "write the file's path", at(engine)...)
 	}
+	c.budget(name, engines[0], s.Budget)
 	const most = 64
 	switch {
 	case !c.has("sources", string(name), "connections"):
@@ -231,6 +233,23 @@ func (c *checker) source(name elt.SourceName, s Source) {
 		c.problem(CodeBadSource, "connections is for servers; an SQLite file is read by one", "remove it", at("connections")...)
 	case s.Connections < 1 || s.Connections > most:
 		c.problem(CodeBadSource, fmt.Sprintf("%d connections are not possible", s.Connections), fmt.Sprintf("give a number from 1 to %d", most), at("connections")...)
+	}
+}
+
+// budget checks what a source may be asked for.
+func (c *checker) budget(name elt.SourceName, engine string, b Budget) {
+	if engine == "sqlite" && c.has("sources", string(name), "budget") {
+		c.problem(CodeBadSource, "budget is for servers; an SQLite file has nobody to spare", "remove it", "sources", string(name), "budget")
+		return
+	}
+	for key, d := range map[string]time.Duration{
+		"statement_timeout": b.StatementTimeout, "lock_timeout": b.LockTimeout, "snapshot_age": b.SnapshotAge,
+		"replica_lag": b.ReplicaLag, "lock_wait": b.LockWait,
+	} {
+		if c.has("sources", string(name), "budget", key) && d < time.Second {
+			c.problem(CodeBadSource, fmt.Sprintf("a %s of %s leaves no time to read anything", key, d), "give at least 1s, or leave it out",
+				"sources", string(name), "budget", key)
+		}
 	}
 }
 

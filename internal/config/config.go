@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/yamlfile"
@@ -89,6 +90,16 @@ type Source struct {
 	MySQL       Secret `yaml:"mysql"`    // its URL
 	SQLite      string `yaml:"sqlite"`   // its file
 	Connections int    `yaml:"connections"`
+	Budget      Budget `yaml:"budget"` // of a server
+}
+
+// Budget is what a source may be asked for at most; zero is the driver's default.
+type Budget struct {
+	StatementTimeout time.Duration `yaml:"statement_timeout"` // of one statement
+	LockTimeout      time.Duration `yaml:"lock_timeout"`      // to wait for a table that somebody holds
+	SnapshotAge      time.Duration `yaml:"snapshot_age"`      // to hold one snapshot
+	ReplicaLag       time.Duration `yaml:"replica_lag"`       // of the replicas, or of the source where it is one
+	LockWait         time.Duration `yaml:"lock_wait"`         // that somebody may wait for a table that Daybreak reads
 }
 
 // Masking says how columns are hashed.

@@ -42,6 +42,7 @@ type SourcePosition struct {
 	Server   string     `json:"server"`             // engine and identity: "postgres 15.8 7301…"
 	Snapshot string     `json:"snapshot,omitempty"` // the engine's own name of the snapshot
 	TakenAt  time.Time  `json:"taken_at"`           // by the source's clock
+	Epoch    int        `json:"epoch,omitempty"`    // which of the run's snapshots of the source this is, from 1
 	// CrossTableConsistent is true when every table of the run was read in this one snapshot.
 	CrossTableConsistent bool `json:"cross_table_consistent"`
 }

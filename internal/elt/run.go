@@ -116,6 +116,11 @@ type Progress struct {
 	Rows         int64 `json:"rows"`
 	RowsExpected int64 `json:"rows_expected"` // an estimate until the attempt has ended
 	Bytes        int64 `json:"bytes"`         // written to the lake, or read from it
+	// Paused says why the attempt waits on purpose, such as "source budget (replica lag 90s, at most 30s)"; empty while
+	// it works.
+	Paused string `json:"paused,omitempty"`
+	// Note is what else a reader should know of the attempt, such as that a table is read again from its beginning.
+	Note string `json:"note,omitempty"`
 }
 
 // Result is what a successful step leaves for those after it.

@@ -31,7 +31,7 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 		}
 		lease = elt.Lease{Step: id, Attempt: s.Attempt + 1, Fence: fence, Worker: w, Until: c.now.Add(ttl).Truncate(time.Microsecond)}
 		const text = `UPDATE steps SET state = 'running', attempt = $2, fence = $3, worker = $4, lease_until = $5, next_attempt_at = NULL,
-				started_at = COALESCE(started_at, $6), rows = 0, rows_expected = 0, bytes = 0
+				started_at = COALESCE(started_at, $6), rows = 0, rows_expected = 0, bytes = 0, paused = '', note = ''
 			WHERE id = $1 AND fence = $7 AND (state <> 'running' OR lease_until <= $6)`
 		n, err := c.exec(ctx, text, string(id), lease.Attempt, fence, string(w), instant(lease.Until), instant(c.now), s.fence)
 		if err != nil {
@@ -100,8 +100,8 @@ func (l *Ledger) Heartbeat(ctx context.Context, lease elt.Lease, ttl time.Durati
 			return err
 		}
 		lease.Until = now.Add(ttl).Truncate(time.Microsecond)
-		const text = `UPDATE steps SET lease_until = $4, rows = $5, rows_expected = $6, bytes = $7` + held
-		r, err := t.ExecContext(ctx, text, string(lease.Step), lease.Attempt, lease.Fence, instant(lease.Until), p.Rows, p.RowsExpected, p.Bytes)
+		const text = `UPDATE steps SET lease_until = $4, rows = $5, rows_expected = $6, bytes = $7, paused = $8, note = $9` + held
+		r, err := t.ExecContext(ctx, text, string(lease.Step), lease.Attempt, lease.Fence, instant(lease.Until), p.Rows, p.RowsExpected, p.Bytes, p.Paused, p.Note)
 		if err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func (l *Ledger) Finish(ctx context.Context, lease elt.Lease, o elt.Outcome) err
 		if !o.State.Terminal() {
 			ended = time.Time{}
 		}
-		const text = `UPDATE steps SET state = $4, lease_until = NULL, next_attempt_at = $5, finished_at = $6, result = $7, error = $8,
+		const text = `UPDATE steps SET state = $4, lease_until = NULL, next_attempt_at = $5, finished_at = $6, result = $7, error = $8, paused = '',
 				jobs = jobs + $9, bytes_billed = bytes_billed + $10, slot_ms = slot_ms + $11` + held
 		n, err := c.exec(ctx, text, string(lease.Step), lease.Attempt, lease.Fence, string(o.State), instant(o.NextAttemptAt), instant(ended), result, failure,
 			o.Usage.Jobs, o.Usage.BytesBilled, o.Usage.SlotTime.Milliseconds())

@@ -103,7 +103,7 @@ func TestAStepsLife(t *testing.T) {
 		}
 		before := must(l.Revision(ctx))(t)
 		seen := len(must(l.Events(ctx, 0, 0))(t))
-		progress := elt.Progress{Rows: 10, RowsExpected: 20, Bytes: 30}
+		progress := elt.Progress{Rows: 10, RowsExpected: 20, Bytes: 30, Paused: "source budget", Note: "read again"}
 		lease = must(l.Heartbeat(ctx, lease, 2*hour, progress))(t)
 		if after := must(l.Revision(ctx))(t); after <= before {
 			t.Errorf("a heartbeat left the revision at %d", after)
@@ -122,6 +122,9 @@ func TestAStepsLife(t *testing.T) {
 		s = must(l.Step(ctx, id))(t)
 		if s.State != elt.StepRetrying || !s.NextAttemptAt.Equal(later) || !s.LeaseUntil.IsZero() || !s.FinishedAt.IsZero() || !cmp.Equal(s.Error, failure) {
 			t.Errorf("step %+v", s)
+		}
+		if s.Progress.Paused != "" || s.Progress.Note != progress.Note {
+			t.Errorf("the attempt has ended, and its progress is %+v", s.Progress)
 		}
 		_, err := l.Claim(ctx, id, "w", hour)
 		wantCode(t, err, "step_not_claimable")

@@ -35,7 +35,7 @@ func (c *change) setStep(ctx context.Context, s heldStep, state elt.StepState, e
 		return err
 	}
 	const update = `UPDATE steps SET state = $2, finished_at = $3, error = $4, lease_until = NULL, next_attempt_at = NULL, result = NULL,
-			rows = 0, rows_expected = 0, bytes = 0
+			rows = 0, rows_expected = 0, bytes = 0, paused = '', note = ''
 		WHERE id = $1`
 	if _, err := c.exec(ctx, update, string(s.ID), string(state), instant(ended), text); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 )
 
 const stepColumns = `id, run, kind, dataset, date, needs, state, attempt, next_attempt_at, lease_until, started_at, finished_at,
-	rows, rows_expected, bytes, result, error, jobs, bytes_billed, slot_ms, fence, worker, position`
+	rows, rows_expected, bytes, paused, note, result, error, jobs, bytes_billed, slot_ms, fence, worker, position`
 
 // heldStep is a step with who holds it, and its place.
 type heldStep struct {
@@ -23,7 +23,7 @@ type heldStep struct {
 func scanHeldStep(row scanner) (s heldStep, err error) {
 	err = row.Scan(&s.ID, &s.Run, &s.Kind, &s.Dataset, intoDate{&s.Date}, intoDocument{&s.Needs}, &s.State, &s.Attempt,
 		intoInstant{&s.NextAttemptAt}, intoInstant{&s.LeaseUntil}, intoInstant{&s.StartedAt}, intoInstant{&s.FinishedAt},
-		&s.Progress.Rows, &s.Progress.RowsExpected, &s.Progress.Bytes, intoDocument{&s.Result}, intoDocument{&s.Error},
+		&s.Progress.Rows, &s.Progress.RowsExpected, &s.Progress.Bytes, &s.Progress.Paused, &s.Progress.Note, intoDocument{&s.Result}, intoDocument{&s.Error},
 		&s.Usage.Jobs, &s.Usage.BytesBilled, intoMillis{&s.Usage.SlotTime}, &s.fence, &s.worker, &s.position)
 	return s, err
 }

@@ -91,6 +91,13 @@ func (w *World) Work(d elt.DatasetName, kind elt.StepKind, from time.Duration, s
 	w.SetStep(st)
 }
 
+// Pause has a step of the latest night that is at work wait on purpose.
+func (w *World) Pause(d elt.DatasetName, kind elt.StepKind, why string) {
+	st := w.step(d, kind)
+	st.Progress.Paused = why
+	w.SetStep(st)
+}
+
 // Lose lets the lease of a step of the latest night run out.
 func (w *World) Lose(d elt.DatasetName, kind elt.StepKind) {
 	st := w.step(d, kind)
