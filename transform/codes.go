@@ -24,6 +24,8 @@ const (
 	CodeTest            elt.Code = "test_invalid"
 	CodeTestOrder       elt.Code = "test_order"
 	CodeUnknownSelector elt.Code = "unknown_selector"
+	CodeUnsupported     elt.Code = "dbt_unsupported"
+	CodeProjectFile     elt.Code = "dbt_project_file"
 )
 
 // The codes of errors of the engine.
@@ -32,4 +34,5 @@ const (
 	CodeTestRefused   elt.Code = "test_refused"
 	CodeTestFailed    elt.Code = "test_failed"
 	CodeRefUndeclared elt.Code = "ref_undeclared"
+	CodeContract      elt.Code = "contract_broken"
 )

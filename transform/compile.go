@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -22,13 +23,19 @@ type Scope struct {
 	Published func(elt.DatasetName) bool
 	// FullRefresh builds incremental models whole.
 	FullRefresh bool
+	// ReadAt is when the run read what is tested: freshness counts from it. Zero means the end of the window.
+	ReadAt time.Time
 }
 
 func (s Scope) published(d elt.DatasetName) bool { return s.Published != nil && s.Published(d) }
 
 // incremental reports whether the run adds to what is published of the model.
 func (s Scope) incremental(m *model) bool {
-	return m.config.materialized == elt.AsIncremental && !s.FullRefresh && s.published(m.name)
+	whole := s.FullRefresh
+	if m.config.fullRefresh != nil {
+		whole = *m.config.fullRefresh
+	}
+	return m.config.materialized == elt.AsIncremental && !whole && s.published(m.name)
 }
 
 // Compile returns a model's SQL as it will run in the scope.

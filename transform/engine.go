@@ -23,12 +23,32 @@ type Warehouse interface {
 	Count(ctx context.Context, sql string) (int64, error)
 }
 
+// Failures is what showing the rows that fail a test needs of a warehouse.
+type Failures interface {
+	// Sample returns at most most rows of a SELECT as text, without the hidden columns.
+	Sample(ctx context.Context, sql string, hide []string, most int) (elt.Sample, error)
+	// KeepFailures replaces the table of a test's failing rows, and returns how people name it.
+	KeepFailures(ctx context.Context, name, sql string, hide []string, most int) (table string, err error)
+}
+
+// Describer tells a relation's columns.
+type Describer interface {
+	Columns(ctx context.Context, relation string) ([]elt.ColumnDoc, error)
+}
+
 // EngineOptions are what an Engine works with.
 type EngineOptions struct {
 	Project   *Project
 	Warehouse Warehouse
 	Dir       string // the sql folder that Parse read, on this machine's disk: seeds are loaded from it
 	Log       *slog.Logger
+	// Failures is where rows that fail a test are read and kept; nil shows and keeps none.
+	Failures Failures
+	// Keep takes the rows that are shown to operators, at most Rows of each test; 0 shows none.
+	Keep func(context.Context, elt.FailingRows) error
+	Rows int
+	// Columns checks contracts; nil leaves them unchecked.
+	Columns Describer
 }
 
 // Engine builds and tests one dataset at a time. It may be used by many goroutines at once.
@@ -37,6 +57,10 @@ type Engine struct {
 	warehouse Warehouse
 	dir       string
 	log       *slog.Logger
+	failures  Failures
+	keep      func(context.Context, elt.FailingRows) error
+	rows      int
+	columns   Describer
 }
 
 // New returns an engine over a project without problems.
@@ -44,7 +68,7 @@ func New(o EngineOptions) *Engine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{o.Project, o.Warehouse, o.Dir, o.Log}
+	return &Engine{o.Project, o.Warehouse, o.Dir, o.Log, o.Failures, o.Keep, o.Rows, o.Columns}
 }
 
 // Transform builds the staging relation of a model or a seed. Doing it again replaces it.
@@ -79,6 +103,9 @@ func (e *Engine) Transform(ctx context.Context, s Scope, d elt.DatasetName) (elt
 	rows, err := e.warehouse.Build(ctx, b)
 	if err != nil {
 		return elt.Result{}, e.refused(s, m, err)
+	}
+	if err := e.holdToContract(ctx, s, m); err != nil {
+		return elt.Result{}, err
 	}
 	log.InfoContext(ctx, "model staged", "rows", rows, "materialized", m.config.materialized, "strategy", b.Strategy)
 	return elt.Result{Rows: rows}, nil

@@ -65,7 +65,7 @@ func (r *reader) once(at jinja.Position, code elt.Code, what, do string) {
 func (r *reader) renderModels() {
 	for _, name := range slices.Sorted(maps.Keys(r.project.models)) {
 		m := r.project.models[name]
-		m.config = modelConfig{materialized: elt.AsView, enabled: true}
+		m.config = r.declaredConfig(m)
 		m.at = map[elt.DatasetName]jinja.Position{}
 		if m.template == nil {
 			continue
@@ -90,7 +90,7 @@ func (r *reader) renderModels() {
 				What: "the strategy append adds a night's rows again when the night is run again", Do: "set a unique_key where the model has one"})
 		}
 		if m.config.materialized == elt.AsIncremental {
-			again := modelConfig{materialized: elt.AsView, enabled: true}
+			again := r.declaredConfig(m)
 			ignore := func(c *jinja.Call) error { return again.set(c, r.once) }
 			found, _ := r.record(m.template, &rendering{this: `"` + string(name) + `"`, thisName: name, incremental: true, config: ignore})
 			m.addRefs(found)

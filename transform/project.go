@@ -17,6 +17,9 @@ type Options struct {
 	Schema string                      // where models and seeds are published; empty means "analytics"
 	Env    func(string) (string, bool) // what env_var() answers; nil knows no variable
 	Tables []elt.Dataset               // the extracted datasets that source() may name
+	// Masked are the tables' columns whose values no sample of failing rows shows; Excluded those that are left behind
+	// in production, so that nothing can be said of them.
+	Masked, Excluded map[elt.DatasetName][]string
 }
 
 // Project is everything in a workspace's sql folder, parsed, checked and in order.
@@ -28,7 +31,8 @@ type Project struct {
 	tables  map[elt.DatasetName]elt.Dataset
 	docs    map[elt.DatasetName]TableDoc
 	tests   map[elt.DatasetName][]*test
-	order   []elt.DatasetName // models, ephemeral ones too, seeds and tables; inputs first
+	hidden  map[elt.DatasetName][]string // columns that no sample shows, by schema.yml
+	order   []elt.DatasetName            // models, ephemeral ones too, seeds and tables; inputs first
 	rank    map[elt.DatasetName]int
 }
 
@@ -73,12 +77,13 @@ func Parse(fsys fs.FS, o Options) (*Project, elt.Problems) {
 	p := &Project{
 		options: o, models: map[elt.DatasetName]*model{}, seeds: map[elt.DatasetName]*seed{},
 		tables: map[elt.DatasetName]elt.Dataset{}, docs: map[elt.DatasetName]TableDoc{},
-		tests: map[elt.DatasetName][]*test{}, rank: map[elt.DatasetName]int{},
+		tests: map[elt.DatasetName][]*test{}, rank: map[elt.DatasetName]int{}, hidden: map[elt.DatasetName][]string{},
 	}
 	for _, t := range o.Tables {
 		p.tables[t.Name] = t
 	}
-	r := &reader{fsys: fsys, project: p, declared: map[elt.DatasetName]string{}, disabled: map[elt.DatasetName]string{}}
+	r := &reader{fsys: fsys, project: p, declared: map[elt.DatasetName]string{}, disabled: map[elt.DatasetName]string{},
+		described: map[elt.DatasetName]*yamlfile.Node{}, blocks: map[string]string{}, headers: map[elt.DatasetName][]string{}}
 	r.read()
 	r.renderModels()
 	p.sort()

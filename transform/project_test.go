@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func options() transform.Options {
 	return transform.Options{
 		Vars:   map[string]any{"countries": []any{"se", "no"}},
-		Target: "prod",
+		Target: "prod", Excluded: map[elt.DatasetName][]string{"shop.users": {"password_hash"}},
 		Tables: []elt.Dataset{
 			{Name: "shop.users", Kind: elt.TableDataset, Relation: "shop.users"},
 			{Name: "shop.orders", Kind: elt.TableDataset, Relation: "shop.orders"},
@@ -186,7 +186,24 @@ func TestSelect(t *testing.T) {
 		{"path:mart", `the selector "path:mart" selects nothing`},
 		{"revenu", `the selector "revenu" selects nothing`},
 		{"+", `the selector "+" selects nothing`},
-		{"state:modified", `the selector "state:modified" selects nothing`},
+		{"state:modified", `the selector "state:modified" is not supported: Daybreak keeps no earlier state to compare files with; to build again what newer inputs left behind, use daybreak run --outdated`},
+		{"package:dbt_utils", `the selector "package:dbt_utils" is not supported: there are no packages`},
+		{"colour:red", `the selector "colour:red" is not supported: there is no method "colour"`},
+		{"resource_type:exposure", `the selector "resource_type:exposure" is not supported: "exposure" is not model, seed or source`},
+		{"1+order_log", "revenue order_log"},
+		{"2+order_log", "countries stg_users revenue order_log"},
+		{"stg_users+1", "stg_users revenue"},
+		{"0+revenue+0", "revenue"},
+		{"@stg_users", "countries stg_users revenue order_log"},
+		{"stg_*", "stg_users"},
+		{"*_log", "order_log"},
+		{"config.materialized:incremental", "daily_orders order_log"},
+		{"config.materialized:seed", "countries"},
+		{"resource_type:seed", "countries"},
+		{"source:shop.users+1", "stg_users"},
+		{"source:shop+,config.materialized:view", "stg_users"},
+		{"marts/revenue.sql", "revenue"},
+		{"file:revenue.sql", "revenue"},
 	} {
 		names, err := p.Select(strings.Fields(c.selectors))
 		got := make([]string, len(names))
@@ -199,6 +216,30 @@ func TestSelect(t *testing.T) {
 		}
 		if text != c.want {
 			t.Errorf("%q: got %q, want %q", c.selectors, text, c.want)
+		}
+	}
+}
+
+func TestPick(t *testing.T) {
+	p := shop(t)
+	for _, c := range []struct{ chosen, without, want string }{
+		{"", "", "countries shop.orders shop.users daily_orders stg_users revenue order_log"},
+		{"", "source:* config.materialized:incremental", "countries stg_users revenue"},
+		{"+stg_users", "", "shop.users stg_users"},
+		{"+stg_users", "source:shop", "stg_users"},
+		{"source:shop.users", "", "shop.users"},
+		{"revenue", "revenue", ""},
+	} {
+		names, err := p.Pick(transform.Selection{Select: strings.Fields(c.chosen), Exclude: strings.Fields(c.without)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]string, len(names))
+		for i, n := range names {
+			got[i] = string(n)
+		}
+		if text := strings.Join(got, " "); text != c.want {
+			t.Errorf("%q without %q: got %q, want %q", c.chosen, c.without, text, c.want)
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package transform
 
 import (
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -20,6 +22,12 @@ type reader struct {
 	fsys     fs.FS
 	project  *Project
 	problems elt.Problems
+
+	file         *projectFile                       // dbt_project.yml; nil where there is none
+	described    map[elt.DatasetName]*yamlfile.Node // config blocks of schema.yml
+	blocks       map[string]string                  // {% docs %} blocks of .md files
+	testDefaults testOptions                        // of dbt_project.yml
+	headers      map[elt.DatasetName][]string       // the seeds' columns
 
 	declared map[elt.DatasetName]string // the file of each model and seed, also of those that cannot be read
 	disabled map[elt.DatasetName]string // models with enabled=false, and their files
@@ -40,32 +48,16 @@ func (r *reader) jinjaProblems(errs []*jinja.Error) {
 // whole is the position of a problem with a file as such.
 func whole(file string) jinja.Position { return jinja.Position{File: file} }
 
-// read reads every file of the four folders.
+// read reads every file of the project's folders.
 func (r *reader) read() {
-	var macros []*jinja.Template
-	r.walk("macros", func(file, ext string) {
-		switch ext {
-		case ".sql":
-			if source, ok := r.text(file); ok {
-				t, errs := jinja.ParseMacros(root+file, source)
-				r.jinjaProblems(errs)
-				if t != nil {
-					macros = append(macros, t)
-				}
-			}
-		case ".yml", ".yaml", ".md":
-		default:
-			r.stray(file, "macros are .sql files")
+	r.readProjectFile()
+	r.walk("snapshots", func(file, ext string) {
+		if ext == ".sql" || ext == ".yml" || ext == ".yaml" {
+			r.problem(whole(root+file), CodeUnsupported, "snapshots are not supported",
+				"keep history with an incremental model: append the rows of each night with {{ data_date }}, or use the dbt engine")
 		}
 	})
-	library, errs := jinja.NewLibrary(macros...)
-	r.jinjaProblems(errs)
-	r.project.library = library
-	for _, name := range library.Names() {
-		if _, taken := (&rendering{}).globals()[name]; taken || name == "range" || name == "namespace" {
-			r.problem(library.Place(name), CodeNameTaken, fmt.Sprintf("the macro %s has the name of a built-in function", name), "rename it")
-		}
-	}
+	r.readMacros()
 	r.walk("seeds", func(file, ext string) {
 		switch ext {
 		case ".csv":
@@ -73,6 +65,7 @@ func (r *reader) read() {
 		case ".yml", ".yaml":
 			r.schema(file)
 		case ".md":
+			r.docsFile(file)
 		default:
 			r.stray(file, "seeds are .csv files")
 		}
@@ -84,6 +77,9 @@ func (r *reader) read() {
 		case ".yml", ".yaml":
 			r.schema(file)
 		case ".md":
+			r.docsFile(file)
+		case ".py":
+			r.problem(whole(root+file), CodeUnsupported, "models in Python are not supported", "write it in SQL, or use the dbt engine")
 		default:
 			r.stray(file, "models are .sql files, described in .yml files")
 		}
@@ -91,12 +87,53 @@ func (r *reader) read() {
 	r.walk("tests", func(file, ext string) {
 		switch ext {
 		case ".sql":
-			r.singularFile(file)
+			if !strings.HasPrefix(file, "tests/generic/") {
+				r.singularFile(file)
+			}
 		case ".yml", ".yaml", ".md":
 		default:
 			r.stray(file, "tests are .sql files")
 		}
 	})
+}
+
+// readMacros reads the macros, and the generic tests that stand among them or in tests/generic.
+func (r *reader) readMacros() {
+	var macros []*jinja.Template
+	read := func(file, ext string) {
+		switch ext {
+		case ".sql":
+			if source, ok := r.text(file); ok {
+				t, errs := jinja.ParseMacros(root+file, source)
+				r.jinjaProblems(errs)
+				if t != nil {
+					macros = append(macros, t)
+				}
+			}
+		case ".md":
+			r.docsFile(file)
+		case ".yml", ".yaml":
+		default:
+			r.stray(file, "macros are .sql files")
+		}
+	}
+	r.walk("macros", read)
+	r.walk("tests/generic", read)
+	library, errs := jinja.NewLibrary(macros...)
+	r.jinjaProblems(errs)
+	r.project.library = library
+	for _, name := range library.Names() {
+		if _, taken := (&rendering{}).globals()[name]; taken || name == "range" || name == "namespace" {
+			r.problem(library.Place(name), CodeNameTaken, fmt.Sprintf("the macro %s has the name of a built-in function", name), "rename it")
+		}
+		if test, ok := strings.CutPrefix(name, jinja.TestPrefix); ok && slices.Contains(append(testKinds, "freshness"), test) {
+			r.problem(library.Place(name), CodeNameTaken, fmt.Sprintf("the test %s has the name of a built-in one", test), "rename it")
+		}
+		if strings.HasPrefix(name, "generate_") && strings.HasSuffix(name, "_name") {
+			r.problem(library.Place(name), CodeUnsupported, fmt.Sprintf("the macro %s would decide where models are published, and it does not here", name),
+				"remove it: models are published under their own names in the schema that daybreak.yaml sets under models.schema")
+		}
+	}
 }
 
 // walk visits the files of a folder in order; a folder that does not exist has none. Hidden files are not the project's.
@@ -172,7 +209,30 @@ func (r *reader) seed(file string) {
 	if strings.TrimSpace(source) == "" {
 		r.problem(whole(root+file), CodeEmptyFile, "the seed is empty", "write a header line, or remove the file")
 	}
+	r.headers[name] = header(source)
 	r.project.seeds[name] = &seed{name: name, file: root + file, path: file}
+}
+
+// header returns the columns that a CSV file's first line names; none where it cannot be read.
+func header(source string) []string {
+	names, err := csv.NewReader(strings.NewReader(source)).Read()
+	if err != nil {
+		return nil // loading it says what is wrong, with its line
+	}
+	return names
+}
+
+// columns returns the columns of a dataset where they are known before it is built: a seed's, and those of a model
+// under a contract.
+func (r *reader) columns(d elt.DatasetName) (names []string, known bool) {
+	if m, ok := r.project.models[d]; ok && m.config.contract {
+		for _, c := range m.doc.Columns {
+			names = append(names, c.Name)
+		}
+		return names, true
+	}
+	names = r.headers[d]
+	return names, names != nil
 }
 
 func (r *reader) model(file string) {
@@ -206,4 +266,15 @@ func (r *reader) schema(file string) {
 	s := &schemaFile{file: f}
 	r.problems = append(r.problems, f.Decode(s)...)
 	r.schemas = append(r.schemas, s)
+	if models := f.Root().Get("models"); models != nil {
+		for _, m := range models.Items() {
+			var name string
+			if n := m.Get("name"); n != nil && n.Kind == yamlfile.Scalar && n.IsText() {
+				name, _ = n.Any().(string)
+			}
+			if config := m.Get("config"); config != nil && name != "" {
+				r.described[elt.DatasetName(name)] = config
+			}
+		}
+	}
 }

@@ -1,11 +1,9 @@
 package transform
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/yamlfile"
@@ -28,6 +26,7 @@ type rendering struct {
 	this        string // what {{ this }} is; empty where there is none
 	thisName    elt.DatasetName
 	incremental bool
+	arguments   map[string]any // further names, such as those of a generic test's call
 	// relation returns the SQL that stands for a dataset.
 	relation func(c *jinja.Call, d elt.DatasetName) (string, error)
 	// config receives each call of config(); nil ignores it.
@@ -46,6 +45,7 @@ func (r *rendering) globals() map[string]any {
 		"window_start":   r.interval.window.From.UTC().Format(instant),
 		"window_end":     r.interval.window.To.UTC().Format(instant),
 	}
+	maps.Copy(names, r.arguments)
 	if r.project != nil {
 		names["target"] = &jinja.Object{Name: "target", Attributes: map[string]any{"name": r.project.options.Target, "schema": r.project.options.Schema}}
 	}
@@ -178,128 +178,4 @@ func (r *rendering) environment(c *jinja.Call) (any, error) {
 		return otherwise, nil
 	}
 	return r.refuse(c.Position, CodeUnknownVar, fmt.Sprintf("the environment variable %s is not set", name), "set it, or give a default: {{ env_var('"+name+"', '…') }}")
-}
-
-// modelConfig is what a model's config() says.
-type modelConfig struct {
-	materialized elt.Materialization
-	strategy     elt.Strategy
-	key          []string
-	tags         []string
-	enabled      bool
-	layout       elt.Layout
-}
-
-var configKeys = []string{"cluster_by", "enabled", "incremental_strategy", "materialized", "partition_by", "tags", "unique_key"}
-
-// foreignConfig says what to do instead of some of dbt's keys.
-var foreignConfig = map[string]string{
-	"schema":                    "remove it: models are published in the schema that daybreak.yaml sets under models.schema",
-	"database":                  "remove it: models are published in the workspace's warehouse",
-	"alias":                     "rename the file: a model is published under its own name",
-	"pre_hook":                  "put the SQL into a model",
-	"post_hook":                 "put the SQL into a model or a test",
-	"on_schema_change":          "remove it: a changed model is built again with a full refresh",
-	"meta":                      "write it in schema.yml, where owners and deadline are read",
-	"docs":                      "describe the model in schema.yml",
-	"partition_expiration_days": "remove it: Daybreak drops no published rows; set it on the table in BigQuery",
-	"require_partition_filter":  "remove it: Daybreak itself counts and compares whole tables",
-}
-
-// set applies one call of config().
-func (m *modelConfig) set(c *jinja.Call, problem func(at jinja.Position, code elt.Code, what, do string)) error {
-	if len(c.Args) > 0 {
-		return errors.New("config takes named arguments only: {{ config(materialized='table') }}")
-	}
-	for _, key := range slices.Sorted(maps.Keys(c.Kwargs)) {
-		value, at := c.Kwargs[key], c.Places[key]
-		var err error
-		switch key {
-		case "materialized":
-			err = m.setMaterialized(value)
-		case "incremental_strategy":
-			err = m.setStrategy(value)
-		case "unique_key":
-			m.key, err = listOfTexts(value)
-		case "partition_by":
-			err = m.setPartition(value)
-		case "cluster_by":
-			m.layout.ClusterBy, err = listOfTexts(value)
-		case "tags":
-			m.tags, err = listOfTexts(value)
-		case "enabled":
-			var ok bool
-			if m.enabled, ok = value.(bool); !ok {
-				err = errors.New("enabled is true or false")
-			}
-		default:
-			do := foreignConfig[key]
-			if do == "" {
-				do = yamlfile.Suggest(key, configKeys)
-			}
-			problem(at, CodeConfig, fmt.Sprintf("unknown config %q", key), do)
-		}
-		if err != nil {
-			problem(at, CodeConfig, "config "+key+": "+err.Error(), "correct it")
-		}
-	}
-	return nil
-}
-
-func (m *modelConfig) setMaterialized(v any) error {
-	s, _ := v.(string)
-	switch as := elt.Materialization(s); as {
-	case elt.AsTable, elt.AsView, elt.AsIncremental, elt.AsEphemeral:
-		m.materialized = as
-		return nil
-	}
-	return fmt.Errorf("%q is not a materialization: use view, table, incremental or ephemeral", fmt.Sprint(v))
-}
-
-func (m *modelConfig) setStrategy(v any) error {
-	s, _ := v.(string)
-	switch as := elt.Strategy(s); as {
-	case elt.Append, elt.DeleteInsert, elt.Merge:
-		m.strategy = as
-		return nil
-	}
-	return fmt.Errorf("%q is not a strategy: use append, delete+insert or merge", fmt.Sprint(v))
-}
-
-func listOfTexts(v any) ([]string, error) {
-	if s, ok := v.(string); ok {
-		v = []any{s}
-	}
-	list, _ := v.([]any)
-	out, ok := texts(list)
-	if !ok || len(out) == 0 || slices.Contains(out, "") {
-		return nil, errors.New("is a text or a list of texts")
-	}
-	return out, nil
-}
-
-// check completes a model's config and says what does not fit together.
-func (m *modelConfig) check(at jinja.Position, problem func(at jinja.Position, code elt.Code, what, do string)) {
-	if why := m.misplaced(); why != "" {
-		problem(at, CodeConfig, why, "correct it")
-	}
-	if m.materialized != elt.AsIncremental {
-		if m.strategy != "" || m.key != nil {
-			problem(at, CodeConfig, fmt.Sprintf("unique_key and incremental_strategy say nothing to a model materialized as %s", m.materialized), "remove them, or set materialized='incremental'")
-		}
-		return
-	}
-	switch {
-	case m.strategy == "" && m.key == nil:
-		m.strategy = elt.Append
-	case m.strategy == "":
-		m.strategy = elt.DeleteInsert
-	case m.strategy == elt.Append && m.key != nil:
-		problem(at, CodeConfig, "the strategy append does not look at unique_key", "use delete+insert or merge, or remove unique_key")
-	case m.strategy != elt.Append && m.key == nil:
-		problem(at, CodeConfig, fmt.Sprintf("the strategy %s needs a unique_key", m.strategy), "add unique_key='…', or use incremental_strategy='append'")
-	}
-	if i := slices.IndexFunc(m.key, func(k string) bool { return strings.ContainsAny(k, "()") }); i >= 0 {
-		problem(at, CodeConfig, fmt.Sprintf("unique_key %q is an expression", m.key[i]), "name a column of the model; compute it in the SELECT")
-	}
 }

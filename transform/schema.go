@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,27 +19,49 @@ type schemaFile struct {
 	Models  []entityDoc `yaml:"models"`
 	Seeds   []entityDoc `yaml:"seeds"`
 	Sources []sourceDoc `yaml:"sources"`
+
+	// What describes, and builds nothing, may stand there.
+	Exposures any `yaml:"exposures"`
+	Macros    any `yaml:"macros"`
+	Groups    any `yaml:"groups"`
+	Analyses  any `yaml:"analyses"`
+
+	UnitTests      any `yaml:"unit_tests"`
+	Snapshots      any `yaml:"snapshots"`
+	Metrics        any `yaml:"metrics"`
+	SemanticModels any `yaml:"semantic_models"`
 }
 
-// sourceDoc describes a source and its tables.
+// sourceDoc describes a source and its tables. Where the tables lie is the schedules' to say.
 type sourceDoc struct {
-	Name        string      `yaml:"name"`
-	Description string      `yaml:"description"`
-	Meta        metaDoc     `yaml:"meta"`
-	Tags        textList    `yaml:"tags"`
-	Tables      []entityDoc `yaml:"tables"`
+	Name          string         `yaml:"name"`
+	Description   string         `yaml:"description"`
+	Meta          metaDoc        `yaml:"meta"`
+	Tags          textList       `yaml:"tags"`
+	Config        configDoc      `yaml:"config"`
+	LoadedAtField string         `yaml:"loaded_at_field"`
+	Freshness     *freshnessDoc  `yaml:"freshness"`
+	Tables        []entityDoc    `yaml:"tables"`
+	Schema        string         `yaml:"schema"`
+	Database      string         `yaml:"database"`
+	Loader        string         `yaml:"loader"`
+	Quoting       map[string]any `yaml:"quoting"`
 }
 
 // entityDoc describes a model, a seed or a table.
 type entityDoc struct {
-	Name        string      `yaml:"name"`
-	Description string      `yaml:"description"`
-	Columns     []columnDoc `yaml:"columns"`
-	Tests       []testDecl  `yaml:"tests"`
-	DataTests   []testDecl  `yaml:"data_tests"`
-	Meta        metaDoc     `yaml:"meta"`
-	Tags        textList    `yaml:"tags"`
-	Config      configDoc   `yaml:"config"`
+	Name          string        `yaml:"name"`
+	Description   string        `yaml:"description"`
+	Columns       []columnDoc   `yaml:"columns"`
+	Tests         []testDecl    `yaml:"tests"`
+	DataTests     []testDecl    `yaml:"data_tests"`
+	Meta          metaDoc       `yaml:"meta"`
+	Tags          textList      `yaml:"tags"`
+	Config        configDoc     `yaml:"config"`
+	LoadedAtField string        `yaml:"loaded_at_field"`
+	Freshness     *freshnessDoc `yaml:"freshness"`
+	Docs          any           `yaml:"docs"`
+	Loader        string        `yaml:"loader"`
 }
 
 type columnDoc struct {
@@ -48,15 +71,85 @@ type columnDoc struct {
 	Quote       bool       `yaml:"quote"`
 	Tests       []testDecl `yaml:"tests"`
 	DataTests   []testDecl `yaml:"data_tests"`
-	Meta        metaDoc    `yaml:"meta"`
+	Meta        columnMeta `yaml:"meta"`
 	Tags        textList   `yaml:"tags"`
+	Config      struct {
+		Meta columnMeta `yaml:"meta"`
+		Tags textList   `yaml:"tags"`
+	} `yaml:"config"`
 }
 
-// configDoc is a config block; column_types is for seeds.
+// columnMeta is a column's meta block: whether it holds what only the masked rows may show is read, everything else is
+// the team's own.
+type columnMeta struct{ hidden bool }
+
+// UnmarshalNode reads pii and masked.
+func (m *columnMeta) UnmarshalNode(n *yamlfile.Node) elt.Problems {
+	if n.Kind != yamlfile.Mapping {
+		return elt.Problems{n.Problem(yamlfile.CodeWrongType, "meta is a mapping of keys and values", "write meta: {pii: true}")}
+	}
+	var problems elt.Problems
+	for _, key := range []string{"pii", "masked"} {
+		if v := n.Get(key); v != nil {
+			var yes bool
+			problems = append(problems, v.Decode(&yes)...)
+			m.hidden = m.hidden || yes
+		}
+	}
+	return problems
+}
+
+func (c columnDoc) hidden() bool { return c.Meta.hidden || c.Config.Meta.hidden }
+
+// configDoc is a config block. What it says of a model goes through the same door as the model's own config().
 type configDoc struct {
-	Tags        textList          `yaml:"tags"`
-	Meta        metaDoc           `yaml:"meta"`
-	ColumnTypes map[string]string `yaml:"column_types"`
+	Tags          textList
+	Meta          metaDoc
+	ColumnTypes   map[string]string
+	LoadedAtField string
+	Freshness     *freshnessDoc
+	enabled       *bool
+	other         []string // keys that are not for every kind
+	node          *yamlfile.Node
+}
+
+// UnmarshalNode reads what is common, and notes the rest.
+func (c *configDoc) UnmarshalNode(n *yamlfile.Node) elt.Problems {
+	if n.Kind != yamlfile.Mapping {
+		return elt.Problems{n.Problem(yamlfile.CodeWrongType, "config is a mapping of keys and values", "write config: {tags: [nightly]}")}
+	}
+	c.node = n
+	into := map[string]any{"tags": &c.Tags, "meta": &c.Meta, "column_types": &c.ColumnTypes, "loaded_at_field": &c.LoadedAtField, "freshness": &c.Freshness, "enabled": &c.enabled}
+	var problems elt.Problems
+	for _, key := range n.Keys() {
+		if target, ok := into[key]; ok {
+			problems = append(problems, n.Get(key).Decode(target)...)
+		} else {
+			c.other = append(c.other, key)
+		}
+	}
+	return problems
+}
+
+// seedKeys are the config keys of seeds that change nothing: a header's names are always taken as they are written.
+var seedKeys = []string{"quote_columns", "docs", "full_refresh"}
+
+// only refuses the config keys that the kind does not have.
+func (c configDoc) only(kind string, known []string) elt.Problems {
+	var problems elt.Problems
+	for _, key := range c.other {
+		if slices.Contains(known, key) {
+			continue
+		}
+		do := foreignConfig[key]
+		if do == "" {
+			do = "remove it: a " + kind + " has no such config"
+		}
+		p := c.node.Problem(CodeConfig, fmt.Sprintf("unknown config %q", key), do)
+		p.Line, p.Column = c.node.KeyAt(key)
+		problems = append(problems, p)
+	}
+	return problems
 }
 
 // metaDoc is a meta block: owners and a deadline are read, everything else is the team's own.
@@ -142,6 +235,8 @@ func (r *reader) applySchemas() {
 		return true
 	}
 	for _, s := range r.schemas {
+		r.describe(s)
+		r.unsupported(s)
 		if s.Version != 2 && (s.Version != 0 || s.file.Root().Kind != yamlfile.Null) {
 			r.problems = append(r.problems, s.file.Problem(CodeSchema, "a schema file begins with version: 2", "write version: 2 on its first line", "version"))
 		}
@@ -171,8 +266,28 @@ func (r *reader) applySchemas() {
 				}
 				doc.Tags = merge(doc.Tags, source.Tags)
 				r.project.docs[d] = doc
+				r.problems = append(r.problems, e.Config.only("table", nil)...)
 				r.declaredTests(s, d, e, path[:len(path)-1])
+				r.declaredFreshness(s, d, source, e, path[:len(path)-1])
 			}
+		}
+	}
+}
+
+// unsupported refuses what a schema file asks for and nobody would do.
+func (r *reader) unsupported(s *schemaFile) {
+	for _, k := range []struct {
+		key   string
+		value any
+		do    string
+	}{
+		{"unit_tests", s.UnitTests, "write a query that returns the bad rows in sql/tests, or use the dbt engine"},
+		{"snapshots", s.Snapshots, "keep history with an incremental model: append the rows of each night with {{ data_date }}, or use the dbt engine"},
+		{"metrics", s.Metrics, "write a model that computes them"},
+		{"semantic_models", s.SemanticModels, "write a model that computes what they describe"},
+	} {
+		if k.value != nil {
+			r.problems = append(r.problems, s.file.Problem(CodeUnsupported, k.key+" are not supported", k.do, k.key))
 		}
 	}
 }
@@ -197,6 +312,9 @@ func (r *reader) describeModel(s *schemaFile, e entityDoc, i int, once func(*sch
 		return
 	}
 	m.doc = e
+	if m.config.contract {
+		r.checkContract(s, e, i)
+	}
 	if len(e.Config.ColumnTypes) > 0 {
 		r.problems = append(r.problems, s.file.Problem(CodeSchema, "column_types is for seeds", "cast in the model's SELECT", "models", i, "config", "column_types"))
 	}
@@ -205,6 +323,18 @@ func (r *reader) describeModel(s *schemaFile, e entityDoc, i int, once func(*sch
 		return
 	}
 	r.declaredTests(s, name, e, path[:2])
+}
+
+// checkContract wants a type for each column of a model under a contract.
+func (r *reader) checkContract(s *schemaFile, e entityDoc, i int) {
+	if len(e.Columns) == 0 {
+		r.problems = append(r.problems, s.file.Problem(CodeConfig, fmt.Sprintf("%s has a contract and declares no columns", e.Name), "list them under columns:, each with its data_type", "models", i, "name"))
+	}
+	for j, c := range e.Columns {
+		if c.DataType == "" {
+			r.problems = append(r.problems, s.file.Problem(CodeConfig, fmt.Sprintf("%s has a contract, and its column %s has no type", e.Name, c.Name), "add data_type: as the warehouse writes it", "models", i, "columns", j, "name"))
+		}
+	}
 }
 
 func (r *reader) describeSeed(s *schemaFile, e entityDoc, i int, once func(*schemaFile, elt.DatasetName, ...any) bool) {
@@ -218,6 +348,12 @@ func (r *reader) describeSeed(s *schemaFile, e entityDoc, i int, once func(*sche
 		return
 	}
 	seed.doc, seed.types = e, e.Config.ColumnTypes
+	r.problems = append(r.problems, e.Config.only("seed", seedKeys)...)
+	for _, column := range slices.Sorted(maps.Keys(seed.types)) {
+		if !r.hasColumn(name, column) {
+			r.problems = append(r.problems, s.file.Problem(CodeSchema, fmt.Sprintf("column_types names the column %s, which %s does not have", column, name), r.columnHint(name, column), "seeds", i, "config", "column_types", column))
+		}
+	}
 	r.declaredTests(s, name, e, path[:2])
 }
 
@@ -242,6 +378,13 @@ func (r *reader) declaredTests(s *schemaFile, d elt.DatasetName, e entityDoc, pa
 			r.problems = append(r.problems, s.file.Problem(CodeSchema, fmt.Sprintf("the column %s of %s is described twice", c.Name, d), "keep one of the two", slices.Concat(path, []any{"columns", i, "name"})...))
 		} else {
 			columns[key] = true
+		}
+		if !r.hasColumn(d, c.Name) {
+			r.problems = append(r.problems, s.file.Problem(CodeSchema, fmt.Sprintf("%s has no column %s", d, c.Name), r.columnHint(d, c.Name), slices.Concat(path, []any{"columns", i, "name"})...))
+			continue
+		}
+		if c.hidden() {
+			r.project.hidden[d] = append(r.project.hidden[d], c.Name)
 		}
 		name := c.Name
 		if c.Quote {

@@ -29,20 +29,11 @@ func (r *reader) singularFile(file string) {
 // singularTests attaches each query to the last of the datasets that it reads.
 func (r *reader) singularTests() {
 	for _, t := range r.singular {
-		a := testArgs{}
+		options := r.testDefaults
 		config := func(c *jinja.Call) error {
 			for _, key := range slices.Sorted(maps.Keys(c.Kwargs)) {
-				s, _ := c.Kwargs[key].(string)
-				switch key {
-				case "severity":
-					a.Severity = s
-				case "warn_if":
-					a.WarnIf = s
-				case "error_if":
-					a.ErrorIf = s
-				case "tags":
-				default:
-					r.once(c.Places[key], CodeConfig, fmt.Sprintf("unknown config %q of a test", key), "use severity, warn_if or error_if")
+				if err := options.set(key, c.Kwargs[key]); err != nil {
+					r.once(c.Places[key], CodeConfig, "config "+key+": "+err.Error(), "correct it")
 				}
 			}
 			return nil
@@ -66,7 +57,7 @@ func (r *reader) singularTests() {
 		}
 		t.dataset = slices.MaxFunc(solid, func(a, b elt.DatasetName) int { return r.project.rank[a] - r.project.rank[b] })
 		refuse := func(what, do string) { r.problem(whole(t.file), CodeTest, what, do) }
-		if r.testOptions(t, a, refuse) {
+		if r.testOptions(t, options, refuse) && !options.disabled {
 			r.addSingular(t, refuse)
 		}
 	}

@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ func (e *Engine) Test(ctx context.Context, s Scope, d elt.DatasetName) (elt.Resu
 
 // runTest counts one test's failing rows and judges them.
 func (e *Engine) runTest(ctx context.Context, s Scope, t *test) (elt.Check, error) {
+	if t.freshness != nil {
+		return e.runFreshness(ctx, s, t)
+	}
 	sql, err := e.testSQL(s, t)
 	if err != nil {
 		return elt.Check{}, err
@@ -60,6 +64,9 @@ func (e *Engine) runTest(ctx context.Context, s Scope, t *test) (elt.Check, erro
 	case t.warnIf.holds(rows):
 		check.Passed, check.Severity = false, "warn"
 		check.Message = fmt.Sprintf("%s of %s found %s, which is a warning", t.name, t.dataset, rowCount(rows))
+	}
+	if !check.Passed {
+		e.keepFailures(ctx, s, t, sql)
 	}
 	return check, nil
 }
@@ -91,13 +98,27 @@ func (e *Engine) TestSQL(s Scope, d elt.DatasetName, name string) (string, error
 func (e *Engine) testSQL(s Scope, t *test) (string, error) {
 	c := &compilation{engine: e, scope: s, sql: map[elt.DatasetName]string{}}
 	what := "test " + t.name
-	if t.query != nil {
+	if t.query != nil && t.kind == "" {
 		sql, err := c.render(t.query, t.reads, &rendering{}, what)
 		if err != nil {
 			return "", err
 		}
-		return c.withCTEs(sql), nil
+		return t.limited(c.withCTEs(sql)), nil
 	}
+	sql, err := e.kindSQL(c, s, t, what)
+	return t.limited(sql), err
+}
+
+// limited bounds how many failing rows are counted.
+func (t *test) limited(sql string) string {
+	if t.limit == 0 || sql == "" {
+		return sql
+	}
+	return fmt.Sprintf("select * from (\n%s\n) as failing limit %d", sql, t.limit)
+}
+
+// kindSQL returns the query of a test that is declared in schema.yml.
+func (e *Engine) kindSQL(c *compilation, s Scope, t *test, what string) (string, error) {
 	table, err := c.relation(t.dataset)
 	if err != nil {
 		return "", err
@@ -110,8 +131,18 @@ func (e *Engine) testSQL(s Scope, t *test) (string, error) {
 		}
 		table = "(select * from " + table + " where (\n" + where + "\n)) as tested"
 	}
+	if t.query != nil {
+		g := &rendering{arguments: t.genericArguments(table, e.project.options.Schema)}
+		sql, err := c.render(t.query, t.reads, g, what)
+		if err != nil {
+			return "", err
+		}
+		return c.withCTEs(sql), nil
+	}
 	col := t.column
 	switch t.kind {
+	case "freshness":
+		return c.withCTEs(t.freshness.staleSQL(table, s.readAt(), cmp.Or(t.freshness.errAfter, t.freshness.warnAfter))), nil
 	case "unique":
 		return c.withCTEs(fmt.Sprintf("select %s, count(*) as n from %s where %s is not null group by %s having count(*) > 1", col, table, col, col)), nil
 	case "not_null":

@@ -143,6 +143,24 @@ type Check struct {
 	Message  string `json:"message,omitempty"` // a sentence when it did not pass
 }
 
+// Sample is some rows of a query, as text; nil is NULL.
+type Sample struct {
+	Columns []string    `json:"columns"`
+	Rows    [][]*string `json:"rows"`
+}
+
+// FailingRows are some of the rows that failed a test, for operators only: they are no part of a step's result, which
+// everybody may read, and are forgotten after a while.
+type FailingRows struct {
+	Run     RunID       `json:"run"`
+	Dataset DatasetName `json:"dataset"`
+	Date    Date        `json:"date"`
+	Test    string      `json:"test"`
+	Table   string      `json:"table,omitempty"` // in the warehouse, where store_failures asks for one
+	Sample  Sample      `json:"sample"`
+	SavedAt time.Time   `json:"saved_at,omitzero"`
+}
+
 // Attempt is one try at a step.
 type Attempt struct {
 	Step       StepID    `json:"step"`

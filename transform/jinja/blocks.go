@@ -14,7 +14,7 @@ import (
 
 // blocks returns the blocks that are rendered; every other one is refused by name.
 func blocks() *exec.ControlStructureSet {
-	set := map[string]parser.ControlStructureParser{"set": placedParser(parseSet)}
+	set := map[string]parser.ControlStructureParser{"set": placedParser(parseSet), "test": placedParser(parseTest)}
 	for _, name := range []string{"if", "for", "macro", "raw"} {
 		if p, ok := cs.All.Get(name); ok {
 			set[name] = placedParser(p)
@@ -56,8 +56,10 @@ func refusedBlock(at Position, name string) *Error {
 		e.Do = "use {% set %} and a macro of sql/macros"
 	case "include", "import", "from", "extends", "block":
 		e.Do = "macros of sql/macros are known in every model without an import"
-	case "snapshot", "test", "materialization":
-		e.Do = "write a model in sql/models, a test in schema.yml or a query in sql/tests"
+	case "snapshot":
+		e.Do = "keep history with an incremental model: append the rows of each night with {{ data_date }}, or use the dbt engine"
+	case "materialization":
+		e.Do = "use materialized='table', 'view', 'incremental' or 'ephemeral'"
 	default:
 		e.Do = "use if, for, set, raw, or a macro of sql/macros"
 		if strings.HasPrefix(name, "end") || name == "else" || name == "elif" {
@@ -65,6 +67,53 @@ func refusedBlock(at Position, name string) *Error {
 		}
 	}
 	return e
+}
+
+// TestPrefix begins the name of the macro that a {% test name(…) %} block becomes.
+const TestPrefix = "test_"
+
+// parseTest reads {% test name(model, column_name, x=1) %}…{% endtest %}: a macro under a name of its own.
+func parseTest(p *parser.Parser, args *parser.Parser) (nodes.ControlStructure, error) {
+	m := &nodes.Macro{Location: p.Current(), Kwargs: []*nodes.Pair{}}
+	name := args.Match(tokens.Name)
+	if name == nil {
+		return nil, args.Error("a test needs a name", args.Current())
+	}
+	m.Name = TestPrefix + name.Val
+	if args.Match(tokens.LeftParenthesis) == nil {
+		return nil, args.Error("a test's name is followed by its parameters: (model, column_name)", args.Current())
+	}
+	for args.Match(tokens.RightParenthesis) == nil {
+		param := args.Match(tokens.Name)
+		if param == nil {
+			return nil, args.Error("a test's parameters are names, as (model, column_name, most=10)", args.Current())
+		}
+		pair := &nodes.Pair{Key: &nodes.String{Location: param, Val: param.Val}, Value: &nodes.None{Location: param}}
+		if args.Match(tokens.Assign) != nil {
+			value, err := args.ParseExpression()
+			if err != nil {
+				return nil, err
+			}
+			pair.Value = value
+		}
+		m.Kwargs = append(m.Kwargs, pair)
+		if args.Match(tokens.Comma) == nil && args.Current(tokens.RightParenthesis) == nil {
+			return nil, args.Error("parameters are parted by commas", args.Current())
+		}
+	}
+	if !args.End() {
+		return nil, args.Error("unexpected text in a test block", args.Current())
+	}
+	body, end, err := p.WrapUntil("endtest")
+	if err != nil {
+		return nil, err
+	}
+	if !end.End() {
+		return nil, end.Error("endtest takes no arguments", end.Current())
+	}
+	m.Wrapper = body
+	p.Template.Macros[m.Name] = m
+	return &cs.MacroControlStructure{Macro: m}, nil
 }
 
 // setBlock is {% set x = … %}, {% set ns.x = … %} or {% set x %}…{% endset %}. Gonja's own keeps its

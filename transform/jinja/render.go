@@ -67,6 +67,19 @@ func (l *Library) Has(name string) bool {
 	return ok
 }
 
+// Parameters returns the names of a macro's parameters, in order.
+func (l *Library) Parameters(name string) []string {
+	m, ok := l.macros[name]
+	if !ok {
+		return nil
+	}
+	out := make([]string, len(m.node.Kwargs))
+	for i, p := range m.node.Kwargs {
+		out[i] = p.Key.Position().Val
+	}
+	return out
+}
+
 // rendering is the state of one Render.
 type rendering struct {
 	file       string

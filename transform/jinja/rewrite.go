@@ -124,6 +124,10 @@ func (w *rewriter) block(b *nodes.ControlStructureBlock) {
 		}
 	case *cs.RawControlStructure:
 	case *cs.MacroControlStructure:
+		if name, test := strings.CutPrefix(c.Name, TestPrefix); test && b.Name == "test" {
+			w.refuse(b.Location, "the test "+name+" is defined inside a query", "move it to a file of sql/tests/generic or sql/macros, and name it in schema.yml")
+			return
+		}
 		w.refuse(b.Location, "macro "+c.Name+" is defined inside a model", "move it to a file of sql/macros: every model knows the macros there")
 	default:
 		w.errs = append(w.errs, refusedBlock(w.place(b.Location), b.Name))

@@ -95,7 +95,7 @@ func (s *scanner) statement(i int) (int, *Error) {
 			return next, s.refuse(i, "close it with {% endraw %}", "Jinja syntax error: {%% raw %%} is not closed")
 		}
 		return s.expression(next+open, "%}", "{%")
-	case name == "if" || name == "for" || name == "macro":
+	case name == "if" || name == "for" || name == "macro" || name == "test":
 		s.blocks++
 	case strings.HasPrefix(name, "end"):
 		s.blocks = max(s.blocks-1, 0)

@@ -1,0 +1,1 @@
+{{ config(materialized='table', full_refresh=false) }}select 1 as x

@@ -1,0 +1,1 @@
+{% test unique(model, column_name) %}select 1{% endtest %}

@@ -1,0 +1,1 @@
+{% test positive(model, **kwargs) %}select 1{% endtest %}

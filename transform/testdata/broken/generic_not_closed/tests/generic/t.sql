@@ -1,0 +1,1 @@
+{% test positive(model, column_name) %}select 1{% endmacro %}

@@ -1,0 +1,1 @@
+{% test positive(model, column_name, most=1) %}select * from {{ model }} where {{ column_name }} < {{ most }}{% endtest %}

@@ -1,0 +1,1 @@
+{% test has_parent(model, column_name, to) %}select * from {{ model }} where {{ column_name }} not in (select id from {{ to }}){% endtest %}

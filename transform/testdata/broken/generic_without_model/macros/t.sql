@@ -1,0 +1,1 @@
+{% test positive(column_name) %}select 1 where {{ column_name }} < 0{% endtest %}
