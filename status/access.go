@@ -193,12 +193,16 @@ func (a *access) begin(ctx context.Context, c caller, secure bool) (*http.Cookie
 func (a *access) signOut(r *http.Request, secure bool) (*http.Cookie, error) {
 	gone := sessionOf("", secure)
 	gone.MaxAge = -1
-	cookie, err := r.Cookie(sessionCookie)
-	if err != nil || a.tokens == nil {
+	if a.tokens == nil {
 		return gone, nil
 	}
+	for _, cookie := range r.CookiesNamed(sessionCookie) {
+		if err := a.tokens.EndSession(r.Context(), elt.DigestOf(cookie.Value)); err != nil {
+			return nil, err
+		}
+	}
 	a.forget()
-	return gone, a.tokens.EndSession(r.Context(), elt.DigestOf(cookie.Value))
+	return gone, nil
 }
 
 func sessionOf(value string, secure bool) *http.Cookie {

@@ -23,6 +23,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/lake/disk"
 )
 
 // jobVariable carries a job to the process that is to do it.
@@ -37,6 +38,7 @@ type job struct {
 	Statement   string
 	Copies      bool
 	Connections int
+	Lake        string // the folder that takes the Parquet; without it, nothing is kept
 }
 
 // child does the job and prints its measure.
@@ -103,7 +105,13 @@ func (j job) extract(ctx context.Context) (_ measure, err error) {
 	if err != nil {
 		return measure{}, err
 	}
-	x := extract.New(extract.Options{Sources: map[elt.SourceName]extract.Source{"shop": source}, Lake: nowhere{}})
+	var lake extract.Lake = nowhere{}
+	if j.Lake != "" {
+		if lake, err = disk.Open(j.Lake); err != nil {
+			return measure{}, err
+		}
+	}
+	x := extract.New(extract.Options{Sources: map[elt.SourceName]extract.Source{"shop": source}, Lake: lake})
 	e := elt.Extraction{Dataset: elt.DatasetName("shop." + j.Table), Source: "shop", Table: "public." + j.Table, Mode: elt.Full}
 	night := x.Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
 	defer func() { err = errors.Join(err, night.Close()) }()
