@@ -24,6 +24,7 @@ const rounds = 3
 var contenders = []contender{
 	{name: "server alone, COPY to /dev/null", statement: "COPY %s TO '/dev/null' (FORMAT binary)"},
 	{name: discarded, copies: true},
+	{name: "(c') the same, received in bulk", copies: true, bulk: true},
 	{name: "extract, 1 connection reads", connections: 1},
 	{name: "extract, 2 connections read", connections: 2},
 	{name: "extract, 4 connections read", connections: 4},
@@ -36,6 +37,7 @@ type contender struct {
 	name        string
 	statement   string // run in the server alone
 	copies      bool   // received and thrown away
+	bulk        bool   // in large pieces
 	connections int    // extracted, with as many connections reading
 }
 
@@ -198,7 +200,7 @@ func (s *server) run(b *testing.B, c contender, table string, rows int64) measur
 	if err != nil {
 		b.Fatal(err)
 	}
-	job, err := json.Marshal(job{URL: s.url, Table: table, Statement: c.statement, Copies: c.copies, Connections: c.connections})
+	job, err := json.Marshal(job{URL: s.url, Table: table, Statement: c.statement, Copies: c.copies, Bulk: c.bulk, Connections: c.connections})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -37,6 +37,7 @@ type job struct {
 	URL, Table  string
 	Statement   string
 	Copies      bool
+	Bulk        bool
 	Connections int
 	Lake        string // the folder that takes the Parquet; without it, nothing is kept
 }
@@ -76,7 +77,14 @@ func (j job) do(ctx context.Context) (measure, error) {
 	if j.Connections > 0 {
 		return j.extract(ctx)
 	}
-	conn, err := pgx.Connect(ctx, j.URL)
+	config, err := pgx.ParseConfig(j.URL)
+	if err != nil {
+		return measure{}, err
+	}
+	if j.Bulk {
+		config.DialFunc = dialBulk
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return measure{}, err
 	}

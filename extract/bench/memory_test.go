@@ -1,0 +1,36 @@
+package bench
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"text/tabwriter"
+)
+
+// BenchmarkMemory extracts lineitem at one, four and sixteen times DAYBREAK_BENCH_ROWS ÷ 4 rows and prints the peak of
+// the process's memory: what is kept does not grow with the table.
+func BenchmarkMemory(b *testing.B) {
+	rows, err := strconv.Atoi(cmp.Or(os.Getenv("DAYBREAK_BENCH_ROWS"), "1000000"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := newServer(b)
+	fmt.Printf("\nPeak of memory by the size of lineitem\n\n")
+	w := tabwriter.NewWriter(os.Stdout, 0, 8, 1, ' ', 0)
+	fmt.Fprintln(w, "| rows\t| peak MiB, 1 connection reads\t| peak MiB, 4 connections read\t|")
+	fmt.Fprintln(w, "|---\t|---\t|---\t|")
+	for _, times := range []int{1, 4, 16} {
+		n := rows / 4 * times
+		s.exec(b, fmt.Sprintf(lineitem, n))
+		s.exec(b, "VACUUM ANALYZE lineitem")
+		one := s.run(b, contender{name: "1 connection", connections: 1}, "lineitem", int64(n))
+		four := s.run(b, contender{name: "4 connections", connections: 4}, "lineitem", int64(n))
+		fmt.Fprintf(w, "| %d\t| %d\t| %d\t|\n", n, one.PeakBytes>>20, four.PeakBytes>>20)
+		s.exec(b, "DROP TABLE lineitem")
+	}
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+}
