@@ -121,6 +121,9 @@ func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt
 		}
 		if m.Mode == elt.Incremental { // with nothing published yet, a merge is a first load
 			item.Strategy, item.Key = elt.Merge, m.Key
+			if s.catalog.layout(d.Name).ReplacePartitions && m.Range != nil {
+				item.Strategy, item.Cursor, item.Range = elt.Replace, m.Cursor, m.Range
+			}
 		}
 	} else {
 		scope, err := s.scope(ctx, step)

@@ -40,6 +40,7 @@ func (p *parts) openWarehouse(ctx context.Context) (err error) {
 		p.warehouse, err = bigquery.Open(ctx, bigquery.Options{
 			Project: b.Project, Location: b.Location, DatasetPrefix: b.DatasetPrefix, Endpoint: b.Endpoint,
 			Together: b.Publish == "together", MaxBytesBilled: b.MaximumBytesBilled, KMSKey: b.KMSKey, StagingDays: b.StagingDays,
+			Layout: p.ws.catalog.layout,
 			Now: time.Now, Log: p.log,
 		})
 	} else {
@@ -47,7 +48,7 @@ func (p *parts) openWarehouse(ctx context.Context) (err error) {
 			return err
 		}
 		p.warehouse, err = duckdb.Open(ctx, duckdb.Options{
-			Path: cfg.DuckDB, ReadPath: cfg.ReadCopy, MemoryLimit: cfg.Memory, Now: time.Now, Log: p.log,
+			Path: cfg.DuckDB, ReadPath: cfg.ReadCopy, MemoryLimit: cfg.Memory, Layout: p.ws.catalog.layout, Now: time.Now, Log: p.log,
 		})
 	}
 	if err != nil {

@@ -44,8 +44,27 @@ func readWorkspace(dir string) (*workspace, elt.Problems) {
 	if problems.Err() == nil {
 		ws.catalog, found = newCatalog(scheds, ws.project)
 		problems = append(problems, found...)
+		problems = append(problems, ws.layoutsIgnored()...)
 	}
 	return ws, problems
+}
+
+// layoutsIgnored notes that the embedded warehouse has neither partitions nor clusters.
+func (ws *workspace) layoutsIgnored() elt.Problems {
+	var names []string
+	for _, d := range ws.catalog.datasets {
+		if !ws.catalog.layout(d.Name).IsZero() {
+			names = append(names, string(d.Name))
+		}
+	}
+	if ws.config.Warehouse.BigQuery != nil || len(names) == 0 {
+		return nil
+	}
+	return elt.Problems{{
+		File: config.FileName, Code: "layout_ignored", Warning: true,
+		What: "the embedded warehouse takes no notice of partition_by and cluster_by, which are set for " + strings.Join(names, ", "),
+		Do:   "nothing: they hold once the warehouse is BigQuery",
+	}}
 }
 
 // unread reports whether the problem kept daybreak.yaml from being read at all.

@@ -51,7 +51,7 @@ func (s *staging) buildTable(ctx context.Context, b elt.Build) (rows int64, err 
 	}
 	_, _, err = s.w.execute(ctx, statement{
 		what: what, step: "transform", labels: labels("transform", b.Run, b.Dataset),
-		sql: "SELECT * FROM " + wrapped(b.SQL), into: s.table(), guard: true,
+		sql: "SELECT * FROM " + wrapped(b.SQL), into: s.table(), layout: s.layout, guard: true,
 	})
 	if err != nil {
 		return 0, s.w.modelRefused(ctx, b.Dataset, err)

@@ -16,8 +16,10 @@ func TestConformanceTogether(t *testing.T) { conform(t, Options{Together: true})
 func conform(t *testing.T, o Options) {
 	warehousetest.Run(t, func(t *testing.T) warehousetest.Harness {
 		server := bigquerytest.New(t)
+		layouts := make(map[elt.DatasetName]elt.Layout)
+		o.Layout = func(d elt.DatasetName) elt.Layout { return layouts[d] }
 		return warehousetest.Harness{
-			Warehouse: open(t, server, o), Rows: server.Rows, Exec: server.Exec,
+			Warehouse: open(t, server, o), Layouts: layouts, Rows: server.Rows, Exec: server.Exec,
 			Limits: warehousetest.Limits{
 				PlainColumns: true, Copies: true,
 				Lists:      func(of elt.Kind) bool { return of != elt.LocalTimestamp && of != elt.Uint64 },

@@ -38,6 +38,8 @@ const (
 	codeStaleFence     elt.Code = "stale_fence"
 	codeRelationTaken  elt.Code = "relation_taken"
 	codeNotKept        elt.Code = "version_not_kept"
+	codeLayoutInvalid  elt.Code = "layout_invalid"
+	codePublishedGone  elt.Code = "published_gone"
 )
 
 // reasonOf returns BigQuery's word for what went wrong and the HTTP status, as far as err tells them.

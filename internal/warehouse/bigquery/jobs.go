@@ -211,6 +211,7 @@ type statement struct {
 	id     string // a function of what it does; empty for one that may as well run twice
 	labels map[string]string
 	into   *bigquery.Table // where the rows of a SELECT go, replacing what is there
+	layout elt.Layout      // of into
 	guard  bool            // it is a person's: maximum_bytes_billed applies
 }
 
@@ -227,6 +228,7 @@ func (w *Warehouse) execute(ctx context.Context, s statement) (*bigquery.Job, *b
 			q.Labels = s.labels
 			if s.into != nil {
 				q.Dst, q.WriteDisposition, q.CreateDisposition = s.into, bigquery.WriteTruncate, bigquery.CreateIfNeeded
+				q.TimePartitioning, q.Clustering = partitioning(s.layout), clustering(s.layout)
 			}
 			if s.guard {
 				q.MaxBytesBilled = w.MaxBytesBilled

@@ -17,6 +17,13 @@ type plan struct {
 	shape  shape           // what the run staged
 	from   *bigquery.Table // where the staged rows are
 	schema elt.Schema      // of the staged rows
+	staged *bigquery.TableMetadata
+	// published is the table that stands under the name; nil when there is none.
+	published *bigquery.TableMetadata
+	// partition is the one partition that the staged rows are, to be copied over the published one; empty for none.
+	partition string
+	rebuilt   bool // from holds the whole table as it will be, arranged anew
+	placed    bool // the rows are in the published table already, and no version says so
 	// inPlace is true when its rows are put into the published table by the transaction that records its version.
 	inPlace bool
 }
@@ -87,12 +94,44 @@ func (w *Warehouse) planItem(ctx context.Context, run elt.RunID, p *plan) (err e
 	if err != nil {
 		return err
 	}
-	p.schema = columnsOf(md.Schema)
-	if p.inPlace = p.merges(); !p.inPlace {
+	p.schema, p.staged = columnsOf(md.Schema), md
+	if p.stands != asTable {
 		return nil
 	}
-	if p.Strategy != elt.Append && len(p.Key) == 0 {
+	p.published, err = w.published(p.Relation).Metadata(ctx)
+	switch {
+	case isStatus(err, http.StatusNotFound) && p.merges():
+		return w.takeRebuilt(ctx, p)
+	case isStatus(err, http.StatusNotFound): // it is made again
+		return nil
+	case err != nil:
+		return err
+	case !p.merges():
+		return nil
+	}
+	return w.planMerge(ctx, p)
+}
+
+// planMerge says how rows come into a table that is there: by DML, by copying one partition, or, where the table is to
+// be arranged in another way, by making all of it anew.
+func (w *Warehouse) planMerge(ctx context.Context, p *plan) (err error) {
+	d := p.Version.Dataset
+	switch {
+	case p.Strategy == elt.Replace && (p.Range == nil || fieldOf(p.published.Schema, p.Cursor) == nil):
+		return fmt.Errorf("publish %s: strategy %q without a range of a cursor", d, p.Strategy)
+	case p.Strategy != elt.Append && p.Strategy != elt.Replace && len(p.Key) == 0:
 		return fmt.Errorf("publish %s: strategy %q without a key", d, p.Strategy)
 	}
-	return w.schemaFits(ctx, d, p.Relation, p.schema)
+	if err := fitsTable(d, p.published, p.schema); err != nil {
+		return err
+	}
+	same := sameLayout(p.staged, p.published)
+	if p.Strategy == elt.Replace && same && !w.Together && p.staged.NumRows > 0 {
+		p.partition, _ = onePartition(layoutOf(p.staged), kindOf(fieldOf(p.staged.Schema, p.Cursor)), p.Range)
+	}
+	if same && p.Strategy == elt.Append {
+		p.placed, err = w.rebuiltBefore(ctx, *p)
+	}
+	p.inPlace = same && p.partition == "" && !p.placed
+	return err
 }

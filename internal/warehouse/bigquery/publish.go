@@ -98,7 +98,7 @@ func (w *Warehouse) recorded(ctx context.Context, p elt.Publication) (map[elt.Ve
 
 // publishItem publishes one item by itself.
 func (w *Warehouse) publishItem(ctx context.Context, p elt.Publication, item plan) error {
-	if item.inPlace {
+	if item.inPlace || item.placed {
 		return w.transact(ctx, p, []plan{item})
 	}
 	if err := w.staleFence(ctx, p.Fence, []elt.DatasetName{item.Version.Dataset}); err != nil {
@@ -113,6 +113,11 @@ func (w *Warehouse) publishItem(ctx context.Context, p elt.Publication, item pla
 			return err
 		}
 	}
+	if item.merges() && item.partition == "" && !item.rebuilt {
+		if err := w.rebuild(ctx, &item); err != nil {
+			return err
+		}
+	}
 	if err := w.clearFor(ctx, item); err != nil {
 		return err
 	}
@@ -122,7 +127,7 @@ func (w *Warehouse) publishItem(ctx context.Context, p elt.Publication, item pla
 		if err != nil {
 			return w.modelRefused(ctx, item.Version.Dataset, err)
 		}
-	} else if err := w.copyTable(ctx, p.Run, p.Fence, string(item.Version.Dataset), item.from, w.published(item.Relation)); err != nil {
+	} else if err := w.copyItem(ctx, p, item); err != nil {
 		return err
 	}
 	return w.transact(ctx, p, []plan{item})
@@ -139,16 +144,17 @@ func (w *Warehouse) claim(ctx context.Context, item plan) error {
 	return err
 }
 
-// clearFor drops a view where a table will be, and a table where a view will be: BigQuery turns neither into the other.
-// Until the next request nothing stands under the name. It looks at what is there, because an attempt that ended before
-// its record may have got further than the record says.
+// clearFor drops a view where a table will be, a table where a view will be, and a table that is arranged in another
+// way than the one that will be: BigQuery turns none into the other. Until the next request nothing stands under the
+// name. It looks at what is there, because an attempt that ended before its record may have got further than the record
+// says.
 func (w *Warehouse) clearFor(ctx context.Context, item plan) error {
 	if item.stands == unpublished {
 		return nil
 	}
 	at := w.published(item.Relation)
 	md, err := at.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
-	if err == nil && (md.Type == bigquery.ViewTable) != (item.ViewSQL != "") {
+	if err == nil && item.replacesTable(md) {
 		err = at.Delete(ctx)
 	}
 	if isStatus(err, http.StatusNotFound) {
@@ -176,4 +182,20 @@ func (w *Warehouse) copyTable(ctx context.Context, run elt.RunID, fence int64, w
 		},
 	})
 	return err
+}
+
+// replacesTable reports whether what stands under the name must go before the item can.
+func (p plan) replacesTable(md *bigquery.TableMetadata) bool {
+	isView := md.Type == bigquery.ViewTable
+	return isView != (p.ViewSQL != "") || !isView && p.staged != nil && !sameLayout(md, p.staged)
+}
+
+// copyItem copies what an item's run staged over what is published: all of it, or the one partition that it is.
+func (w *Warehouse) copyItem(ctx context.Context, p elt.Publication, item plan) error {
+	from, into := item.from, w.published(item.Relation)
+	if item.partition != "" {
+		from = w.client.DatasetInProject(from.ProjectID, from.DatasetID).Table(from.TableID + "$" + item.partition)
+		into = w.client.DatasetInProject(into.ProjectID, into.DatasetID).Table(into.TableID + "$" + item.partition)
+	}
+	return w.copyTable(ctx, p.Run, p.Fence, string(item.Version.Dataset), from, into)
 }

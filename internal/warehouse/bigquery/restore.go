@@ -57,6 +57,11 @@ func (w *Warehouse) restore(ctx context.Context, r elt.Restoration) (elt.Version
 	if err := w.keepPublished(ctx, []plan{item}); err != nil {
 		return v, err
 	}
+	if snapshot := kept[at].snapshot; snapshot != "" { // what was published since may be arranged in another way
+		if item.staged, err = w.client.Dataset(w.DatasetPrefix + catalogDataset).Table(snapshot).Metadata(ctx); err != nil {
+			return v, err
+		}
+	}
 	if err := w.clearFor(ctx, item); err != nil {
 		return v, err
 	}

@@ -39,21 +39,25 @@ func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, r
 	if len(files) != len(m.Parts) {
 		return 0, fmt.Errorf("stage %s: %d files for %d parts", m.Dataset, len(files), len(m.Parts))
 	}
+	if err := s.layout.Fits(m.Schema); err != nil {
+		return 0, layoutInvalid(m.Dataset, err)
+	}
 	what := "stage " + string(m.Dataset)
 	if m.Mode == elt.Incremental {
-		if err := s.onto(ctx, relation, elt.Merge, m.Key); err != nil {
+		if err := s.onto(ctx, relation, s.replaces(m), m.Key); err != nil {
 			return 0, w.fail(ctx, what, err)
 		}
 		if err := s.fits(ctx, columnsOf(converted.schema)); err != nil {
 			return 0, w.fail(ctx, what, err)
 		}
 	}
-	s.physical = stagedID(run, m.Dataset) + tableMark + contentDigest(m)
-	target := s.physical
+	s.physical = stagedID(run, m.Dataset) + tableMark + digest(contentDigest(m), s.layout)
+	target, layout := s.physical, s.layout
 	if converted.sql != "" {
-		target += tableMark + "raw"
+		target, layout = target+tableMark+"raw", elt.Layout{}
 	}
-	rows, err := s.load(ctx, m, schema, w.staged(target), files, progress)
+	made := &bigquery.TableMetadata{Schema: schema, TimePartitioning: partitioning(layout), Clustering: clustering(layout)}
+	rows, err := s.load(ctx, m, made, w.staged(target), files, progress)
 	if err != nil {
 		return 0, err
 	}
@@ -66,6 +70,16 @@ func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, r
 		}
 	}
 	return rows, w.fail(ctx, what, s.finish(ctx, m.Schema.Names()))
+}
+
+// replaces returns how the manifest's rows meet those that are published.
+func (s *staging) replaces(m *elt.Manifest) elt.Strategy {
+	if !s.layout.ReplacePartitions || m.Range == nil {
+		return elt.Merge
+	}
+	s.cursor, _ = m.Schema.Column(m.Cursor)
+	s.span = m.Range
+	return elt.Replace
 }
 
 // contentDigest names what a manifest brings: the same parts as the same columns are the same table.
@@ -156,9 +170,10 @@ func checkPart(m *elt.Manifest, path string) error {
 }
 
 // load loads the parts into the table, each in a job of its own.
-func (s *staging) load(ctx context.Context, m *elt.Manifest, schema bigquery.Schema, into *bigquery.Table, files []string, progress func(int64)) (int64, error) {
+func (s *staging) load(ctx context.Context, m *elt.Manifest, made *bigquery.TableMetadata, into *bigquery.Table, files []string, progress func(int64)) (int64, error) {
 	what := "stage " + string(m.Dataset)
-	err := into.Create(ctx, &bigquery.TableMetadata{Schema: schema, Labels: labels("load", s.run, s.dataset)})
+	made.Labels = labels("load", s.run, s.dataset)
+	err := into.Create(ctx, made)
 	if err != nil && !isStatus(err, http.StatusConflict) {
 		return 0, s.w.fail(ctx, what, err)
 	}
@@ -172,7 +187,7 @@ func (s *staging) load(ctx context.Context, m *elt.Manifest, schema bigquery.Sch
 	group.SetLimit(uploads)
 	for i, path := range files {
 		group.Go(func() error {
-			j := s.loadJob(m, i, path, schema, into)
+			j := s.loadJob(m, i, path, made.Schema, into)
 			j.since = md.CreationTime
 			_, status, err := s.w.run(groupCtx, j)
 			if err != nil {
@@ -240,7 +255,7 @@ func (s *staging) convert(ctx context.Context, columns string, from *bigquery.Ta
 	}
 	_, _, err := s.w.execute(ctx, statement{
 		what: "convert the columns of " + string(s.dataset), step: "convert", labels: labels("convert", s.run, s.dataset),
-		sql: "SELECT " + columns + " FROM " + nameOf(from), into: s.table(),
+		sql: "SELECT " + columns + " FROM " + nameOf(from), into: s.table(), layout: s.layout,
 	})
 	return err
 }

@@ -22,6 +22,10 @@ type staging struct {
 	base     string
 	strategy elt.Strategy
 	key      []string
+	layout   elt.Layout
+	// cursor and span are of the strategy Replace.
+	cursor elt.Column
+	span   *elt.CursorRange
 }
 
 // stage begins an attempt at the dataset's staged relation, as a table that nothing else is called by.
@@ -29,7 +33,7 @@ func (w *Warehouse) stage(run elt.RunID, d elt.DatasetName) *staging {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open[run] = true
-	return &staging{w: w, run: run, dataset: d, physical: stagedID(run, d) + tableMark + unique()}
+	return &staging{w: w, run: run, dataset: d, physical: stagedID(run, d) + tableMark + unique(), layout: w.layoutFor(d)}
 }
 
 func (s *staging) table() *bigquery.Table { return s.w.staged(s.physical) }
@@ -65,6 +69,11 @@ func (w *Warehouse) schemaFits(ctx context.Context, d elt.DatasetName, relation 
 	if err != nil {
 		return err
 	}
+	return fitsTable(d, md, columns)
+}
+
+// fitsTable reports an error schema_changed when the columns cannot be merged into the table.
+func fitsTable(d elt.DatasetName, md *bigquery.TableMetadata, columns elt.Schema) error {
 	diff := columnsOf(md.Schema).Diff(columns)
 	if len(diff) == 0 {
 		return nil
@@ -131,7 +140,11 @@ func (s *staging) finish(ctx context.Context, columns []string) error {
 func (s *staging) candidate(columns []string) string {
 	published, staged := s.w.Published(s.base), nameOf(s.table())
 	kept := "SELECT " + quoteAll("p.", columns) + " FROM " + published + " AS p"
-	if s.strategy != elt.Append {
+	switch s.strategy {
+	case elt.Append:
+	case elt.Replace:
+		kept += " WHERE " + outside("p", s.cursor.Name, s.cursor.Type.Kind, s.span)
+	default:
 		kept += " WHERE " + keyOf("p", s.key) + " NOT IN (SELECT " + keyOf("d", s.key) + " FROM " + staged + " AS d)"
 	}
 	return kept + " UNION ALL SELECT " + quoteAll("d.", columns) + " FROM " + staged + " AS d"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"cloud.google.com/go/bigquery"
@@ -25,8 +26,12 @@ func (w *Warehouse) together(ctx context.Context, plans []plan) (group, rest []p
 			continue
 		case item.stands != asTable:
 			err = w.makeEmpty(ctx, item)
+		case item.rebuilt || item.placed || item.published == nil || !sameLayout(item.staged, item.published):
+			w.Log.Warn("published by itself, not together with the others: it is arranged in another way than it was", "dataset", item.Version.Dataset)
+			rest = append(rest, item)
+			continue
 		case !item.inPlace:
-			err = w.schemaFits(ctx, item.Version.Dataset, item.Relation, item.schema)
+			err = fitsTable(item.Version.Dataset, item.published, item.schema)
 		}
 		if elt.CodeOf(err) == codeSchemaChanged {
 			w.Log.Warn("published by itself, not together with the others", "dataset", item.Version.Dataset, "reason", err)
@@ -61,13 +66,13 @@ func (w *Warehouse) makeEmpty(ctx context.Context, item plan) error {
 			return err
 		}
 	}
-	return into.Create(ctx, &bigquery.TableMetadata{Schema: md.Schema})
+	return into.Create(ctx, &bigquery.TableMetadata{Schema: md.Schema, TimePartitioning: md.TimePartitioning, Clustering: md.Clustering})
 }
 
 // transact records the items' versions, and puts those in place that are put in place by DML, in one transaction. It
 // checks the fence within; BigQuery rolls it back when that fails, or anything else does.
 func (w *Warehouse) transact(ctx context.Context, p elt.Publication, items []plan) error {
-	script, err := w.script(p, items)
+	script, err := w.script(ctx, p, items)
 	if err != nil {
 		return err
 	}
@@ -100,7 +105,7 @@ const (
 )
 
 // script renders the transaction.
-func (w *Warehouse) script(p elt.Publication, items []plan) (string, error) {
+func (w *Warehouse) script(ctx context.Context, p elt.Publication, items []plan) (string, error) {
 	var statements []string
 	add := func(format string, args ...any) { statements = append(statements, fmt.Sprintf(format, args...)) }
 	var ids []elt.VersionID
@@ -125,9 +130,14 @@ func (w *Warehouse) script(p elt.Publication, items []plan) (string, error) {
 	add("SELECT IF((SELECT COUNT(*) FROM %s WHERE dataset IN (%s) AND fence > %d) > 0, ERROR('%s'), 'ok')", w.catalog("fences"), literals(datasets), p.Fence, staleMark)
 	add("SELECT IF((SELECT COUNT(*) FROM %s WHERE version_id IN (%s)) > 0, ERROR('%s'), 'ok')", w.catalog("versions"), literals(ids), recordedMark)
 	for _, item := range items {
-		if item.inPlace {
-			statements = append(statements, w.putRows(item)...)
+		if !item.inPlace {
+			continue
 		}
+		puts, err := w.putRows(ctx, item)
+		if err != nil {
+			return "", err
+		}
+		statements = append(statements, puts...)
 	}
 	add("INSERT INTO %s (version_id, dataset, data_date, run_id, fence, manifest, relation, `rows`, checks, inputs, published_at) VALUES %s", w.catalog("versions"), strings.Join(versions, ", "))
 	for _, item := range items {
@@ -143,22 +153,38 @@ func (w *Warehouse) script(p elt.Publication, items []plan) (string, error) {
 	return strings.Join(statements, ";\n") + ";\n", nil
 }
 
-// putRows brings an item's rows into the published table: in place of all rows, of those with the same keys, or beside
-// them.
-func (w *Warehouse) putRows(item plan) []string {
+// putRows brings an item's rows into the published table: in place of all rows, of those with the same keys, of those of
+// the same range, or beside them.
+func (w *Warehouse) putRows(ctx context.Context, item plan) ([]string, error) {
 	into, from, columns := w.Published(item.Relation), nameOf(item.from), quoteAll("", item.schema.Names())
 	insert := fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", into, columns, columns, from)
 	switch {
 	case !item.merges():
-		return []string{"TRUNCATE TABLE " + into, insert}
+		return []string{"TRUNCATE TABLE " + into, insert}, nil
 	case item.Strategy == elt.Append:
-		return []string{insert}
+		return []string{insert}, nil
+	case item.Strategy == elt.Replace:
+		k := kindOf(fieldOf(item.published.Schema, item.Cursor))
+		return []string{"DELETE FROM " + into + " AS p WHERE " + within("p", item.Cursor, k, item.Range), insert}, nil
 	}
-	return []string{
-		fmt.Sprintf("MERGE INTO %s AS p USING (SELECT DISTINCT %s AS k FROM %s AS d) AS d ON %s = d.k WHEN MATCHED THEN DELETE",
-			into, keyOf("d", item.Key), from, keyOf("p", item.Key)),
-		insert,
+	touches, err := w.touches(ctx, item)
+	if err != nil {
+		return nil, err
 	}
+	on := keyOf("p", item.Key) + " = d.k"
+	out := []string{insert}
+	if !touches.none {
+		if touches.whole {
+			touches.where = "TRUE"
+		}
+		out = slices.Insert(out, 0, fmt.Sprintf("MERGE INTO %s AS p USING (SELECT DISTINCT %s AS k FROM %s AS d) AS d ON %s AND %s WHEN MATCHED THEN DELETE",
+			into, keyOf("d", item.Key), from, touches.where, on))
+	}
+	if !touches.whole {
+		out = slices.Insert(out, 0, fmt.Sprintf("SELECT IF((%s) != %d, ERROR('%s'), 'ok')",
+			w.versionsOf(item.Version.Dataset), touches.versions, recordedMark))
+	}
+	return out, nil
 }
 
 // versionRow is a version as a row of VALUES. Without a time of its own it gets BigQuery's.

@@ -29,7 +29,9 @@ type Options struct {
 	Together bool
 	// MaxBytesBilled is what one model or test may read; BigQuery refuses a query that would read more. 0 is no limit.
 	MaxBytesBilled int64
-	KMSKey         string // the key of Cloud KMS that encrypts the datasets; empty for Google's own
+	// Layout says how the dataset's published table is arranged; nil arranges none.
+	Layout func(elt.DatasetName) elt.Layout
+	KMSKey string // the key of Cloud KMS that encrypts the datasets; empty for Google's own
 	// Keep is how many versions of each dataset stay beside the published one, so that they can be restored; 0 means 1,
 	// and less than 0 none.
 	Keep        int

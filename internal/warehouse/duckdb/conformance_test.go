@@ -4,15 +4,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/warehouse/warehousetest"
 )
 
 func TestConformance(t *testing.T) {
 	warehousetest.Run(t, func(t *testing.T) warehousetest.Harness {
-		w := open(t, Options{})
+		layouts := make(map[elt.DatasetName]elt.Layout)
+		w := open(t, Options{Layout: func(d elt.DatasetName) elt.Layout { return layouts[d] }})
 		return warehousetest.Harness{
-			Warehouse: w,
-			Rows:      func(t testing.TB, query string) []string { return rowsOf(t, w, query) },
+			Warehouse: w, Layouts: layouts,
+			Rows: func(t testing.TB, query string) []string { return rowsOf(t, w, query) },
 			Exec: func(t testing.TB, statement string) {
 				t.Helper()
 				if _, err := w.db.ExecContext(t.Context(), statement); err != nil {

@@ -180,16 +180,26 @@ func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item 
 	out := settled{physical: current, merged: staged}
 	if w.keep > 0 {
 		out.undo = qualified(runSchema(run), undoName(d))
-		if err := saveReplaced(ctx, tx, out, item); err != nil {
+		if err := saveReplaced(ctx, tx, out, columns, item); err != nil {
 			return settled{}, err
 		}
 	}
-	return out, merge(ctx, tx, current, staged, columns.Names(), item)
+	return out, merge(ctx, tx, current, staged, columns, item)
 }
 
 // merge puts staged rows into the table behind a published name.
-func merge(ctx context.Context, tx *sql.Tx, table, staged string, columns []string, item elt.PublicationItem) error {
-	if item.Strategy != elt.Append {
+func merge(ctx context.Context, tx *sql.Tx, table, staged string, columns elt.Schema, item elt.PublicationItem) error {
+	switch item.Strategy {
+	case elt.Append:
+	case elt.Replace:
+		cursor, ok := columns.Column(item.Cursor)
+		if !ok || item.Range == nil {
+			return fmt.Errorf("publish %s: strategy %q without a range of a cursor", item.Version.Dataset, item.Strategy)
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" AS p WHERE "+within("p", cursor, item.Range)); err != nil {
+			return err
+		}
+	default:
 		if len(item.Key) == 0 {
 			return fmt.Errorf("publish %s: strategy %q without a key", item.Version.Dataset, item.Strategy)
 		}
@@ -197,7 +207,7 @@ func merge(ctx context.Context, tx *sql.Tx, table, staged string, columns []stri
 			return err
 		}
 	}
-	list := quoteAll("", columns)
+	list := quoteAll("", columns.Names())
 	_, err := tx.ExecContext(ctx, "INSERT INTO "+table+" ("+list+") SELECT "+list+" FROM "+staged)
 	return err
 }

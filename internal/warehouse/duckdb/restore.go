@@ -194,9 +194,16 @@ func keep(ctx context.Context, tx *sql.Tx, item elt.PublicationItem, s settled) 
 }
 
 // saveReplaced keeps the rows that a merge will take the place of.
-func saveReplaced(ctx context.Context, tx *sql.Tx, s settled, item elt.PublicationItem) error {
+func saveReplaced(ctx context.Context, tx *sql.Tx, s settled, columns elt.Schema, item elt.PublicationItem) error {
 	rows := " WHERE false"
-	if item.Strategy != elt.Append {
+	switch item.Strategy {
+	case elt.Append:
+	case elt.Replace:
+		cursor, _ := columns.Column(item.Cursor)
+		if item.Range != nil {
+			rows = " AS p WHERE " + within("p", cursor, item.Range)
+		}
+	default:
 		rows = " AS p SEMI JOIN " + s.merged + " AS d ON (" + sameKey("p", "d", item.Key) + ")"
 	}
 	_, err := tx.ExecContext(ctx, "CREATE OR REPLACE TABLE "+s.undo+" AS SELECT * FROM "+s.physical+rows)

@@ -29,7 +29,7 @@ func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, r
 		return 0, err
 	}
 	if m.Mode == elt.Incremental {
-		if err := s.onto(ctx, relation, elt.Merge, m.Key); err != nil {
+		if err := s.onto(ctx, relation, s.replaces(m), m.Key); err != nil {
 			return 0, w.fail(ctx, what, err)
 		}
 	}

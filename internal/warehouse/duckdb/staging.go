@@ -22,6 +22,9 @@ type staging struct {
 	base     string
 	strategy elt.Strategy
 	key      []string
+	// cursor and span are of the strategy Replace.
+	cursor elt.Column
+	span   *elt.CursorRange
 }
 
 // stage prepares the run's schema and returns an attempt at the dataset's staged relation.
@@ -175,7 +178,11 @@ func (s *staging) finish(ctx context.Context, columns []string) error {
 func (s *staging) candidate(columns []string) string {
 	delta := qualified(runSchema(s.run), deltaName(s.dataset))
 	kept := "SELECT " + quoteAll("p.", columns) + " FROM " + publishedName(s.base) + " AS p"
-	if s.strategy != elt.Append {
+	switch s.strategy {
+	case elt.Append:
+	case elt.Replace:
+		kept += " WHERE NOT " + within("p", s.cursor, s.span)
+	default:
 		kept += " ANTI JOIN " + delta + " AS d ON (" + sameKey("p", "d", s.key) + ")"
 	}
 	return kept + " UNION ALL SELECT " + quoteAll("", columns) + " FROM " + delta

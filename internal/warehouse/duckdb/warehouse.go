@@ -32,6 +32,8 @@ type Options struct {
 	MemoryLimit string
 	Threads     int    // 0 means one for each core
 	TempDir     string // where DuckDB puts what does not fit into memory; empty means beside the file
+	// Layout says how the dataset's published table is arranged, of which only ReplacePartitions means something here.
+	Layout func(elt.DatasetName) elt.Layout
 	// Keep is how many versions of each dataset stay beside the published one, so that they can be restored; 0 means 1,
 	// and less than 0 none.
 	Keep int
@@ -46,6 +48,7 @@ type Warehouse struct {
 	now            func() time.Time
 	log            *slog.Logger
 	db             *sql.DB
+	layout         func(elt.DatasetName) elt.Layout // nil arranges nothing
 	// file is held open until the database is closed: POSIX drops a process's locks on a file, DuckDB's
 	// among them, as soon as the process closes any descriptor of it.
 	file *os.File
@@ -91,7 +94,7 @@ func Open(ctx context.Context, o Options) (*Warehouse, error) {
 		return nil, err
 	}
 	w := &Warehouse{
-		path: path, readPath: o.ReadPath, keep: max(0, cmp.Or(o.Keep, 1)), now: o.Now, log: o.Log, db: db,
+		path: path, readPath: o.ReadPath, keep: max(0, cmp.Or(o.Keep, 1)), now: o.Now, log: o.Log, db: db, layout: o.Layout,
 		gate: semaphore.NewWeighted(wholeGate), publishing: semaphore.NewWeighted(1),
 		open: make(map[elt.RunID]bool),
 	}

@@ -60,6 +60,8 @@ type Harness struct {
 	Rows func(t testing.TB, query string) []string
 	// Exec runs SQL behind the warehouse's back, as somebody else would.
 	Exec func(t testing.TB, statement string)
+	// Layouts is what the warehouse was opened with: how each dataset's published table is arranged.
+	Layouts map[elt.DatasetName]elt.Layout
 	Limits
 }
 
@@ -86,7 +88,8 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		name  string
 		tests map[string]func(*testing.T, Harness)
 	}{
-		{"stage", stageTests}, {"incremental", incrementalTests}, {"build", buildTests}, {"publish", publishTests}, {"restore", restoreTests},
+		{"stage", stageTests}, {"incremental", incrementalTests}, {"layout", layoutTests}, {"build", buildTests}, {"publish", publishTests},
+		{"restore", restoreTests},
 	} {
 		for name, test := range group.tests {
 			t.Run(group.name+"/"+name, func(t *testing.T) { test(t, open(t)) })

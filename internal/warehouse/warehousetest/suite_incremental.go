@@ -24,11 +24,14 @@ var incrementalTests = map[string]func(*testing.T, Harness){
 	"two columns, NULL in a key": testCompositeKey,
 }
 
+// sprintf puts a relation's name into a query.
+func sprintf(query, relation string) string { return strings.Replace(query, "%s", relation, 1) }
+
 const published = "SELECT id, name FROM %s ORDER BY id NULLS LAST"
 
 func (h Harness) wantUsers(t testing.TB, relation string, want ...string) {
 	t.Helper()
-	h.wantRows(t, strings.Replace(published, "%s", relation, 1), want...)
+	h.wantRows(t, sprintf(published, relation), want...)
 }
 
 func testUpsert(t *testing.T, h Harness) {

@@ -120,30 +120,6 @@ func loaded(f *bq.TableFieldSchema, format string) (string, error) {
 	return "CAST(" + name + " AS " + typ + ")", nil
 }
 
-// copy puts one table in the place of another.
-func (s *Server) copy(c *bq.JobConfigurationTableCopy) error {
-	if len(c.SourceTables) != 1 || c.WriteDisposition != "WRITE_TRUNCATE" && c.OperationType != "SNAPSHOT" {
-		return failf("invalid", "the double copies one table over another")
-	}
-	from, to := at(c.SourceTables[0]), at(c.DestinationTable)
-	switch taken := s.stands(to) != ""; {
-	case c.OperationType == "SNAPSHOT" && c.WriteDisposition != "WRITE_EMPTY":
-		return failf("invalid", "a snapshot is written with WRITE_EMPTY")
-	case c.OperationType == "SNAPSHOT" && taken:
-		return failf("duplicate", "Already Exists: Table %s", to.key())
-	}
-	switch {
-	case s.stands(from) != "BASE TABLE":
-		return failf("notFound", "Not found: Table %s", from.key())
-	case s.stands(to) == "VIEW":
-		return failf("invalid", "%s is not allowed for this operation because it is currently a VIEW.", to.key())
-	case !s.hasDataset(to.dataset):
-		return failf("notFound", "Not found: Dataset %s", to.dataset)
-	}
-	_, err := s.db.Exec("CREATE OR REPLACE TABLE " + to.sql() + " AS SELECT * FROM " + from.sql())
-	return err
-}
-
 // query runs a SELECT, or a script of DML.
 func (s *Server) query(c *bq.JobConfigurationQuery) (*result, error) {
 	if c.UseLegacySql == nil || *c.UseLegacySql {
@@ -191,11 +167,17 @@ func (s *Server) selectInto(statement string, c *bq.JobConfigurationQuery) error
 	case s.stands(p) == "VIEW":
 		return failf("invalid", "%s is not allowed for this operation because it is currently a VIEW.", p.key())
 	}
+	made := arrangement{c.TimePartitioning, c.Clustering}
+	if s.stands(p) != "" {
+		if err := s.sameArrangement(p, made); err != nil {
+			return err
+		}
+	}
 	if _, err := s.db.Exec("CREATE OR REPLACE TABLE " + p.sql() + " AS " + statement); err != nil {
 		return err
 	}
-	s.tables[p.key()] = &bq.Table{CreationTime: s.tick()}
-	return nil
+	s.tables[p.key()] = &bq.Table{CreationTime: s.tick(), TimePartitioning: made.partitions, Clustering: made.clusters}
+	return s.arrangeable(p, made)
 }
 
 func (s *Server) selectRows(statement string) (*result, error) {

@@ -57,13 +57,14 @@ func (s *Server) meets(method, job string, final bool) *Fault {
 // faulty answers a request, with the fault that it meets.
 func (s *Server) faulty(m *method, c *call, handle func(*call) (any, *refusal)) (any, *refusal) {
 	job := c.params["jobId"]
+	var config *bq.JobConfiguration
 	if m.ID == "bigquery.jobs.insert" {
 		var asked bq.Job
 		if err := json.Unmarshal(c.body, &asked); err == nil && asked.JobReference != nil {
-			job = asked.JobReference.JobId
+			job, config = asked.JobReference.JobId, asked.Configuration
 		}
 	}
-	s.requests = append(s.requests, Request{m.ID, job})
+	s.requests = append(s.requests, Request{m.ID, job, config})
 	f := s.meets(m.ID, job, true)
 	if f != nil && f.Status != 0 {
 		return nil, f.refusal()

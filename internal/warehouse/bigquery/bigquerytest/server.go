@@ -38,8 +38,9 @@ type Server struct {
 
 // Request is one that the server was asked.
 type Request struct {
-	Method string // "bigquery.jobs.insert", or "upload" for a chunk of a session
-	Job    string // the ID of the job that it is about
+	Method string               // "bigquery.jobs.insert", or "upload" for a chunk of a session
+	Job    string               // the ID of the job that it is about
+	Config *bq.JobConfiguration // what a job is asked to do
 }
 
 // call is a request that met the document.

@@ -105,6 +105,12 @@ func (s *Server) insertTable(c *call) (any, *refusal) {
 		}
 	}
 	t.CreationTime, t.Schema = s.tick(), nil
+	if err := s.arrangeable(p, arrangement{t.TimePartitioning, t.Clustering}); t.View == nil && err != nil {
+		if _, err := s.db.Exec("DROP TABLE " + p.sql()); err != nil {
+			s.violate("drop %s: %v", p.key(), err)
+		}
+		return nil, invalid("%v", err)
+	}
 	s.tables[p.key()] = &t
 	return s.table(c.params["projectId"], p)
 }
@@ -134,7 +140,7 @@ func (s *Server) table(project string, p place) (*bq.Table, *refusal) {
 		return nil, notFound("Table %s:%s", project, p.key())
 	}
 	fields, err := s.fields("SELECT * FROM " + p.sql())
-	if err != nil {
+	if err != nil && kind != "VIEW" { // of a view whose tables are gone the service tells what it knew
 		reason, message := explain(err)
 		return nil, &refusal{status: http.StatusBadRequest, reason: reason, message: message}
 	}

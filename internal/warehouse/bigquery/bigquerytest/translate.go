@@ -34,12 +34,16 @@ var functions = map[string]func(args []string) string{
 	"MOD":               func(a []string) string { return "CAST(" + a[0] + " % " + a[1] + " AS DECIMAL(38,0))" },
 	"TO_JSON_STRING":    func(a []string) string { return "CAST(to_json(" + a[0] + ") AS VARCHAR)" },
 	"CONCAT":            func(a []string) string { return "(" + strings.Join(a, " || ") + ")" },
+	"DATE_TRUNC":        func(a []string) string { return "CAST(date_trunc('" + a[1] + "', " + a[0] + ") AS DATE)" },
+	"TIMESTAMP_TRUNC":   func(a []string) string { return "date_trunc('" + a[1] + "', " + a[0] + ")" },
+	"DATETIME_TRUNC":    func(a []string) string { return "date_trunc('" + a[1] + "', " + a[0] + ")" },
 	"CURRENT_TIMESTAMP": func([]string) string { return "now()" },
 }
 
 // arguments is how many a function takes, of those that take a certain number.
 var arguments = map[string]int{
 	"IF": 3, "UNIX_DATE": 1, "TIMESTAMP": 1, "DATETIME": 1, "TIME_DIFF": 3, "TO_HEX": 1, "SAFE_MULTIPLY": 2, "DIV": 2, "MOD": 2, "TO_JSON_STRING": 1,
+	"DATE_TRUNC": 2, "TIMESTAMP_TRUNC": 2, "DATETIME_TRUNC": 2,
 }
 
 func named(name string) func([]string) string {

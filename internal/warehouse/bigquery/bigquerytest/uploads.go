@@ -74,7 +74,7 @@ func (s *Server) chunk(w http.ResponseWriter, r *http.Request, id string, body [
 		return
 	}
 	final := m[3] != "*"
-	s.requests = append(s.requests, Request{"upload", u.job})
+	s.requests = append(s.requests, Request{"upload", u.job, nil})
 	f := s.meets("upload", u.job, final)
 	if f != nil && f.Status != 0 {
 		u.gone = u.gone || f.Status == http.StatusGone
