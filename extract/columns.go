@@ -2,6 +2,7 @@ package extract
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,38 +19,53 @@ var reservedPrefixes = []string{"_TABLE_", "_FILE_", "_PARTITION", "_DAYBREAK"}
 // selection is what an extraction takes of a table.
 type selection struct {
 	columns elt.Schema
-	cursor  elt.Column // incremental only
-	key     []string   // for messages
-	hashed  bool
+	rules   map[string]elt.TypeRule // of columns that have one
+	cursor  elt.Column              // incremental only
+	key     []string                // for messages
+	hashed  []string
+	changes []elt.SchemaChange
+	ignored []string // new at the source, and left there
 }
 
-// choose returns what the extraction takes of the table, and everything that is wrong with it.
-func choose(info TableInfo, e elt.Extraction) (selection, []*elt.Error) {
+// choose returns what the extraction takes of the table, and everything that is wrong with it. before is the manifest
+// of what is published, nil when nothing is.
+func choose(info TableInfo, e elt.Extraction, before *elt.Manifest) (selection, []*elt.Error) {
 	var s selection
-	c := checker{dataset: e.Dataset, table: info}
-	c.named("column_missing", "exclude", e.Exclude)
-	c.named("column_missing", "hash", e.Hash)
-	c.named("column_missing", "redact", e.Redact)
+	c := checker{dataset: e.Dataset, table: info, before: before}
+	for _, list := range []struct {
+		setting string
+		names   []string
+	}{{"allow", e.Allow}, {"exclude", e.Exclude}, {"hash", e.Hash}, {"redact", e.Redact}, {"keep", e.Keep}, {"pii", e.PII}, {"types", slices.Sorted(maps.Keys(e.Types))}} {
+		c.named("column_missing", list.setting, list.names)
+	}
 	for _, column := range info.Columns {
-		switch {
-		case slices.Contains(e.Exclude, column.Name):
+		switch d := decide(e, column.Name); {
+		case e.DecidePII && !d.decided && !d.out && personal(e, info, column.Name) != "":
+			c.wrong("pii_undecided", fmt.Sprintf("column %q %s, and nothing says what is to become of it", column.Name, personal(e, info, column.Name)),
+				"name it under columns: of the dataset: exclude, hash, redact, or keep to let it through as it is")
 			continue
-		case slices.Contains(e.Redact, column.Name):
+		case d.out:
+			continue
+		case d.mask == MaskRedact:
 			column.Type, column.Masked = elt.Type{Kind: elt.String}, MaskRedact
-		case slices.Contains(e.Hash, column.Name):
+		case d.mask == MaskHash:
 			column.Type, column.Masked = elt.Type{Kind: elt.String}, MaskHash
-			s.hashed = true
+			s.hashed = append(s.hashed, column.Name)
 		}
 		s.columns = append(s.columns, column)
 	}
-	if len(s.columns) == 0 {
+	s.rules = c.types(e, s.columns)
+	if before != nil {
+		c.drift(e, &s)
+	}
+	if len(s.columns) == 0 && len(c.errors) == 0 {
 		c.wrong("no_columns", "no column is left to extract", "exclude fewer columns, or leave the table out")
 	}
 	c.names(s.columns)
 	c.key(e, s.columns)
 	s.key = messageKey(e, info, s.columns)
 	if e.Mode == elt.Incremental {
-		s.cursor = c.cursor(e)
+		s.cursor = c.cursor(e, s.columns)
 	}
 	if err := e.Layout.Fits(s.columns); err != nil {
 		c.wrong("layout_invalid", err.Error(), "correct partition_by and cluster_by in the schedule")
@@ -75,6 +91,7 @@ func messageKey(e elt.Extraction, info TableInfo, columns elt.Schema) []string {
 type checker struct {
 	dataset elt.DatasetName
 	table   TableInfo
+	before  *elt.Manifest // of what is published; may be nil
 	errors  []*elt.Error
 }
 
@@ -88,11 +105,20 @@ func (c *checker) wrong(code elt.Code, what, do string) {
 // named checks that the columns which a setting names are there.
 func (c *checker) named(code elt.Code, setting string, names []string) {
 	for _, name := range names {
-		if _, ok := c.table.Columns.Column(name); !ok {
+		if _, ok := c.table.Columns.Column(name); !ok && !c.published(name) {
 			c.wrong(code, fmt.Sprintf("%s names the column %q, which the table does not have", setting, name),
 				"correct the name; the table has "+strings.Join(c.table.Columns.Names(), ", "))
 		}
 	}
+}
+
+// published reports whether the column is part of what is published: a column that is gone is for the drift rules.
+func (c *checker) published(name string) bool {
+	if c.before == nil {
+		return false
+	}
+	_, ok := c.before.Schema.Column(name)
+	return ok
 }
 
 // names checks that a warehouse can hold columns of these names beside each other.
@@ -134,7 +160,8 @@ func (c *checker) key(e elt.Extraction, columns elt.Schema) {
 			c.wrong("key_missing", fmt.Sprintf("the key names the column %q, which the table does not have", name),
 				"correct the name; the table has "+strings.Join(c.table.Columns.Names(), ", "))
 		case !ok:
-			c.wrong("key_missing", fmt.Sprintf("the key column %q is excluded", name), "keep the column, or hash it")
+			c.wrong("key_missing", fmt.Sprintf("the key column %q does not leave the source: it is excluded, or not on the list of allowed columns", name),
+				"allow the column, or hash it")
 		case column.Masked == MaskRedact:
 			c.wrong("key_missing", fmt.Sprintf("the key column %q is redacted, so that all keys would be equal", name), "hash it instead")
 		}
@@ -142,8 +169,12 @@ func (c *checker) key(e elt.Extraction, columns elt.Schema) {
 }
 
 // cursor checks that the cursor says when a row changed.
-func (c *checker) cursor(e elt.Extraction) elt.Column {
+func (c *checker) cursor(e elt.Extraction, columns elt.Schema) elt.Column {
 	column, ok := c.table.Columns.Column(e.Cursor)
+	if _, taken := columns.Column(e.Cursor); ok && !taken {
+		c.wrong("cursor_missing", fmt.Sprintf("the cursor column %q does not leave the source: it is excluded, or not on the list of allowed columns", e.Cursor),
+			"allow the column, or name another cursor")
+	}
 	switch {
 	case e.Cursor == "":
 		c.wrong("cursor_missing", "an incremental table needs a cursor, the column that says when a row last changed",

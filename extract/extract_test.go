@@ -255,7 +255,7 @@ func TestCheckNamesEverything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []elt.Code
-			for _, p := range extracttest.New(t, c, &extracttest.Lake{}).Check(t.Context(), []elt.Extraction{test.e}) {
+			for _, p := range extracttest.New(t, c, &extracttest.Lake{}).Check(t.Context(), []elt.Extraction{test.e}, nil) {
 				got = append(got, p.Code)
 				if p.What == "" || p.Do == "" {
 					t.Errorf("%+v does not say what to do", p)
@@ -267,7 +267,7 @@ func TestCheckNamesEverything(t *testing.T) {
 		})
 	}
 	x := extract.New(extract.Options{Sources: map[elt.SourceName]extract.Source{"shop": c}, Log: extracttest.Log(t), Now: time.Now})
-	problems := x.Check(t.Context(), []elt.Extraction{e("a", func(e *elt.Extraction) { e.Hash = []string{"email"} })})
+	problems := x.Check(t.Context(), []elt.Extraction{e("a", func(e *elt.Extraction) { e.Hash = []string{"email"} })}, nil)
 	if len(problems) != 1 || problems[0].Code != "mask_key_missing" {
 		t.Errorf("without a mask key: %v", problems)
 	}
@@ -318,7 +318,7 @@ func TestPropose(t *testing.T) {
 			column("ip_address", elt.String), column("zip", elt.String), column("zipped", elt.Bool), column("shipping", elt.String)},
 			elt.Full, "", []string{"Email", "last_name", "lastName", "ip_address", "zip"}},
 	} {
-		info := extract.TableInfo{Key: c.key, Columns: c.columns}
+		info := extract.TableInfo{Name: "t", Key: c.key, Columns: c.columns, Rows: -1}
 		extract.Propose(&info)
 		if info.Mode != c.mode || info.Cursor != c.cursor || !cmp.Equal(info.Personal, c.personal) {
 			t.Errorf("%v: proposed are %s, %q, %v", c.columns.Names(), info.Mode, info.Cursor, info.Personal)

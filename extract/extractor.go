@@ -51,28 +51,50 @@ func New(o Options) *Extractor {
 }
 
 // Check asks the sources' catalogs whether the tables can be extracted as declared, and returns everything
-// that is wrong. It reads no rows.
-func (x *Extractor) Check(ctx context.Context, tables []elt.Extraction) elt.Problems {
+// that is wrong, and as warnings what changed since the manifests of what is published. It reads no rows.
+func (x *Extractor) Check(ctx context.Context, tables []elt.Extraction, published map[elt.DatasetName]*elt.Manifest) elt.Problems {
 	var problems elt.Problems
 	unreachable := make(map[elt.SourceName]bool)
 	for _, e := range tables {
 		if unreachable[e.Source] {
 			continue
 		}
-		_, errs := x.describe(ctx, e)
+		before := published[e.Dataset]
+		chosen, _, errs := x.describe(ctx, e, before)
 		for _, err := range errs {
 			unreachable[e.Source] = unreachable[e.Source] || err.Code == "source_unreachable" || err.Code == "source_unknown"
 			problems = append(problems, elt.Problem{Code: err.Code, What: err.Error(), Do: err.Do})
+		}
+		for _, change := range chosen.changes {
+			problems = append(problems, elt.Problem{
+				Code: CodeSchemaChanged, Warning: true, What: fmt.Sprintf("%s, compared with the version of %s: %s", e.Dataset, before.Date, change),
+				Do: "nothing, if that is what you want: the next night does so",
+			})
+		}
+		if warning, ok := x.newMaskKey(e, before); ok {
+			problems = append(problems, warning)
 		}
 	}
 	return problems
 }
 
+// newMaskKey warns of a full table whose hashes will be others than those of the version before.
+func (x *Extractor) newMaskKey(e elt.Extraction, before *elt.Manifest) (elt.Problem, bool) {
+	if e.Mode == elt.Incremental || before == nil || before.MaskKey == "" || x.mask == nil || before.MaskKey == x.mask.ID() {
+		return elt.Problem{}, false
+	}
+	return elt.Problem{
+		Code: "mask_key_changed", Warning: true,
+		What: fmt.Sprintf("%s was hashed with the key %s, and the key is now %s: its hashes will be others, and join with no older ones", e.Dataset, before.MaskKey, x.mask.ID()),
+		Do:   "put the old key back, or load everything again that is hashed",
+	}, true
+}
+
 // describe returns what the extraction would take of its table, by the catalog of today.
-func (x *Extractor) describe(ctx context.Context, e elt.Extraction) (TableInfo, []*elt.Error) {
+func (x *Extractor) describe(ctx context.Context, e elt.Extraction, before *elt.Manifest) (selection, TableInfo, []*elt.Error) {
 	source, err := x.source(e.Source)
 	if err != nil {
-		return TableInfo{}, []*elt.Error{err}
+		return selection{}, TableInfo{}, []*elt.Error{err}
 	}
 	info, failed := source.Describe(ctx, e.Table)
 	if failed != nil {
@@ -83,13 +105,10 @@ func (x *Extractor) describe(ctx context.Context, e elt.Extraction) (TableInfo, 
 				Do: "look at the message, and try again",
 			}
 		}
-		return TableInfo{}, []*elt.Error{coded}
+		return selection{}, TableInfo{}, []*elt.Error{coded}
 	}
-	chosen, wrong := choose(info, e)
-	if err := x.maskKey(e, chosen); err != nil {
-		wrong = append(wrong, err)
-	}
-	return info, wrong
+	chosen, wrong := choose(info, e, before)
+	return chosen, info, append(wrong, x.maskKey(e, chosen, before)...)
 }
 
 func (x *Extractor) source(name elt.SourceName) (Source, *elt.Error) {
@@ -103,15 +122,25 @@ func (x *Extractor) source(name elt.SourceName) (Source, *elt.Error) {
 	}
 }
 
-func (x *Extractor) maskKey(e elt.Extraction, s selection) *elt.Error {
-	if !s.hashed || x.mask != nil {
+// maskKey checks that there is a key for what is hashed, and that an incremental table keeps to one.
+func (x *Extractor) maskKey(e elt.Extraction, s selection, before *elt.Manifest) []*elt.Error {
+	switch {
+	case len(s.hashed) == 0:
 		return nil
+	case x.mask == nil:
+		return []*elt.Error{{
+			Code: "mask_key_missing", Class: elt.Config,
+			What: fmt.Sprintf("%s: columns are hashed (%s) and no mask key is set", e.Dataset, strings.Join(s.hashed, ", ")),
+			Do:   "set masking: {key: \"${env:DAYBREAK_MASK_KEY}\"} in daybreak.yaml, and keep the key safe: another one needs a full reload",
+		}}
+	case e.Mode == elt.Incremental && before != nil && before.MaskKey != "" && before.MaskKey != x.mask.ID():
+		return []*elt.Error{{
+			Code: "mask_key_changed", Class: elt.Config,
+			What: fmt.Sprintf("%s was hashed with the key %s, and the key is now %s: its new rows would join with none of the older ones", e.Dataset, before.MaskKey, x.mask.ID()),
+			Do:   "put the old key back, or " + wholeAgain,
+		}}
 	}
-	return &elt.Error{
-		Code: "mask_key_missing", Class: elt.Config,
-		What: fmt.Sprintf("%s: columns are hashed (%s) and no mask key is set", e.Dataset, strings.Join(e.Hash, ", ")),
-		Do:   "set masking: {key: \"${env:DAYBREAK_MASK_KEY}\"} in daybreak.yaml, and keep the key safe: another one needs a full reload",
-	}
+	return nil
 }
 
 // Estimate is what an extraction is expected to bring.
@@ -126,11 +155,10 @@ type Estimate struct {
 func (x *Extractor) Plan(ctx context.Context, tables []elt.Extraction) ([]Estimate, error) {
 	out := make([]Estimate, 0, len(tables))
 	for _, e := range tables {
-		info, errs := x.describe(ctx, e)
+		chosen, info, errs := x.describe(ctx, e, nil)
 		if len(errs) > 0 {
 			return nil, errs[0]
 		}
-		chosen, _ := choose(info, e)
 		out = append(out, Estimate{Dataset: e.Dataset, Rows: info.Rows, Bytes: info.Bytes, Columns: len(chosen.columns)})
 	}
 	return out, nil

@@ -19,6 +19,9 @@ type Job struct {
 	Date       elt.Date
 	Attempt    int
 	Window     *elt.Window // incremental only; a zero From reads everything below To
+	// Published is the manifest of the dataset's published version, which the columns are compared with; nil when
+	// nothing is published.
+	Published *elt.Manifest
 }
 
 // attempt is one call of Extract, over as many snapshots as it takes.
@@ -30,6 +33,7 @@ type attempt struct {
 	mu       sync.Mutex // held while progress is told: one call at a time
 	progress elt.Progress
 	parts    int // that were begun, in whichever snapshot: no key is used twice
+	asides   int // likewise, of quarantined rows
 }
 
 func (a *attempt) update(change func(*elt.Progress)) {
@@ -62,29 +66,36 @@ func (a *attempt) restart(why error) {
 	})
 }
 
-func (a *attempt) nextPart() int {
+// next returns the number of the next object of a kind.
+func (a *attempt) next(begun *int) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.parts++
-	return a.parts - 1
+	*begun++
+	return *begun - 1
 }
 
 // extract reads the job's table in the snapshot: its parts, then its manifest.
 func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Manifest, error) {
 	job := a.Job
-	request, info, err := x.request(ctx, job, in.snapshot)
+	request, chosen, info, err := x.request(ctx, job, in.snapshot)
 	if err != nil {
 		return nil, &sourceError{err}
 	}
 	request.Paused = a.paused
 	m := x.manifest(job, request, in)
+	m.Changes, m.Ignored = chosen.changes, chosen.ignored
 	if job.Extraction.Mode != elt.Incremental {
 		a.update(func(p *elt.Progress) { p.RowsExpected = max(info.Rows, 0) })
 	}
 	started := x.opts.Now()
 	to := parquet.NewWriter(request.Columns, parquet.Options{
 		PartBytes: x.opts.PartBytes,
-		Create:    func(int) (parquet.Sink, error) { return newPart(ctx, x.opts.Lake, m.Prefix(), a.nextPart()), nil },
+		Create: func(int) (parquet.Sink, error) {
+			return newPart(ctx, x.opts.Lake, fmt.Sprintf("%spart-%05d.parquet", m.Prefix(), a.next(&a.parts))), nil
+		},
+		CreateAside: func(int) (parquet.Sink, error) {
+			return newPart(ctx, x.opts.Lake, fmt.Sprintf("%squarantine-%05d.parquet", m.Prefix(), a.next(&a.asides))), nil
+		},
 		Progress: func(rows, bytes int64) {
 			a.update(func(p *elt.Progress) { p.Rows, p.Bytes = rows, bytes })
 		},
@@ -100,10 +111,11 @@ func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Ma
 	if m.Parts, m.Stats, err = to.Close(); err != nil {
 		return nil, fmt.Errorf("extract %s: %w", job.Extraction.Dataset, err)
 	}
-	if m.Stats.Rows != rows || m.Rows() != rows {
+	m.Fidelity, m.Quarantined = to.Fidelity()
+	if kept := rows - m.SetAside(); m.Stats.Rows != kept || m.Rows() != kept {
 		return nil, &elt.Error{
 			Code: "rows_lost", Class: elt.Internal,
-			What: fmt.Sprintf("%s: the source sent %s, %s came into the lake", job.Extraction.Dataset, count(rows), count(m.Rows())),
+			What: fmt.Sprintf("%s: the source sent %s, %s came into the lake", job.Extraction.Dataset, count(rows), count(m.Rows()+m.SetAside())),
 			Do:   "report it with the step's log; nothing was published",
 		}
 	}
@@ -111,38 +123,35 @@ func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Ma
 	if err := x.writeManifest(ctx, m); err != nil {
 		return nil, err
 	}
-	a.update(func(p *elt.Progress) { p.Rows, p.RowsExpected, p.Bytes, p.Paused = rows, rows, m.Bytes(), "" })
-	x.opts.Log.Info("extracted", "dataset", m.Dataset, "run", m.Run, "date", m.Date.String(), "rows", rows,
+	a.update(func(p *elt.Progress) { p.Rows, p.RowsExpected, p.Bytes, p.Paused = m.Rows(), m.Rows(), m.Bytes(), "" })
+	x.opts.Log.Info("extracted", "dataset", m.Dataset, "run", m.Run, "date", m.Date.String(), "rows", m.Rows(), "quarantined", m.SetAside(),
 		"bytes", m.Bytes(), "parts", len(m.Parts), "took", m.CreatedAt.Sub(started).Round(time.Millisecond).String())
 	return m, nil
 }
 
 // request works out what the job reads, by the catalog of its snapshot.
-func (x *Extractor) request(ctx context.Context, job Job, in Snapshot) (Request, TableInfo, error) {
+func (x *Extractor) request(ctx context.Context, job Job, in Snapshot) (Request, selection, TableInfo, error) {
 	e := job.Extraction
 	r := Request{Extraction: e, Mask: x.mask}
 	info, err := in.Describe(ctx, e.Table)
 	if err != nil {
-		return r, info, err
+		return r, selection{}, info, err
 	}
-	chosen, wrong := choose(info, e)
-	if err := x.maskKey(e, chosen); err != nil {
-		wrong = append(wrong, err)
+	chosen, wrong := choose(info, e, job.Published)
+	if wrong = append(wrong, x.maskKey(e, chosen, job.Published)...); len(wrong) > 0 {
+		return r, chosen, info, wrong[0]
 	}
-	if len(wrong) > 0 {
-		return r, info, wrong[0]
-	}
-	r.Columns, r.Key = chosen.columns, chosen.key
+	r.Columns, r.Key, r.Rules = chosen.columns, chosen.key, chosen.rules
 	if e.Mode == elt.Incremental {
 		if job.Window == nil {
-			return r, info, fmt.Errorf("extract %s: an incremental job came without a window", e.Dataset)
+			return r, chosen, info, fmt.Errorf("extract %s: an incremental job came without a window", e.Dataset)
 		}
 		if err := closed(e, *job.Window, in.Position().TakenAt); err != nil {
-			return r, info, err
+			return r, chosen, info, err
 		}
 		r.Range = newRange(chosen.cursor, e, *job.Window)
 	}
-	return r, info, nil
+	return r, chosen, info, nil
 }
 
 // closed refuses a window that is still going on by the source's clock: rows could still come into it.

@@ -2,7 +2,6 @@ package extract
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/daybreak-data/daybreak/extract/parquet"
@@ -17,13 +16,13 @@ type lakePart struct {
 	err    error
 }
 
-// newPart begins the part of that number under prefix.
-func newPart(ctx context.Context, lake Lake, prefix string, index int) parquet.Sink {
+// newPart begins the part of that key.
+func newPart(ctx context.Context, lake Lake, key string) parquet.Sink {
 	from, to := io.Pipe()
 	p := &lakePart{PipeWriter: to, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		p.object, p.err = lake.Put(ctx, fmt.Sprintf("%spart-%05d.parquet", prefix, index), from)
+		p.object, p.err = lake.Put(ctx, key, from)
 		// Whoever still writes learns why nobody reads any more.
 		from.CloseWithError(p.err)
 	}()

@@ -42,6 +42,7 @@ type TableInfo struct {
 	Rows    int64      // an estimate; -1 when nobody knows
 	Bytes   int64      // on the source's disk; 0 when nobody knows
 
+	Indexed []string // columns that an index begins with; nil when nobody knows
 	// Proposals, filled in by Propose.
 	Mode     elt.Mode
 	Cursor   string   // a column that says when a row last changed
@@ -51,10 +52,11 @@ type TableInfo struct {
 // Request asks a snapshot for rows.
 type Request struct {
 	Extraction elt.Extraction
-	Columns    elt.Schema // what to read, in order; Masked says how
-	Key        []string   // columns that name a row in messages; may be empty
-	Range      *Range     // nil for every row
-	Mask       *Masker    // set when a column is hashed
+	Columns    elt.Schema              // what to read, in order; Masked says how
+	Rules      map[string]elt.TypeRule // of the columns that have one
+	Key        []string                // columns that name a row in messages; may be empty
+	Range      *Range                  // nil for every row
+	Mask       *Masker                 // set when a column is hashed
 	// Paused is told why reading waits on purpose, and "" when it goes on.
 	Paused func(why string)
 }

@@ -18,7 +18,7 @@ func Unfit(r Request, c elt.Column, key, value, why string) error {
 	return &elt.Error{
 		Code: "value_not_representable", Class: elt.Data,
 		What: fmt.Sprintf("table %s, column %s (%s → %s), %s: %s %s", r.Extraction.Table, c.Name, c.SourceType, c.Type, key, value, why),
-		Do:   "correct the value, exclude or hash the column, or extract a view that casts it; nothing was published",
+		Do:   fmt.Sprintf("correct the value; or say what is to become of such values, columns: {types: {%s: …}} with string, null, clamp or quarantine; or exclude the column. Nothing was published", c.Name),
 	}
 }
 

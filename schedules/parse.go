@@ -37,6 +37,8 @@ const (
 	codeIncrementalOnly    elt.Code = "incremental_only"
 	codeBadOverlap         elt.Code = "bad_overlap"
 	codeColumnRules        elt.Code = "column_rules"
+	codeTypeRule           elt.Code = "type_rule"
+	codeDriftRule          elt.Code = "drift_rule"
 	codeMaskKeyMissing     elt.Code = "mask_key_missing"
 	codeBadOwner           elt.Code = "bad_owner"
 	codeOneOwner           elt.Code = "one_owner"
@@ -50,6 +52,9 @@ type Options struct {
 	// none: "public" for PostgreSQL, "" where there are no schemas. Nil when nobody knows them: then none is unknown.
 	Sources map[elt.SourceName]string
 	MaskKey bool // whether there is a key for columns.hash
+	// Defaults are what sources say for their datasets.
+	Defaults  map[elt.SourceName]SourceDefaults
+	DecidePII bool // each column that looks personal must be decided upon
 }
 
 // Parse reads every *.yaml of the workspace's schedules folder, in name order, and returns what is wrong with them at

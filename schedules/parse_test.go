@@ -119,7 +119,7 @@ tables:
 				Extraction: elt.Extraction{
 					Dataset: "shop.parts", Source: "shop", Table: "app.message_parts", Mode: elt.Incremental, Key: []string{"id", "part"},
 					Cursor: "updated_at", CursorZone: kolkata, Overlap: 2 * time.Hour, Start: elt.Date{Year: 2026, Month: 1, Day: 1},
-					Exclude: []string{"notes"}, Hash: []string{"email"}, Redact: []string{"name"}, AllowEmpty: true,
+					ColumnRules: elt.ColumnRules{Exclude: []string{"notes"}, Hash: []string{"email"}, Redact: []string{"name"}}, AllowEmpty: true,
 				},
 				Description: "Parts of messages", Owners: []string{"c@example.com", "d@example.com"}, Tags: []string{"pii"},
 				Deadline: "08:00", Line: 9, Column: 3,

@@ -25,16 +25,14 @@ type tableYAML struct {
 	PartitionBy partitionYAML `yaml:"partition_by"`
 	ClusterBy   []string      `yaml:"cluster_by"`
 	Replace     string        `yaml:"replace"`
+	NewColumn   string        `yaml:"on_new_column"`
+	TypeChange  string        `yaml:"on_type_change"`
+	Dropped     string        `yaml:"on_dropped_column"`
+	Widened     string        `yaml:"on_widened_type"`
 	Description string        `yaml:"description"`
 	Owners      []string      `yaml:"owners"`
 	Tags        []string      `yaml:"tags"`
 	Deadline    string        `yaml:"deadline"`
-}
-
-type columnsYAML struct {
-	Exclude []string `yaml:"exclude"`
-	Hash    []string `yaml:"hash"`
-	Redact  []string `yaml:"redact"`
 }
 
 // tables reads the schedule's tables in the file's order.
@@ -93,7 +91,8 @@ func (r *reading) table(name elt.DatasetName, source elt.SourceName, rest string
 		Extraction: elt.Extraction{
 			Dataset: name, Source: source, Table: tt.Table, Mode: tt.Mode, Key: tt.Key, Cursor: tt.Cursor,
 			Overlap: tt.Overlap, Start: tt.Start, AllowEmpty: tt.AllowEmpty,
-			Exclude: tt.Columns.Exclude, Hash: tt.Columns.Hash, Redact: tt.Columns.Redact,
+			Defaults: r.Defaults[source].ColumnRules, DecidePII: r.DecidePII,
+			Drift: elt.DriftRules{NewColumn: tt.NewColumn, TypeChange: tt.TypeChange, DroppedColumn: tt.Dropped, Widened: tt.Widened},
 		},
 		Description: tt.Description, Owners: tt.Owners, Tags: tt.Tags, Deadline: tt.Deadline,
 	}
@@ -117,7 +116,8 @@ func (r *reading) table(name elt.DatasetName, source elt.SourceName, rest string
 			"name at least two under owners:", "tables", key))
 	}
 	r.mode(&t, tt)
-	r.columns(t)
+	r.columns(&t, tt.Columns)
+	r.drift(&t)
 	r.layout(&t, tt)
 	return t
 }
@@ -182,38 +182,4 @@ func (r *reading) absent(want yamlfile.Kind, path ...any) bool {
 		}
 	}
 	return n.Kind == yamlfile.Null || n.Kind == want && (want != yamlfile.Scalar || n.IsText())
-}
-
-// columns checks the rules for columns against each other and against key and cursor.
-func (r *reading) columns(t Table) {
-	key := string(t.Dataset)
-	rules := map[string]string{}
-	for _, rule := range []struct {
-		name    string
-		columns []string
-	}{{"exclude", t.Exclude}, {"hash", t.Hash}, {"redact", t.Redact}} {
-		for i, c := range rule.columns {
-			at := []any{"tables", key, "columns", rule.name, i}
-			switch before, twice := rules[c]; {
-			case c == "":
-				r.problem(codeColumnRules, "a column's name is empty", "write it or remove its line", at...)
-			case twice:
-				r.problem(codeColumnRules, fmt.Sprintf("the column %q is already named under %s", c, before), "keep one of the two", at...)
-			case c == t.Cursor:
-				r.problem(codeColumnRules, fmt.Sprintf("the cursor column %q cannot be under %s: the window is read by its value", c, rule.name), "remove it from the list", at...)
-			case rule.name != "hash" && slices.Contains(t.Key, c):
-				r.problem(codeColumnRules, fmt.Sprintf("the key column %q cannot be under %s: rows are told apart by its value", c, rule.name), "remove it from the list; hash keeps rows apart", at...)
-			}
-			rules[c] = rule.name
-		}
-	}
-	if len(t.Hash) > 0 && !r.MaskKey {
-		r.problem(codeMaskKeyMissing, fmt.Sprintf("columns of %s are to be hashed, and daybreak.yaml gives no key for it", key),
-			"add masking: {key: ${env:DAYBREAK_MASK_KEY}} to daybreak.yaml", "tables", key, "columns", "hash")
-	}
-	for i, c := range t.Key {
-		if c == "" || slices.Contains(t.Key[:i], c) {
-			r.problem(codeColumnRules, fmt.Sprintf("the key column %q is empty or named twice", c), "name each column of the primary key once", "tables", key, "key", i)
-		}
-	}
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -162,5 +164,118 @@ func Fails(t testing.TB, err error, code elt.Code, texts ...string) {
 	}
 	if f.Do == "" {
 		t.Errorf("%q does not say what to do", f.Message)
+	}
+}
+
+// Aside reads the rows that were set aside, each as key, column, value, reason and row.
+func (l *Lake) Aside(t testing.TB, m *elt.Manifest) [][]string {
+	t.Helper()
+	if m.Quarantined == nil {
+		return nil
+	}
+	aside := elt.Manifest{Schema: parquet.AsideSchema(), Parts: m.Quarantined.Parts}
+	var rows [][]string
+	for _, p := range aside.Parts {
+		n, err := parquet.Read(bytes.NewReader(l.objects[p.Key]), aside.Schema, func(b *parquet.Batch) error {
+			first := len(rows)
+			for range b.Rows() {
+				rows = append(rows, make([]string, len(aside.Schema)))
+			}
+			for c, v := range b.Columns {
+				for r, text := range v.Texts() {
+					rows[first+r][c] = text
+				}
+			}
+			return nil
+		})
+		if err != nil || n != p.Rows {
+			t.Fatalf("quarantine part %s holds %d rows of %d: %v", p.Key, n, p.Rows, err)
+		}
+	}
+	return rows
+}
+
+// PolicyCase is a value that its column cannot hold, and what becomes of it under each policy.
+type PolicyCase struct {
+	Name        string
+	Declaration string // of the column v
+	Value       string // as an SQL expression
+	Text        string // under string, and in quarantine
+	Nearest     string // under clamp; "-" when it is refused by name, "!" when check refuses clamp for the type
+	As          string // what types: declares before the policy, "decimal(5,2) or "
+}
+
+// Policies extracts a table that make fills, under every policy, and checks that the value round-trips exactly, is
+// refused by name, or is counted. make returns an extractor of a table t (id, v) with a value that fits under the ID 1,
+// the case's under 2, and NULL under 3.
+func Policies(t *testing.T, c PolicyCase, table string, make func(t *testing.T, lake *Lake) *extract.Extractor) {
+	t.Helper()
+	for _, policy := range []elt.Policy{elt.Refuse, elt.AsText, elt.AsNull, elt.Clamp, elt.Quarantine} {
+		t.Run(string(policy), func(t *testing.T) {
+			if policy == elt.AsText && c.As != "" {
+				return // text needs no other type
+			}
+			e := Table(table)
+			rule := c.As + string(policy)
+			if policy == elt.Refuse {
+				rule = strings.TrimSuffix(c.As, " or ")
+			}
+			if rule != "" {
+				parsed, err := elt.ParseTypeRule(rule)
+				if err != nil {
+					t.Fatal(err)
+				}
+				e.Types = map[string]elt.TypeRule{"v": parsed}
+			}
+			lake := &Lake{}
+			m, err := Extract(t, make(t, lake), Job(e, 1))
+			switch {
+			case policy == elt.Clamp && c.Nearest == "!":
+				Fails(t, err, "type_rule", "nearest")
+				return
+			case policy == elt.Refuse, policy == elt.Clamp && c.Nearest == "-":
+				Fails(t, err, "value_not_representable", table, "column v", "id = 2")
+				return
+			case err != nil:
+				t.Fatal(err)
+			}
+			c.holds(t, lake, m, policy)
+		})
+	}
+}
+
+// holds checks the rows and the counts of one policy.
+func (c PolicyCase) holds(t *testing.T, lake *Lake, m *elt.Manifest, policy elt.Policy) {
+	t.Helper()
+	want := map[elt.Policy]string{elt.AsText: c.Text, elt.AsNull: "NULL", elt.Clamp: c.Nearest}
+	rows := map[string]string{}
+	for _, r := range lake.Rows(t, m) {
+		rows[r[0]] = r[1]
+	}
+	text, there := rows["2"]
+	switch {
+	case policy == elt.Quarantine && there:
+		t.Errorf("the quarantined row is in the table, as %s", text)
+	case policy != elt.Quarantine && text != want[policy]:
+		t.Errorf("the value is %q, expected %q", text, want[policy])
+	}
+	if rows["3"] != "NULL" || rows["1"] == "" || rows["1"] == "NULL" {
+		t.Errorf("the other rows are %v", rows)
+	}
+	if diff := cmp.Diff([]elt.PolicyUse{{Column: "v", Policy: policy, Values: 1}}, m.Fidelity); diff != "" {
+		t.Errorf("counted are (-want +got)\n%s", diff)
+	}
+	aside := lake.Aside(t, m)
+	if policy != elt.Quarantine {
+		if len(aside) != 0 || m.SetAside() != 0 {
+			t.Errorf("set aside are %v", aside)
+		}
+		return
+	}
+	if len(aside) != 1 || m.SetAside() != 1 || m.Rows() != 2 {
+		t.Fatalf("set aside are %v, kept %d rows", aside, m.Rows())
+	}
+	if got := aside[0]; got[0] != "id = 2" || got[1] != "v" || got[2] != c.Text || got[3] == "" || !strings.Contains(got[4], `"id":"2"`) {
+		t.Errorf("set aside is %q", got)
 	}
 }

@@ -10,7 +10,13 @@ func decodeDate(to *parquet.Vector, raw []byte) error {
 		why = "is no date"
 	}
 	if why != "" {
-		return refuse(raw, why)
+		m := refuse(raw, why)
+		if len(raw) == 10 {
+			if days, ok := nearestDate(raw); ok {
+				m.Nearest = func(to *parquet.Vector) { to.AppendDays(int32(days)) }
+			}
+		}
+		return m
 	}
 	to.AppendDays(int32(days))
 	return nil
@@ -19,7 +25,14 @@ func decodeDate(to *parquet.Vector, raw []byte) error {
 func decodeTimestamp(to *parquet.Vector, raw []byte) error {
 	days, why := cutDate(raw)
 	if why != "" {
-		return refuse(raw, why)
+		m := refuse(raw, why)
+		if days, ok := nearestDate(raw); ok {
+			micros, ok := cutClock(raw[10:])
+			if ok {
+				m.Nearest = func(to *parquet.Vector) { to.AppendInt(days*dayMicros + micros) }
+			}
+		}
+		return m
 	}
 	micros, ok := cutClock(raw[10:])
 	if !ok {
@@ -58,6 +71,28 @@ func cutDate(raw []byte) (days int64, why string) {
 	default:
 		return dayNumber(y, month, day), ""
 	}
+}
+
+// nearestDate reads a date that is none, such as 2000-00-01 or 2026-02-31: each part that is too small or too large
+// becomes the nearest that can be, the month before the day.
+func nearestDate(raw []byte) (days int64, ok bool) {
+	if len(raw) < 10 || raw[4] != '-' || raw[7] != '-' {
+		return 0, false
+	}
+	century, year, month, day := pair(raw[0], raw[1]), pair(raw[2], raw[3]), pair(raw[5], raw[6]), pair(raw[8], raw[9])
+	if century > 99 || year > 99 || month > 99 || day > 99 {
+		return 0, false
+	}
+	y := century*100 + year
+	if y == 0 {
+		return dayNumber(1, 1, 1), true
+	}
+	m := min(max(month, 1), 12)
+	last := monthDays[m-1]
+	if m == 2 && (y%4 != 0 || y%100 == 0 && y%400 != 0) {
+		last = 28
+	}
+	return dayNumber(y, m, min(max(day, 1), last)), true
 }
 
 // dayNumber counts the days since 1970-01-01. The year is taken to begin in March, so that the leap day ends it, and

@@ -7,19 +7,12 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
 )
 
-// unfit says why a value has no exact place in its column's type.
-type unfit struct {
-	value string
-	why   string
-}
-
-func (u *unfit) Error() string { return u.value + " " + u.why }
-
 // refuse refuses a value that can be shown as it came.
-func refuse(raw []byte, why string) error { return &unfit{string(raw), why} }
+func refuse(raw []byte, why string) *extract.Misfit { return extract.Refuse(string(raw), why) }
 
 // cutDigits reads decimal digits; ok is false for anything else, for none, and for more than a uint64 holds.
 func cutDigits(raw []byte) (n uint64, ok bool) {
@@ -78,7 +71,7 @@ func decodeBits(to *parquet.Vector, raw []byte) error {
 
 func decodeBool(to *parquet.Vector, raw []byte) error {
 	if len(raw) != 1 || raw[0] > 1 {
-		return &unfit{fmt.Sprintf(`\x%x`, raw), "is neither 0 nor 1"}
+		return extract.Refuse(fmt.Sprintf(`\x%x`, raw), "is neither 0 nor 1")
 	}
 	to.AppendBool(raw[0] == 1)
 	return nil
@@ -102,11 +95,32 @@ func decodeDecimal(precision, scale int) decoder {
 		}
 		v, ok := parquet.ParseDecimal(string(raw), precision, scale)
 		if !ok {
-			return refuse(raw, fmt.Sprintf("does not fit decimal(%d,%d)", precision, scale))
+			return tooWide(raw, precision, scale)
 		}
 		to.AppendDecimal(v)
 		return nil
 	}
+}
+
+// decodeDeclared reads numbers whose column does not keep them from having more digits than that.
+func decodeDeclared(precision, scale int) decoder {
+	return func(to *parquet.Vector, raw []byte) error {
+		v, ok := parquet.ParseDecimal(string(raw), precision, scale)
+		if !ok {
+			return tooWide(raw, precision, scale)
+		}
+		to.AppendDecimal(v)
+		return nil
+	}
+}
+
+// tooWide is the misfit of a number that has more digits than its column.
+func tooWide(raw []byte, precision, scale int) *extract.Misfit {
+	m := refuse(raw, fmt.Sprintf("does not fit decimal(%d,%d)", precision, scale))
+	if nearest, ok := parquet.NearestDecimal(string(raw), precision, scale); ok {
+		m.Nearest = func(to *parquet.Vector) { to.AppendDecimal(nearest) }
+	}
+	return m
 }
 
 // shortDecimal reads a decimal of at most 18 characters that has exactly that many digits after its point.
@@ -142,7 +156,7 @@ func decodeBytes(to *parquet.Vector, raw []byte) error {
 
 func decodeText(to *parquet.Vector, raw []byte) error {
 	if !utf8.Valid(raw) {
-		return &unfit{fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is not UTF-8"}
+		return extract.Refuse(fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is not UTF-8")
 	}
 	to.AppendOctets(raw)
 	return nil
@@ -153,7 +167,7 @@ func decodeText(to *parquet.Vector, raw []byte) error {
 func decodeGeometry(to *parquet.Vector, raw []byte) error {
 	const head = 9 // SRID, byte order, type
 	if len(raw) < head || raw[4] != 1 {
-		return &unfit{fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is no geometry as it is known"}
+		return extract.Refuse(fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is no geometry as it is known")
 	}
 	srid, wkb := raw[:4], raw[4:]
 	if binary.LittleEndian.Uint32(srid) == 0 {

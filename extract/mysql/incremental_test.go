@@ -193,7 +193,7 @@ func TestDiscover(t *testing.T) {
 	if view.Name != "mails" || view.Mode != elt.Full || view.Rows != -1 {
 		t.Errorf("the view is %+v", view)
 	}
-	if users.Mode != elt.Incremental || users.Cursor != "updated_at" || !cmp.Equal(users.Key, []string{"id"}) || !cmp.Equal(users.Personal, []string{"email"}) || users.Rows != 100 || users.Bytes == 0 {
+	if users.Mode != elt.Full || users.Cursor != "updated_at" || !cmp.Equal(users.Key, []string{"id"}) || !cmp.Equal(users.Personal, []string{"email"}) || users.Rows != 100 || users.Bytes == 0 {
 		t.Errorf("the table is %+v", users)
 	}
 }

@@ -2,10 +2,6 @@ package mysql
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,12 +73,12 @@ func (w *session) fits(ctx context.Context, t table, r extract.Request) error {
 	}
 	for _, as := range r.Columns {
 		c, ok := t.column(as.Name)
-		if !ok || c.charset == "" || as.Masked == extract.MaskRedact {
+		if !ok || c.charset == "" || as.Absent || as.Masked == extract.MaskRedact || r.Rules[as.Name].Policy != elt.Refuse {
 			continue
 		}
 		name := identifier(c.Name)
 		row, err := w.first(ctx, t, r, "HEX(LEFT(CAST("+name+" AS BINARY), 50))",
-			"NOT CAST(CONVERT("+c.item+" USING "+c.charset+") AS BINARY) <=> CAST("+name+" AS BINARY)")
+			c.lossy())
 		if err != nil {
 			return err
 		}
@@ -113,14 +109,9 @@ func (w *session) first(ctx context.Context, t table, r extract.Request, item, c
 // copy reads the rows.
 func (w *session) copy(ctx context.Context, t table, r extract.Request, to *parquet.Writer) (int64, error) {
 	reader := &rowReader{request: r, to: to, batch: to.Batch()}
-	var items []string
-	for _, as := range r.Columns {
-		c, ok := t.column(as.Name)
-		if !ok {
-			return 0, fmt.Errorf("table %s has no column %q any more", t.info.Name, as.Name)
-		}
-		item, decode := c.read(as, r.Mask)
-		items, reader.decoders = append(items, item), append(reader.decoders, decode)
+	items, err := reader.prepare(t)
+	if err != nil {
+		return 0, err
 	}
 	rows, err := w.query(ctx, "SELECT "+strings.Join(items, ", ")+" FROM "+t.name.sql()+rangeSQL(r.Range))
 	if err != nil {
@@ -155,78 +146,4 @@ func rangeSQL(r *extract.Range) string {
 		where += " AND " + name + " >= " + bound(r.From)
 	}
 	return where
-}
-
-// rowReader appends rows to batches.
-type rowReader struct {
-	request  extract.Request
-	to       *parquet.Writer
-	batch    *parquet.Batch
-	decoders []decoder
-	rows     int64
-}
-
-// all takes every row.
-func (r *rowReader) all(from *result) error {
-	for {
-		cells, err := from.next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := r.take(cells); err != nil {
-			return err
-		}
-	}
-}
-
-// take appends one row, and hands the batch over when it is full.
-func (r *rowReader) take(cells [][]byte) (err error) {
-	size := 0
-	for i, raw := range cells {
-		if raw == nil {
-			r.batch.Columns[i].AppendNull()
-			continue
-		}
-		if err := r.decoders[i](r.batch.Columns[i], raw); err != nil {
-			return r.refuse(i, cells, err)
-		}
-		size += len(raw)
-	}
-	r.rows++
-	r.batch.EndRow(size)
-	if r.batch.Full() {
-		r.batch, err = r.to.Flush()
-	}
-	return err
-}
-
-// refuse returns the error of a value that cannot be held, naming its row.
-func (r *rowReader) refuse(i int, cells [][]byte, err error) error {
-	var bad *unfit
-	if !errors.As(err, &bad) {
-		return fmt.Errorf("table %s, column %s, row %d: %w", r.request.Extraction.Table, r.request.Columns[i].Name, r.rows+1, err)
-	}
-	var parts []string
-	for k, c := range r.request.Columns {
-		if !slices.Contains(r.request.Key, c.Name) {
-			continue
-		}
-		text := "NULL"
-		v := parquet.NewVector(c.Type)
-		switch {
-		case k == i:
-			text = bad.value
-		case cells[k] != nil && r.decoders[k](v, cells[k]) == nil:
-			text = v.Texts()[0]
-		}
-		parts = append(parts, c.Name+" = "+text)
-	}
-	key := strings.Join(parts, ", ")
-	if key == "" {
-		key = fmt.Sprintf("row %d", r.rows+1)
-	}
-	return extract.Unfit(r.request, r.request.Columns[i], key, bad.value, bad.why)
 }

@@ -322,7 +322,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	x := extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{})
 	server.Stop(t)
-	problems := x.Check(t.Context(), []elt.Extraction{e, extracttest.Table("b")})
+	problems := x.Check(t.Context(), []elt.Extraction{e, extracttest.Table("b")}, nil)
 	if len(problems) != 1 || problems[0].Code != "source_unreachable" {
 		t.Errorf("check says %v", problems)
 	}

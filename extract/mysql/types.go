@@ -1,8 +1,10 @@
 package mysql
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
@@ -19,6 +21,7 @@ type column struct {
 	decode decoder
 	// charset is set where the server converts the text to UTF-8 and might not be able to.
 	charset string
+	name    string // DATA_TYPE
 }
 
 // catalogType is a column's type as the catalog has it.
@@ -51,7 +54,7 @@ var plainTypes = map[string]plain{
 
 // newColumn works out how a column of that type is read.
 func newColumn(name string, t catalogType, nullable bool) column {
-	c := column{Column: elt.Column{Name: name, Nullable: nullable, SourceType: t.full}, item: identifier(name)}
+	c := column{Column: elt.Column{Name: name, Nullable: nullable, SourceType: t.full}, item: identifier(name), name: t.name}
 	kind := func(k elt.Kind, d decoder) column {
 		c.Type, c.decode = elt.Type{Kind: k}, d
 		return c
@@ -95,23 +98,64 @@ func (c *column) convert(charset string) {
 	c.item = "CONVERT(" + c.item + " USING utf8mb4)"
 }
 
-// read returns the column's item of the select list and the decoder of what it gives, masks applied.
-func (c column) read(as elt.Column, mask *extract.Masker) (string, decoder) {
-	switch as.Masked {
-	case extract.MaskRedact: // the values stay where they are
+// lossy is the condition under which a text does not come to UTF-8 and back.
+func (c column) lossy() string {
+	return "NOT CAST(CONVERT(" + c.item + " USING " + c.charset + ") AS BINARY) <=> CAST(" + identifier(c.Name) + " AS BINARY)"
+}
+
+// read returns the column's item of the select list and the decoder of what it gives, masks and other types applied.
+func (c column) read(as elt.Column, policy elt.Policy, mask *extract.Masker) (string, decoder) {
+	switch {
+	case as.Absent: // every value is NULL
+		return "NULL", decodeText
+	case as.Masked == extract.MaskRedact: // the values stay where they are
 		return "CASE WHEN " + identifier(c.Name) + " IS NOT NULL THEN '" + extract.Redacted + "' END", decodeText
-	case extract.MaskHash:
-		hasher, scratch := mask.Hasher(), parquet.NewVector(c.Type)
+	case as.Masked == extract.MaskHash:
+		hasher, text := mask.Hasher(), c.asText(false)
+		scratch := parquet.NewVector(elt.Type{Kind: elt.String})
 		return c.item, func(to *parquet.Vector, raw []byte) error {
 			scratch.Reset()
-			if err := c.decode(scratch, raw); err != nil {
+			if err := text(scratch, raw); err != nil {
 				return err
 			}
 			to.AppendOctets(hasher.Hex([]byte(scratch.Texts()[0])))
 			return nil
 		}
+	case as.Type.Equal(c.Type):
+		return c.item, c.decode
+	case as.Type.Kind == elt.Decimal && c.name == "bit":
+		return identifier(c.Name) + " + 0", decodeDeclared(as.Type.Precision, as.Type.Scale)
+	case as.Type.Kind == elt.Decimal:
+		return c.item, decodeDeclared(as.Type.Precision, as.Type.Scale)
 	}
-	return c.item, c.decode
+	return c.item, c.asText(policy == elt.AsText)
+}
+
+// asText reads values as their own type and appends their canonical text. Values that their type cannot hold are
+// misfits when those are counted, and else the text that they came as.
+func (c column) asText(counted bool) decoder {
+	scratch := parquet.NewVector(c.Type)
+	return func(to *parquet.Vector, raw []byte) error {
+		scratch.Reset()
+		err := c.decode(scratch, raw)
+		switch {
+		case err == nil:
+			to.AppendString(scratch.Texts()[0])
+		case counted:
+			return err
+		default:
+			to.AppendString(plainText(raw))
+		}
+		return nil
+	}
+}
+
+// plainText writes a value as it came: octets that are no text in hexadecimal.
+func plainText(raw []byte) string {
+	if !utf8.Valid(raw) {
+		return fmt.Sprintf(`\x%x`, raw)
+	}
+	return string(raw)
 }
 
 // number reads a number of the catalog; nothing is 0.

@@ -15,6 +15,10 @@ type Batch struct {
 	rows    int
 	bytes   int
 	chunk   int // of the table, for the Writer
+
+	pending []use         // of the row that is being filled
+	uses    map[use]int64 // of the rows that were ended
+	aside   *Batch        // rows that were set aside, of AsideSchema; nil until there is one
 }
 
 // NewBatch returns an empty batch for the schema.
@@ -30,17 +34,24 @@ func NewBatch(schema elt.Schema) *Batch {
 func (b *Batch) EndRow(size int) {
 	b.rows++
 	b.bytes += size
+	if len(b.pending) > 0 {
+		b.settle()
+	}
 }
 
 // Rows returns how many rows were ended.
 func (b *Batch) Rows() int { return b.rows }
 
 // Full reports whether the batch should be handed over now.
-func (b *Batch) Full() bool { return b.rows >= RowGroupRows || b.bytes >= batchBytes }
+func (b *Batch) Full() bool { return b.rows+b.asideRows() >= RowGroupRows || b.bytes >= batchBytes }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	b.rows, b.bytes = 0, 0
+	b.rows, b.bytes, b.pending = 0, 0, b.pending[:0]
+	clear(b.uses)
+	if b.aside != nil {
+		b.aside.Reset()
+	}
 	for _, v := range b.Columns {
 		v.Reset()
 	}

@@ -1,9 +1,13 @@
 package parquet
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
 
 // MaxPrecision is the number of digits of the widest decimal that has a type of its own.
-const MaxPrecision = 38
+const MaxPrecision = elt.MaxPrecision
 
 // ParseDecimal reads text such as "-12.3" or "1.5e3" as a decimal with that precision and scale, scaled to an
 // integer. ok is false when the text is no number or when the value would have to be rounded or cut.

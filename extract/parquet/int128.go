@@ -38,6 +38,14 @@ func (i Int128) Neg() Int128 {
 	return Int128{int64(hi), lo}
 }
 
+// Abs returns i without its sign.
+func (i Int128) Abs() Int128 {
+	if i.Hi < 0 {
+		return i.Neg()
+	}
+	return i
+}
+
 // MulAdd returns i*m + a for a non-negative i; ok is false when that needs more than 127 bits.
 func (i Int128) MulAdd(m, a uint64) (r Int128, ok bool) {
 	carry, lo := bits.Mul64(i.Lo, m)

@@ -17,11 +17,12 @@ type Tally struct {
 	rows    int64
 	columns []columnTally
 	names   []string
+	uses    map[use]int64
 }
 
 // NewTally returns a tally of no rows.
 func NewTally(schema elt.Schema) *Tally {
-	return &Tally{columns: make([]columnTally, len(schema)), names: schema.Names()}
+	return &Tally{columns: make([]columnTally, len(schema)), names: schema.Names(), uses: make(map[use]int64)}
 }
 
 // Add counts a batch.
@@ -30,12 +31,20 @@ func (t *Tally) Add(b *Batch) {
 	for i, v := range b.Columns {
 		t.columns[i].add(v)
 	}
+	t.count(b.uses)
+}
+
+func (t *Tally) count(uses map[use]int64) {
+	for u, n := range uses {
+		t.uses[u] += n
+	}
 }
 
 // Merge adds what another tally of the same schema has counted. The order in which rows or tallies were added
 // never shows.
 func (t *Tally) Merge(other *Tally) {
 	t.rows += other.rows
+	t.count(other.uses)
 	for i := range t.columns {
 		t.columns[i].merge(&other.columns[i])
 	}

@@ -16,12 +16,19 @@ type table struct {
 
 	mu      sync.Mutex
 	writers []*Writer
-	err     error // the first that ended the writing
-	begun   int   // parts that were begun
-	parts   []finished
+	err     error  // the first that ended the writing
 	tally   *Tally // of the writers that have ended
 	rows    int64
 	bytes   int64
+
+	parts, aside series
+}
+
+// series are the parts of one kind.
+type series struct {
+	mu    sync.Mutex
+	begun int
+	parts []finished
 }
 
 // finished is a part that the store has.
@@ -33,6 +40,8 @@ type finished struct {
 // writer adds a writer to the table.
 func (t *table) writer() *Writer {
 	w := &Writer{table: t, tally: NewTally(t.schema), full: make(chan *Batch), free: make(chan *Batch, batches)}
+	w.rows = outlet{schema: t.schema, create: t.opts.Create, to: &t.parts, size: t.opts.PartBytes}
+	w.aside = outlet{schema: asideSchema, create: t.opts.CreateAside, to: &t.aside, size: t.opts.PartBytes}
 	w.batch = NewBatch(t.schema)
 	for range batches - 1 {
 		w.free <- NewBatch(t.schema)
@@ -67,17 +76,17 @@ func (t *table) failure() error {
 }
 
 // number returns the number of the next part.
-func (t *table) number() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.begun++
-	return t.begun - 1
+func (s *series) number() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun++
+	return s.begun - 1
 }
 
-func (t *table) keep(p finished) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.parts = append(t.parts, p)
+func (s *series) keep(p finished) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parts = append(s.parts, p)
 }
 
 func (t *table) add(tally *Tally) {
@@ -98,14 +107,14 @@ func (t *table) progress(rows, bytes int64) {
 }
 
 // inOrder returns the parts in the order of their chunks.
-func (t *table) inOrder() []elt.Part {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	slices.SortFunc(t.parts, func(a, b finished) int {
+func (s *series) inOrder() []elt.Part {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slices.SortFunc(s.parts, func(a, b finished) int {
 		return cmp.Or(cmp.Compare(a.chunk, b.chunk), cmp.Compare(a.index, b.index))
 	})
-	parts := make([]elt.Part, len(t.parts))
-	for i, p := range t.parts {
+	parts := make([]elt.Part, len(s.parts))
+	for i, p := range s.parts {
 		parts[i] = p.part
 	}
 	return parts

@@ -113,6 +113,48 @@ func (v *Vector) level(def int16) {
 // Rows returns how many rows the vector holds.
 func (v *Vector) Rows() int { return v.rows }
 
+// DropRow takes the last row away again, as if it had never been appended.
+func (v *Vector) DropRow() {
+	for first := false; !first; {
+		n := len(v.def) - 1
+		if v.def[n] == v.present {
+			v.dropValue()
+		}
+		first = !v.isList || v.rep[n] == 0
+		v.def = v.def[:n]
+		if v.isList {
+			v.rep = v.rep[:n]
+		}
+	}
+	v.rows--
+}
+
+func (v *Vector) dropValue() {
+	switch v.layout {
+	case inBools:
+		v.bools = v.bools[:len(v.bools)-1]
+	case inDays:
+		v.days = v.days[:len(v.days)-1]
+	case inInts:
+		v.ints = v.ints[:len(v.ints)-1]
+	case inWide:
+		v.wide = v.wide[:len(v.wide)-1]
+	case inFloats:
+		v.floats = v.floats[:len(v.floats)-1]
+	case inOctets:
+		v.ends = v.ends[:len(v.ends)-1]
+		v.data = v.data[:v.lastEnd()]
+	}
+}
+
+// lastEnd returns where the last value ends.
+func (v *Vector) lastEnd() int {
+	if len(v.ends) == 0 {
+		return 0
+	}
+	return v.ends[len(v.ends)-1]
+}
+
 // AppendNull appends a NULL: a row, or an element of the open list.
 func (v *Vector) AppendNull() {
 	if v.inList {
@@ -155,6 +197,14 @@ func (v *Vector) AppendDecimal(x Int128) {
 	} else {
 		v.wide = append(v.wide, x)
 	}
+}
+
+// Decimal returns the ith decimal that is not NULL, scaled.
+func (v *Vector) Decimal(i int) Int128 {
+	if v.layout == inInts {
+		return ToInt128(v.ints[i])
+	}
+	return v.wide[i]
 }
 
 // AppendOctets appends a string, bytes, json or uuid by copying it.

@@ -1,7 +1,6 @@
 package parquet
 
 import (
-	"fmt"
 	"io"
 	"sync"
 
@@ -27,7 +26,9 @@ type Sink interface {
 type Options struct {
 	PartBytes int64                         // a part is ended once it has at least this size
 	Create    func(index int) (Sink, error) // opens the part of that number, from 0; on several goroutines with Beside
-	Progress  func(rows int64, bytes int64) // called after each row group, one call at a time; may be nil
+	// CreateAside opens the object of that number for rows that are set aside; nil where none can be.
+	CreateAside func(index int) (Sink, error)
+	Progress    func(rows int64, bytes int64) // called after each row group, one call at a time; may be nil
 }
 
 // Writer writes batches to parts on a goroutine of its own. Its methods are for one goroutine; for another one
@@ -42,13 +43,8 @@ type Writer struct {
 	ended bool
 
 	// Owned by the goroutine until done.
-	tally   *Tally
-	encoder *encoder
-	part    *partFile
-	sink    Sink
-	index   int   // of the part
-	ofChunk int   // the part's
-	counted int64 // octets of the part that are in the table's count
+	tally       *Tally
+	rows, aside outlet
 }
 
 // NewWriter returns a Writer of the schema. The caller must Close or Abort it.
@@ -67,7 +63,7 @@ func (w *Writer) Beside() *Writer { return w.table.writer() }
 // Begin says that what is appended from here on belongs to the chunk of that number. A chunk's parts hold
 // nothing else, and Close returns the parts in the chunks' order, whoever wrote them when.
 func (w *Writer) Begin(chunk int) (*Batch, error) {
-	if w.batch.rows > 0 {
+	if w.batch.rows > 0 || w.batch.asideRows() > 0 {
 		if _, err := w.Flush(); err != nil {
 			return nil, err
 		}
@@ -110,7 +106,7 @@ func (w *Writer) End() error {
 		err = w.table.failure()
 	}
 	if err == nil {
-		err = w.endPart()
+		err = w.endParts()
 	}
 	if err != nil {
 		w.table.fail(err)
@@ -118,8 +114,15 @@ func (w *Writer) End() error {
 		return err
 	}
 	w.table.add(w.tally)
-	w.encoder = nil
+	w.rows.encoder, w.aside.encoder = nil, nil
 	return nil
+}
+
+func (w *Writer) endParts() error {
+	if err := w.rows.end(); err != nil {
+		return err
+	}
+	return w.aside.end()
 }
 
 // Close ends every writer of the table and returns the parts and the facts about all rows. There is always at
@@ -131,10 +134,10 @@ func (w *Writer) Close() ([]elt.Part, elt.TableStats, error) {
 			return nil, elt.TableStats{}, err
 		}
 	}
-	if len(w.table.parts) == 0 {
-		err := w.beginPart(0)
+	if len(w.table.parts.parts) == 0 {
+		err := w.rows.begin(0)
 		if err == nil {
-			err = w.endPart()
+			err = w.rows.end()
 		}
 		if err != nil {
 			w.table.fail(err)
@@ -142,7 +145,20 @@ func (w *Writer) Close() ([]elt.Part, elt.TableStats, error) {
 			return nil, elt.TableStats{}, err
 		}
 	}
-	return w.table.inOrder(), w.table.tally.Stats(), nil
+	return w.table.parts.inOrder(), w.table.tally.Stats(), nil
+}
+
+// Fidelity returns, after Close, every use of a policy and the rows that were set aside.
+func (w *Writer) Fidelity() ([]elt.PolicyUse, *elt.QuarantinedRows) {
+	parts := w.table.aside.inOrder()
+	if len(parts) == 0 {
+		return w.table.tally.Fidelity(), nil
+	}
+	q := &elt.QuarantinedRows{Parts: parts}
+	for _, p := range parts {
+		q.Rows += p.Rows
+	}
+	return w.table.tally.Fidelity(), q
 }
 
 // Abort gives up what every writer of the table is writing because of err. Parts that were ended stay where they
@@ -165,10 +181,8 @@ func (w *Writer) stop() {
 }
 
 func (w *Writer) abandon(err error) {
-	if w.sink != nil {
-		w.sink.Abort(err)
-		w.sink = nil
-	}
+	w.rows.abandon(err)
+	w.aside.abandon(err)
 }
 
 // run writes batches until there are no more or one fails.
@@ -184,72 +198,18 @@ func (w *Writer) run() {
 }
 
 func (w *Writer) write(b *Batch) error {
+	w.tally.Add(b)
+	if b.asideRows() > 0 {
+		if _, err := w.aside.write(b.aside, b.chunk); err != nil {
+			return err
+		}
+	}
 	if b.rows == 0 {
 		return nil
 	}
-	if w.part != nil && w.ofChunk != b.chunk {
-		if err := w.endPart(); err != nil {
-			return err
-		}
+	grown, err := w.rows.write(b, b.chunk)
+	if err == nil {
+		w.table.progress(int64(b.rows), grown)
 	}
-	if w.part == nil {
-		if err := w.beginPart(b.chunk); err != nil {
-			return err
-		}
-	}
-	w.tally.Add(b)
-	if err := w.part.write(b); err != nil {
-		return fmt.Errorf("write part %d: %w", w.index, err)
-	}
-	w.count(int64(b.rows))
-	if w.part.sink.bytes >= w.table.opts.PartBytes {
-		return w.endPart()
-	}
-	return nil
-}
-
-// count tells the table of rows, and of what the part has grown by.
-func (w *Writer) count(rows int64) {
-	w.table.progress(rows, w.part.sink.bytes-w.counted)
-	w.counted = w.part.sink.bytes
-}
-
-func (w *Writer) beginPart(chunk int) (err error) {
-	w.index, w.ofChunk, w.counted = w.table.number(), chunk, 0
-	if w.sink, err = w.table.opts.Create(w.index); err != nil {
-		return fmt.Errorf("begin part %d: %w", w.index, err)
-	}
-	if w.encoder == nil {
-		if w.encoder, err = newEncoder(len(w.table.schema)); err != nil {
-			return err
-		}
-	}
-	if w.part, err = newPartFile(w.sink, w.table.schema, w.encoder); err != nil {
-		return fmt.Errorf("begin part %d: %w", w.index, err)
-	}
-	return nil
-}
-
-// endPart ends the part that is open, if one is, and checks that the store holds what was written.
-func (w *Writer) endPart() error {
-	if w.part == nil {
-		return nil
-	}
-	if err := w.part.close(); err != nil {
-		return fmt.Errorf("end part %d: %w", w.index, err)
-	}
-	object, err := w.sink.Commit()
-	if err != nil {
-		return fmt.Errorf("store part %d: %w", w.index, err)
-	}
-	if object.Bytes != w.part.sink.bytes {
-		return &elt.Error{
-			Code: "lake_short_write", Class: elt.Transient,
-			What: fmt.Sprintf("the lake holds %d bytes of %s, %d were written", object.Bytes, object.Key, w.part.sink.bytes),
-			Do:   "nothing: the step is tried again; if it stays, look for what cuts writes to the lake short",
-		}
-	}
-	w.table.keep(finished{w.ofChunk, w.index, elt.Part{Key: object.Key, Rows: w.part.rows, Bytes: object.Bytes, SHA256: object.SHA256}})
-	w.part, w.sink = nil, nil
-	return nil
+	return err
 }

@@ -9,16 +9,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
 )
-
-// unfit says why a value has no exact place in its column's type.
-type unfit struct {
-	value string
-	why   string
-}
-
-func (u *unfit) Error() string { return u.value + " " + u.why }
 
 // errShort says that a value has not the length of its type: the stream is not what it was taken for.
 var errShort = errors.New("a value of an unexpected length")
@@ -110,7 +103,7 @@ func decodeBytes(to *parquet.Vector, raw []byte) error {
 
 func decodeText(to *parquet.Vector, raw []byte) error {
 	if !utf8.Valid(raw) {
-		return &unfit{fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is not UTF-8"}
+		return extract.Refuse(fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is not UTF-8")
 	}
 	to.AppendOctets(raw)
 	return nil
@@ -143,17 +136,28 @@ func decodeDate(to *parquet.Vector, raw []byte) error {
 		return errShort
 	}
 	days := int32(binary.BigEndian.Uint32(raw))
-	switch {
-	case days == math.MaxInt32:
-		return &unfit{"infinity", "is no date"}
-	case days == math.MinInt32:
-		return &unfit{"-infinity", "is no date"}
-	}
 	if since := int64(days) + epochDays; since < minDays || since > maxDays {
-		return &unfit{beyond(time.Unix(since*86400, 0), ""), "is outside of the years 1 to 9999"}
+		return farDate(days)
 	}
 	to.AppendDays(days + epochDays)
 	return nil
+}
+
+// farDate is the misfit of a date that is out of range, or none.
+func farDate(days int32) *extract.Misfit {
+	m := extract.Refuse(beyond(time.Unix((int64(days)+epochDays)*86400, 0), ""), "is outside of the years 1 to 9999")
+	nearest := int32(minDays)
+	if days > 0 {
+		nearest = maxDays
+	}
+	m.Nearest = func(to *parquet.Vector) { to.AppendDays(nearest) }
+	switch days {
+	case math.MaxInt32:
+		m.Value, m.Why = "infinity", "is no date"
+	case math.MinInt32:
+		m.Value, m.Why = "-infinity", "is no date"
+	}
+	return m
 }
 
 func decodeTime(to *parquet.Vector, raw []byte) error {
@@ -162,7 +166,9 @@ func decodeTime(to *parquet.Vector, raw []byte) error {
 	}
 	micros := int64(binary.BigEndian.Uint64(raw))
 	if micros >= dayMicros {
-		return &unfit{"24:00:00", "is no time of a day"}
+		m := extract.Refuse("24:00:00", "is no time of a day")
+		m.Nearest = func(to *parquet.Vector) { to.AppendInt(dayMicros - 1) }
+		return m
 	}
 	to.AppendInt(micros)
 	return nil
@@ -173,61 +179,86 @@ func decodeTimestamp(to *parquet.Vector, raw []byte) error {
 		return errShort
 	}
 	micros := int64(binary.BigEndian.Uint64(raw))
-	switch {
-	case micros == math.MaxInt64:
-		return &unfit{"infinity", "is no timestamp"}
-	case micros == math.MinInt64:
-		return &unfit{"-infinity", "is no timestamp"}
-	case micros < minMicros-epochMicros || micros > maxMicros-epochMicros:
-		at := time.UnixMicro(micros).Add(epochDays * 24 * time.Hour)
-		return &unfit{beyond(at, " 15:04:05.999999"), "is outside of the years 1 to 9999"}
+	if micros < minMicros-epochMicros || micros > maxMicros-epochMicros {
+		return farTimestamp(micros)
 	}
 	to.AppendInt(micros + epochMicros)
 	return nil
 }
 
+// farTimestamp is the misfit of a timestamp that is out of range, or none.
+func farTimestamp(micros int64) *extract.Misfit {
+	at := time.UnixMicro(micros).Add(epochDays * 24 * time.Hour)
+	m := extract.Refuse(beyond(at, " 15:04:05.999999"), "is outside of the years 1 to 9999")
+	nearest := int64(minMicros)
+	if micros > 0 {
+		nearest = maxMicros
+	}
+	m.Nearest = func(to *parquet.Vector) { to.AppendInt(nearest) }
+	switch micros {
+	case math.MaxInt64:
+		m.Value, m.Why = "infinity", "is no timestamp"
+	case math.MinInt64:
+		m.Value, m.Why = "-infinity", "is no timestamp"
+	}
+	return m
+}
+
 // decodeArray reads arrays of at most one dimension that begins at 1.
 func decodeArray(element decoder) decoder {
 	return func(to *parquet.Vector, raw []byte) error {
-		if len(raw) < 12 {
-			return errShort
+		err := appendArray(to, raw, element)
+		if misfit, ok := errors.AsType[*extract.Misfit](err); ok && misfit.Nearest != nil { // of an element, not of the array
+			return extract.Refuse(misfit.Value, misfit.Why)
 		}
-		dimensions := binary.BigEndian.Uint32(raw)
-		raw = raw[12:]
-		if dimensions > 1 {
-			return &unfit{fmt.Sprintf("an array of %d dimensions", dimensions), "has no place in a list"}
+		return err
+	}
+}
+
+// appendArray appends an array, or nothing when it returns an error.
+func appendArray(to *parquet.Vector, raw []byte, element decoder) (err error) {
+	if len(raw) < 12 {
+		return errShort
+	}
+	dimensions := binary.BigEndian.Uint32(raw)
+	raw = raw[12:]
+	if dimensions > 1 {
+		return extract.Refuse(fmt.Sprintf("an array of %d dimensions", dimensions), "has no place in a list")
+	}
+	to.BeginList()
+	defer func() {
+		if to.EndList(); err != nil {
+			to.DropRow()
 		}
-		to.BeginList()
-		defer to.EndList()
-		if dimensions == 0 {
-			return nil
-		}
-		if len(raw) < 8 {
-			return errShort
-		}
-		n, first := binary.BigEndian.Uint32(raw), int32(binary.BigEndian.Uint32(raw[4:]))
-		if first != 1 {
-			return &unfit{fmt.Sprintf("an array that begins at index %d", first), "would lose its index in a list"}
-		}
-		raw = raw[8:]
-		for range n {
-			if len(raw) < 4 {
-				return errShort
-			}
-			size := int32(binary.BigEndian.Uint32(raw))
-			raw = raw[4:]
-			if size < 0 {
-				to.AppendNull()
-				continue
-			}
-			if len(raw) < int(size) {
-				return errShort
-			}
-			if err := element(to, raw[:size]); err != nil {
-				return err
-			}
-			raw = raw[size:]
-		}
+	}()
+	if dimensions == 0 {
 		return nil
 	}
+	if len(raw) < 8 {
+		return errShort
+	}
+	n, first := binary.BigEndian.Uint32(raw), int32(binary.BigEndian.Uint32(raw[4:]))
+	if first != 1 {
+		return extract.Refuse(fmt.Sprintf("an array that begins at index %d", first), "would lose its index in a list")
+	}
+	raw = raw[8:]
+	for range n {
+		if len(raw) < 4 {
+			return errShort
+		}
+		size := int32(binary.BigEndian.Uint32(raw))
+		raw = raw[4:]
+		if size < 0 {
+			to.AppendNull()
+			continue
+		}
+		if len(raw) < int(size) {
+			return errShort
+		}
+		if err := element(to, raw[:size]); err != nil {
+			return err
+		}
+		raw = raw[size:]
+	}
+	return nil
 }

@@ -3,8 +3,11 @@ package postgres
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
+	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
+	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // Signs of a binary numeric.
@@ -27,20 +30,15 @@ func decodeNumeric(precision, scale int) decoder {
 		n := int(binary.BigEndian.Uint16(raw))
 		weight := int(int16(binary.BigEndian.Uint16(raw[2:])))
 		sign := binary.BigEndian.Uint16(raw[4:])
-		switch sign {
-		case numericNaN:
-			return &unfit{"NaN", "is no decimal"}
-		case numericPosInf:
-			return &unfit{"Infinity", "is no decimal"}
-		case numericNegInf:
-			return &unfit{"-Infinity", "is no decimal"}
+		if sign&0xC000 == numericNaN { // infinities have its bits
+			return noNumber(sign, precision)
 		}
 		if len(raw) != 8+2*n {
 			return errShort
 		}
 		value, ok := scaled(raw[8:], weight, scale)
 		if !ok {
-			return &unfit{"a numeric", fmt.Sprintf("does not fit decimal(%d,%d)", precision, scale)}
+			return tooWide(raw[8:], weight, sign, precision, scale)
 		}
 		if sign == numericNegative {
 			value = value.Neg()
@@ -48,6 +46,73 @@ func decodeNumeric(precision, scale int) decoder {
 		to.AppendDecimal(value)
 		return nil
 	}
+}
+
+// decodeNumericWithin reads numerics whose column does not keep them from having more digits than that.
+func decodeNumericWithin(precision, scale int) decoder {
+	decode, most := decodeNumeric(precision, scale), parquet.MostDecimal(precision)
+	wide := parquet.NewVector(elt.Type{Kind: elt.Decimal, Precision: elt.MaxPrecision, Scale: scale})
+	return func(to *parquet.Vector, raw []byte) error {
+		wide.Reset()
+		if err := decode(wide, raw); err != nil {
+			return err
+		}
+		value := wide.Decimal(0)
+		if value.Abs().Compare(most) > 0 {
+			return tooWide(raw[8:], int(int16(binary.BigEndian.Uint16(raw[2:]))), binary.BigEndian.Uint16(raw[4:]), precision, scale)
+		}
+		to.AppendDecimal(value)
+		return nil
+	}
+}
+
+// noNumber is the misfit of a numeric that is no finite number.
+func noNumber(sign uint16, precision int) *extract.Misfit {
+	text := map[uint16]string{numericNaN: "NaN", numericPosInf: "Infinity", numericNegInf: "-Infinity"}[sign]
+	m := extract.Refuse(text, "is no decimal")
+	if nearest, ok := parquet.NearestDecimal(text, precision, 0); ok {
+		m.Nearest = func(to *parquet.Vector) { to.AppendDecimal(nearest) }
+	}
+	return m
+}
+
+// tooWide is the misfit of a number that has more digits than its column.
+func tooWide(digits []byte, weight int, sign uint16, precision, scale int) *extract.Misfit {
+	text := numericText(digits, weight, sign)
+	m := extract.Refuse(text, fmt.Sprintf("does not fit decimal(%d,%d)", precision, scale))
+	if nearest, ok := parquet.NearestDecimal(text, precision, scale); ok {
+		m.Nearest = func(to *parquet.Vector) { to.AppendDecimal(nearest) }
+	}
+	return m
+}
+
+// numericText writes the number of the base-10000 digits, the first worth 10000^weight.
+func numericText(digits []byte, weight int, sign uint16) string {
+	var b strings.Builder
+	if sign == numericNegative {
+		b.WriteByte('-')
+	}
+	if weight < 0 {
+		b.WriteString("0.")
+		for range -weight - 1 {
+			b.WriteString("0000")
+		}
+	}
+	for i := 0; i < len(digits)/2 || i <= weight; i++ {
+		var d uint16
+		if 2*i < len(digits) {
+			d = binary.BigEndian.Uint16(digits[2*i:])
+		}
+		if i == weight+1 && weight >= 0 {
+			b.WriteByte('.')
+		}
+		if i == 0 && weight >= 0 {
+			fmt.Fprintf(&b, "%d", d)
+		} else {
+			fmt.Fprintf(&b, "%04d", d)
+		}
+	}
+	return b.String()
 }
 
 // scaled returns the number of the base-10000 digits, the first worth 10000^weight, times 10^scale.

@@ -272,7 +272,7 @@ func TestUnreachable(t *testing.T) {
 	x = extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{})
 	_, err = extracttest.Extract(t, x, extracttest.Job(e, 1))
 	extracttest.Fails(t, err, "source_unreachable", "shop", "127.0.0.1")
-	problems := x.Check(t.Context(), []elt.Extraction{e, extracttest.Table("public.b")})
+	problems := x.Check(t.Context(), []elt.Extraction{e, extracttest.Table("public.b")}, nil)
 	if len(problems) != 1 || problems[0].Code != "source_unreachable" {
 		t.Errorf("check says %v", problems)
 	}

@@ -1,6 +1,9 @@
 package sqlite
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // The first and the last moment that every warehouse holds, in microseconds since 1970-01-01.
 const (
@@ -72,6 +75,27 @@ func cutFraction(s string) (micros int64, rest string, ok bool) {
 		micros += unit * int64(s[end]-'0')
 	}
 	return micros, s[end:], end > 1
+}
+
+// tooFine reports whether a timestamp has digits below a microsecond, and returns it without them; up is the microsecond
+// that they are rounded to.
+func tooFine(s string) (short string, up int64, fine bool) {
+	point := strings.IndexByte(s, '.')
+	if point < 0 {
+		return s, 0, false
+	}
+	end := point + 1
+	for end < len(s) && '0' <= s[end] && s[end] <= '9' {
+		end++
+	}
+	first := point + 7 // below the microsecond
+	if end <= first || strings.Trim(s[first:end], "0") == "" {
+		return s, 0, false
+	}
+	if s[first] >= '5' {
+		up = 1
+	}
+	return s[:first] + s[end:], up, true
 }
 
 // cutStamp reads a date and a time of day, in microseconds since 1970-01-01 as a clock shows them, and

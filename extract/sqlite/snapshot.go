@@ -182,16 +182,25 @@ type rowReader struct {
 func (r *rowReader) prepare(info extract.TableInfo) ([]string, error) {
 	var items []string
 	for _, c := range r.request.Columns {
+		if c.Absent { // every value is NULL
+			items, r.cells = append(items, "NULL"), append(r.cells, cell{c, acceptText})
+			continue
+		}
 		original, ok := info.Columns.Column(c.Name)
 		if !ok {
 			return nil, fmt.Errorf("table %s has no column %q any more", r.request.Extraction.Table, c.Name)
 		}
-		item, accept := "+"+quote(c.Name), acceptorOf(original.Type)
-		switch c.Masked {
-		case extract.MaskRedact:
+		item, accept := "+"+quote(c.Name), acceptorOf(c.Type)
+		switch {
+		case c.Masked == extract.MaskRedact:
 			item, accept = "CASE WHEN "+quote(c.Name)+" IS NOT NULL THEN '"+extract.Redacted+"' END", acceptText
-		case extract.MaskHash:
+		case c.Masked == extract.MaskHash:
 			accept = acceptHash(original.Type, r.request.Mask)
+		case c.Type.Kind == elt.String && original.Type.Kind != elt.String:
+			accept = acceptAsText(original.Type)
+			if r.request.Rules[c.Name].Policy != elt.AsText { // the type has changed: any text will do
+				accept = acceptPlain
+			}
 		}
 		items, r.cells = append(items, item), append(r.cells, cell{c, accept})
 	}
@@ -203,13 +212,20 @@ func (r *rowReader) prepare(info extract.TableInfo) ([]string, error) {
 	return items, nil
 }
 
-// acceptHash takes values as their type wants them and appends the hash of their canonical text.
+// acceptPlain takes every value as its text.
+func acceptPlain(to *parquet.Vector, value driver.Value) *extract.Misfit {
+	to.AppendString(plainText(value))
+	return nil
+}
+
+// acceptHash appends the hash of a value's canonical text as its type has it, or of its plain text when it has none.
 func acceptHash(t elt.Type, mask *extract.Masker) acceptor {
 	hasher, accept, scratch := mask.Hasher(), acceptorOf(t), parquet.NewVector(t)
-	return func(to *parquet.Vector, value driver.Value) *unfit {
+	return func(to *parquet.Vector, value driver.Value) *extract.Misfit {
 		scratch.Reset()
 		if bad := accept(scratch, value); bad != nil {
-			return bad
+			to.AppendOctets(hasher.Hex([]byte(plainText(value))))
+			return nil
 		}
 		to.AppendOctets(hasher.Hex([]byte(scratch.Texts()[0])))
 		return nil
@@ -262,7 +278,10 @@ func (r *rowReader) take(row []driver.Value) error {
 		}
 		size += 8
 		if bad := c.accept(to, row[i]); bad != nil {
-			return extract.Unfit(r.request, c.column, r.key(row), bad.value, bad.why)
+			if left, err := r.request.Settle(r.batch, i, bad, &rowInHand{r, row}); left || err != nil {
+				r.taken++
+				return err
+			}
 		}
 	}
 	r.taken++
@@ -277,10 +296,10 @@ func (r *rowReader) inRange(row []driver.Value) (bool, error) {
 	}
 	asked, value := r.request.Range, row[r.cursor]
 	if value == nil {
-		return false, extract.NullCursor(r.request, r.key(row))
+		return false, extract.NullCursor(r.request, (&rowInHand{r, row}).Key())
 	}
 	var at int64
-	var bad *unfit
+	var bad *extract.Misfit
 	if asked.Cursor.Type.Kind == elt.DateKind {
 		text, _ := value.(string)
 		days, rest, ok := cutDate(text)
@@ -292,21 +311,43 @@ func (r *rowReader) inRange(row []driver.Value) (bool, error) {
 		at, bad = stamp(value, asked.Cursor.Type.Kind == elt.Timestamp)
 	}
 	if bad != nil {
-		return false, extract.Unfit(r.request, asked.Cursor, r.key(row), bad.value, bad.why)
+		return false, extract.Unfit(r.request, asked.Cursor, (&rowInHand{r, row}).Key(), bad.Value, bad.Why)
 	}
 	return asked.Has(at), nil
 }
 
-// key names a row in a message.
-func (r *rowReader) key(row []driver.Value) string {
+// rowInHand is the row that is being read, for who must tell of it.
+type rowInHand struct {
+	*rowReader
+	row []driver.Value
+}
+
+// Key names the row by its key, or by its place.
+func (r *rowInHand) Key() string {
 	var parts []string
 	for i, c := range r.cells {
 		if slices.Contains(r.request.Key, c.column.Name) {
-			parts = append(parts, fmt.Sprintf("%s = %v", c.column.Name, row[i]))
+			text, ok := r.Text(i)
+			if !ok {
+				text = "NULL"
+			}
+			parts = append(parts, c.column.Name+" = "+text)
 		}
 	}
 	if len(parts) == 0 {
 		return fmt.Sprintf("row %d", r.seen)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// Text returns a value's text as its column has it, or as it is where the column cannot hold it.
+func (r *rowInHand) Text(i int) (string, bool) {
+	if r.row[i] == nil {
+		return "", false
+	}
+	v := parquet.NewVector(r.cells[i].column.Type)
+	if bad := r.cells[i].accept(v, r.row[i]); bad != nil {
+		return plainText(r.row[i]), true
+	}
+	return v.Texts()[0], true
 }

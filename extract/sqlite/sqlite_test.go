@@ -261,7 +261,7 @@ func TestCatalog(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b"}, pairs.Key); diff != "" || pairs.Mode != elt.Full || pairs.Rows != -1 {
 		t.Errorf("pairs is %+v", pairs)
 	}
-	if users.Mode != elt.Incremental || users.Cursor != "updated_at" || users.Rows != 7 || users.Columns[0].Nullable {
+	if users.Mode != elt.Full || users.Cursor != "updated_at" || users.Rows != 7 || users.Columns[0].Nullable {
 		t.Errorf("users is %+v", users)
 	}
 	if diff := cmp.Diff([]string{"firstName", "email", "e mail"}, users.Personal); diff != "" {
@@ -290,7 +290,7 @@ func TestBadFiles(t *testing.T) {
 		x := extracttest.New(t, newSource(t, c.path), &extracttest.Lake{})
 		_, err := extracttest.Extract(t, x, extracttest.Job(extracttest.Table(c.table), 1))
 		extracttest.Fails(t, err, c.code, "shop")
-		if problems := x.Check(t.Context(), []elt.Extraction{extracttest.Table(c.table)}); len(problems) != 1 || problems[0].Code != c.code {
+		if problems := x.Check(t.Context(), []elt.Extraction{extracttest.Table(c.table)}, nil); len(problems) != 1 || problems[0].Code != c.code {
 			t.Errorf("check says %v", problems)
 		}
 	}

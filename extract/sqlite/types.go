@@ -6,13 +6,15 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // acceptor appends a value that is not NULL to the vector, or says why it does not fit.
-type acceptor func(to *parquet.Vector, value driver.Value) *unfit
+type acceptor func(to *parquet.Vector, value driver.Value) *extract.Misfit
 
 // declared splits "DECIMAL(12, 2)" into its name and its numbers.
 var declared = regexp.MustCompile(`^([^(]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*$`)
@@ -70,19 +72,54 @@ func decimalType(precision, scale string) elt.Type {
 	return elt.Type{Kind: elt.Decimal, Precision: p, Scale: s}
 }
 
-// unfit says why a value is not what its column declares.
-type unfit struct{ value, why string }
-
-func refuse(value driver.Value, why string) *unfit {
+func refuse(value driver.Value, why string) *extract.Misfit {
 	switch v := value.(type) {
 	case []byte:
-		return &unfit{fmt.Sprintf(`the BLOB \x%x`, v[:min(len(v), 50)]), why}
+		return extract.Refuse(fmt.Sprintf(`the BLOB \x%x`, v[:min(len(v), 50)]), why)
 	case string:
-		return &unfit{"the text " + strconv.Quote(v), why}
+		return extract.Refuse("the text "+strconv.Quote(v), why)
 	case float64:
-		return &unfit{"the REAL " + strconv.FormatFloat(v, 'g', -1, 64), why}
+		return extract.Refuse("the REAL "+strconv.FormatFloat(v, 'g', -1, 64), why)
 	}
-	return &unfit{fmt.Sprintf("the value %v", value), why}
+	return extract.Refuse(fmt.Sprintf("the value %v", value), why)
+}
+
+// refuseFor refuses a value that has a nearest one.
+func refuseFor(value driver.Value, why string, nearest func(to *parquet.Vector)) *extract.Misfit {
+	m := refuse(value, why)
+	m.Nearest = nearest
+	return m
+}
+
+// plainText writes a value of any type as text.
+func plainText(value driver.Value) string {
+	switch v := value.(type) {
+	case []byte:
+		return fmt.Sprintf(`\x%x`, v)
+	case string:
+		if !utf8.ValidString(v) {
+			return fmt.Sprintf(`\x%x`, v)
+		}
+		return v
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return parquet.FormatFloat(v)
+	}
+	return fmt.Sprint(value)
+}
+
+// acceptAsText takes values as their column's own type wants them, and appends their canonical text.
+func acceptAsText(t elt.Type) acceptor {
+	accept, scratch := acceptorOf(t), parquet.NewVector(t)
+	return func(to *parquet.Vector, value driver.Value) *extract.Misfit {
+		scratch.Reset()
+		if bad := accept(scratch, value); bad != nil {
+			return bad
+		}
+		to.AppendString(scratch.Texts()[0])
+		return nil
+	}
 }
 
 // acceptorOf returns how values of a column of that type are taken.

@@ -2,14 +2,19 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/lake/s3"
+	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/internal/yamlfile"
 )
 
@@ -74,6 +79,10 @@ func (ws *workspace) checkSources(ctx context.Context, log *slog.Logger) (proble
 	if err != nil {
 		return elt.Problems{{File: config.FileName, Line: 1, Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do}}
 	}
+	published, err := ws.publishedManifests(ctx)
+	if err != nil {
+		log.Warn("what is published is not known, so changed columns are not reported", "error", err)
+	}
 	x := extract.New(extract.Options{Sources: sources, MaskKey: []byte(ws.config.Masking.Key.Reveal()), Log: log})
 	away := make(map[elt.SourceName]bool)
 	for _, s := range ws.schedules {
@@ -81,7 +90,7 @@ func (ws *workspace) checkSources(ctx context.Context, log *slog.Logger) (proble
 			if away[t.Source] || sources[t.Source] == nil {
 				continue
 			}
-			found := x.Check(ctx, []elt.Extraction{t.Extraction})
+			found := x.Check(ctx, []elt.Extraction{t.Extraction}, published)
 			away[t.Source] = slices.ContainsFunc(found, func(p elt.Problem) bool { return p.Code == "source_unreachable" })
 			for _, p := range found {
 				problems = append(problems, s.Place(p, t.Dataset))
@@ -92,4 +101,34 @@ func (ws *workspace) checkSources(ctx context.Context, log *slog.Logger) (proble
 		log.Warn("not every source closed cleanly", "error", err)
 	}
 	return problems
+}
+
+// publishedManifests returns the manifests of the tables that are published, as the ledger knows them. A workspace that
+// has never run has no ledger, and gets none by being checked.
+func (ws *workspace) publishedManifests(ctx context.Context) (_ map[elt.DatasetName]*elt.Manifest, err error) {
+	dsn := ws.config.Ledger.Reveal()
+	if file, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	l, err := ledger.Open(ctx, dsn, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	current, err := l.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[elt.DatasetName]*elt.Manifest)
+	for name, v := range current {
+		if v.Manifest == "" {
+			continue
+		}
+		if out[name], err = l.Manifest(ctx, v.Manifest); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }

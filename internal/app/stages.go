@@ -70,6 +70,9 @@ func (s *stages) extract(ctx context.Context, step elt.Step, lease elt.Lease, pr
 	if table.Mode == elt.Incremental {
 		job.Window = s.window(table, step.Date)
 	}
+	if job.Published, err = s.publishedManifest(ctx, step.Dataset); err != nil {
+		return elt.Result{}, err
+	}
 	m, err := night.Extract(ctx, job, progress)
 	if err != nil {
 		return elt.Result{}, err
@@ -77,7 +80,25 @@ func (s *stages) extract(ctx context.Context, step elt.Step, lease elt.Lease, pr
 	if err := s.ledger.SaveManifest(ctx, lease, m); err != nil {
 		return elt.Result{}, err
 	}
-	return elt.Result{Rows: m.Rows(), Bytes: m.Bytes(), Manifest: m.ObjectKey(), Notes: snapshotNotes(m)}, nil
+	return elt.Result{
+		Rows: m.Rows(), Bytes: m.Bytes(), Manifest: m.ObjectKey(), Notes: snapshotNotes(m),
+		Fidelity: m.Fidelity, Quarantined: m.SetAside(), Changes: m.Changes,
+	}, nil
+}
+
+// publishedManifest returns the manifest of what is published of a table, nil when nothing is.
+func (s *stages) publishedManifest(ctx context.Context, d elt.DatasetName) (*elt.Manifest, error) {
+	s.mu.Lock()
+	v := s.published[d]
+	s.mu.Unlock()
+	if v.Manifest == "" {
+		return nil, nil
+	}
+	m, err := s.ledger.Manifest(ctx, v.Manifest)
+	if elt.CodeOf(err) == "manifest_unknown" { // of a ledger that was begun anew beside its warehouse
+		return nil, nil
+	}
+	return m, err
 }
 
 // snapshotNotes says when a table is not of the same moment as the run's other tables of its source.

@@ -35,7 +35,7 @@ func readWorkspace(dir string) (*workspace, elt.Problems) {
 		return ws, problems
 	}
 	scheds, found := schedules.Parse(os.DirFS(filepath.Join(dir, "schedules")), schedules.Options{
-		Sources: cfg.TableSchemas(), MaskKey: cfg.Masking.Key != "",
+		Sources: cfg.TableSchemas(), MaskKey: cfg.Masking.Key != "", Defaults: sourceDefaults(cfg), DecidePII: cfg.DecidePII,
 	})
 	ws.schedules = scheds
 	problems = append(problems, found...)
@@ -65,6 +65,15 @@ func (ws *workspace) layoutsIgnored() elt.Problems {
 		What: "the embedded warehouse takes no notice of partition_by and cluster_by, which are set for " + strings.Join(names, ", "),
 		Do:   "nothing: they hold once the warehouse is BigQuery",
 	}}
+}
+
+// sourceDefaults are what the sources say for their datasets.
+func sourceDefaults(cfg *config.Config) map[elt.SourceName]schedules.SourceDefaults {
+	out := make(map[elt.SourceName]schedules.SourceDefaults, len(cfg.Sources))
+	for name, s := range cfg.Sources {
+		out[name] = schedules.SourceDefaults{ColumnRules: s.Columns.Rules(), DriftRules: s.Drift()}
+	}
+	return out
 }
 
 // unread reports whether the problem kept daybreak.yaml from being read at all.

@@ -187,6 +187,7 @@ func (c *checker) sources() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.config.Sources)) {
 		c.source(name, c.config.Sources[name])
+		c.columns(name, c.config.Sources[name])
 	}
 }
 

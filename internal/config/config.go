@@ -28,6 +28,7 @@ type Config struct {
 	Warehouse Warehouse                 `yaml:"warehouse"`
 	Sources   map[elt.SourceName]Source `yaml:"sources"`
 	Masking   Masking                   `yaml:"masking"`
+	DecidePII bool                      `yaml:"require_pii_decision"`
 	Models    Models                    `yaml:"models"`
 	Threads   int                       `yaml:"threads"` // steps at work at the same time
 	Status    Status                    `yaml:"status"`
@@ -90,7 +91,13 @@ type Source struct {
 	MySQL       Secret `yaml:"mysql"`    // its URL
 	SQLite      string `yaml:"sqlite"`   // its file
 	Connections int    `yaml:"connections"`
-	Budget      Budget `yaml:"budget"` // of a server
+	// Columns are rules for the columns of all its tables, by name or pattern.
+	Columns       Columns `yaml:"columns"`
+	NewColumn     string  `yaml:"on_new_column"`
+	TypeChange    string  `yaml:"on_type_change"`
+	DroppedColumn string  `yaml:"on_dropped_column"`
+	OnWidenedType string  `yaml:"on_widened_type"`
+	Budget        Budget  `yaml:"budget"` // of a server
 }
 
 // Budget is what a source may be asked for at most; zero is the driver's default.

@@ -55,12 +55,14 @@ type Extraction struct {
 	CursorZone *time.Location
 	Overlap    time.Duration // read again this far before the window, for late commits
 	// Start is the first data date of an incremental dataset's history; zero means from the beginning.
-	Start      Date
-	Exclude    []string // columns left out
-	Hash       []string // columns replaced by HMAC-SHA-256, in hexadecimal
-	Redact     []string // columns whose non-NULL values become "***"
-	AllowEmpty bool     // a full load of zero rows may replace a table that had rows
-	Layout     Layout   // of the published table
+	Start Date
+	// ColumnRules are the dataset's own, Defaults those of its source for what they leave open.
+	ColumnRules
+	Defaults   ColumnRules
+	Drift      DriftRules // every field may be empty
+	DecidePII  bool       // each column that looks personal must be decided upon
+	AllowEmpty bool       // a full load of zero rows may replace a table that had rows
+	Layout     Layout     // of the published table
 	Expect     ExpectedRows
 }
 

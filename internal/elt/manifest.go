@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -50,30 +51,46 @@ type SourcePosition struct {
 // Manifest is the hand-over from extract to load: what was read, where it lies, and the facts that it
 // must show again in the warehouse. It is written last: no manifest, no load.
 type Manifest struct {
-	Format    int            `json:"format"`
-	Dataset   DatasetName    `json:"dataset"`
-	Date      Date           `json:"date"`
-	Run       RunID          `json:"run"`
-	Attempt   int            `json:"attempt"`
-	Mode      Mode           `json:"mode"`
-	Key       []string       `json:"primary_key,omitempty"`
-	Cursor    string         `json:"cursor,omitempty"` // the cursor column, incremental only
-	Window    *Window        `json:"window,omitempty"` // incremental only; a zero From is the first load
-	Range     *CursorRange   `json:"range,omitempty"`  // incremental only: the window with its overlap, as the cursor's values
-	Source    SourcePosition `json:"source"`
-	Schema    Schema         `json:"schema"`
-	Parts     []Part         `json:"parts"`
-	Stats     TableStats     `json:"stats"`
-	MaskKey   string         `json:"mask_key,omitempty"` // id of the key that hashed columns, never the key
+	Format  int            `json:"format"`
+	Dataset DatasetName    `json:"dataset"`
+	Date    Date           `json:"date"`
+	Run     RunID          `json:"run"`
+	Attempt int            `json:"attempt"`
+	Mode    Mode           `json:"mode"`
+	Key     []string       `json:"primary_key,omitempty"`
+	Cursor  string         `json:"cursor,omitempty"` // the cursor column, incremental only
+	Window  *Window        `json:"window,omitempty"` // incremental only; a zero From is the first load
+	Range   *CursorRange   `json:"range,omitempty"`  // incremental only: the window with its overlap, as the cursor's values
+	Source  SourcePosition `json:"source"`
+	Schema  Schema         `json:"schema"`
+	Parts   []Part         `json:"parts"`
+	Stats   TableStats     `json:"stats"`
+	MaskKey string         `json:"mask_key,omitempty"` // id of the key that hashed columns, never the key
+	// Fidelity counts every value that was not held as it is, by the policy of its column.
+	Fidelity    []PolicyUse      `json:"fidelity,omitempty"`
+	Quarantined *QuarantinedRows `json:"quarantined,omitempty"`
+	// Changes are how the columns differ from those of the version that was published before.
+	Changes   []SchemaChange `json:"schema_changes,omitempty"`
+	Ignored   []string       `json:"ignored_columns,omitempty"` // of the source, by on_new_column: ignore
 	CreatedAt time.Time      `json:"created_at"`
 }
 
 // Rows returns the number of rows over all parts.
-func (m *Manifest) Rows() (n int64) {
-	for _, p := range m.Parts {
+func (m *Manifest) Rows() int64 { return rowsOf(m.Parts) }
+
+func rowsOf(parts []Part) (n int64) {
+	for _, p := range parts {
 		n += p.Rows
 	}
 	return n
+}
+
+// SetAside returns how many rows are quarantined.
+func (m *Manifest) SetAside() int64 {
+	if m.Quarantined == nil {
+		return 0
+	}
+	return m.Quarantined.Rows
 }
 
 // Bytes returns the size of all parts.
@@ -121,8 +138,15 @@ func DecodeManifest(b []byte) (*Manifest, error) {
 	if m.Dataset == "" || m.Date.IsZero() || m.Run == "" || m.Attempt < 1 {
 		return nil, fmt.Errorf("decode manifest of %q %s: it does not say which attempt of which run it is of", m.Dataset, m.Date)
 	}
-	seen := make(map[string]bool, len(m.Parts))
-	for _, p := range m.Parts {
+	parts := m.Parts
+	if q := m.Quarantined; q != nil {
+		parts = slices.Concat(parts, q.Parts)
+		if rowsOf(q.Parts) != q.Rows {
+			return nil, fmt.Errorf("decode manifest of %s %s: %d rows are quarantined in parts of %d", m.Dataset, m.Date, q.Rows, rowsOf(q.Parts))
+		}
+	}
+	seen := make(map[string]bool, len(parts))
+	for _, p := range parts {
 		if seen[p.Key] {
 			return nil, fmt.Errorf("decode manifest of %s %s: part %q is listed twice", m.Dataset, m.Date, p.Key)
 		}

@@ -132,6 +132,10 @@ type Result struct {
 	Level    string  `json:"level,omitempty"`    // verify: the level that it passed ("columns")
 	Notes    []Check `json:"notes,omitempty"`    // test: each test and what it found
 	Versions int     `json:"versions,omitempty"` // publish: how many datasets became visible
+	// Fidelity, Quarantined and Changes are of an extraction's manifest.
+	Fidelity    []PolicyUse    `json:"fidelity,omitempty"`
+	Quarantined int64          `json:"quarantined,omitempty"`
+	Changes     []SchemaChange `json:"schema_changes,omitempty"`
 }
 
 // Check is one test's outcome.

@@ -61,6 +61,8 @@ type Column struct {
 	SourceType string `json:"source_type,omitempty"`
 	// Masked names the rule that replaced the values ("hash", "redact"); empty when they are as in the source.
 	Masked string `json:"masked,omitempty"`
+	// Absent is true for a column that is not read, and is kept because older rows have it: every value is NULL.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // Schema is the ordered list of a dataset's columns.
