@@ -20,6 +20,10 @@ type table struct {
 	name    tableName // with its database
 	columns []column
 	created string // the second in which it, or what took its name, was made; a view has none
+	data    int64  // octets of its rows, without what other indexes take
+	key     key    // to cut it by; without columns where there is none
+
+	partitions []partition
 }
 
 func (t table) column(name string) (column, bool) {
@@ -33,8 +37,13 @@ func (t table) column(name string) (column, bool) {
 
 // same reports whether u is the table that t was: neither swapped for another nor altered.
 func (t table) same(u table) bool {
-	if t.created != u.created || len(t.columns) != len(u.columns) {
+	if t.created != u.created || len(t.columns) != len(u.columns) || len(t.partitions) != len(u.partitions) {
 		return false
+	}
+	for i, p := range t.partitions {
+		if q := u.partitions[i]; p.name != q.name || p.created != q.created {
+			return false
+		}
 	}
 	for i, c := range t.columns {
 		d := u.columns[i]
@@ -148,7 +157,7 @@ func (w *session) catalog(ctx context.Context, t table, columns, view, order str
 
 // find fills in what the catalog says about the table as a whole, and refuses one that no snapshot holds.
 func (w *session) find(ctx context.Context, t *table) error {
-	rows, err := w.catalog(ctx, *t, "TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH, CREATE_TIME", "TABLES", "")
+	rows, err := w.catalog(ctx, *t, "TABLE_TYPE, ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH, CREATE_TIME, DATA_LENGTH, CREATE_OPTIONS", "TABLES", "")
 	if err != nil || len(rows) == 0 || rows[0][0] == "VIEW" {
 		return err
 	}
@@ -166,8 +175,30 @@ func (w *session) find(ctx context.Context, t *table) error {
 	if n, err := strconv.ParseInt(row[3], 10, 64); err == nil {
 		t.info.Bytes = n
 	}
+	if n, err := strconv.ParseInt(row[5], 10, 64); err == nil {
+		t.data = n
+	}
 	t.created = row[4]
-	return nil
+	if !strings.Contains(row[6], "partitioned") {
+		return nil
+	}
+	return w.partitions(ctx, t)
+}
+
+// partitions fills in the table's partitions. Those of a table that keeps its past are not told apart: they hold it.
+func (w *session) partitions(ctx context.Context, t *table) error {
+	rows, err := w.catalog(ctx, *t, "PARTITION_NAME, DATA_LENGTH, CREATE_TIME, PARTITION_METHOD", "PARTITIONS",
+		" ORDER BY PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION")
+	for _, row := range rows {
+		p := partition{name: row[0], bytes: int64(number(row[1])), created: row[2], past: row[3] == "SYSTEM_TIME"}
+		if last := len(t.partitions) - 1; last >= 0 && t.partitions[last].name == p.name { // they are within one
+			t.partitions[last].bytes += p.bytes
+			t.partitions[last].created += " " + p.created
+			continue
+		}
+		t.partitions = append(t.partitions, p)
+	}
+	return err
 }
 
 // columns fills in the table's columns, hidden and computed ones among them, and its key.
@@ -187,16 +218,15 @@ func (w *session) columns(ctx context.Context, t *table) error {
 	if err != nil {
 		return err
 	}
+	types := make(map[string]catalogType, len(rows))
 	for _, row := range rows {
 		typ := catalogType{
 			name: strings.ToLower(row[2]), full: row[3], precision: number(row[4]), scale: number(row[5]), charset: row[6], json: checked[row[0]],
 		}
+		types[row[0]] = typ
 		c := newColumn(row[0], typ, row[1] == "YES")
 		t.columns, t.info.Columns = append(t.columns, c), append(t.info.Columns, c.Column)
 	}
-	rows, err = w.catalog(ctx, *t, "COLUMN_NAME", "STATISTICS", " AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX")
-	for _, row := range rows {
-		t.info.Key = append(t.info.Key, row[0])
-	}
+	t.info.Key, t.key, err = w.keys(ctx, *t, types)
 	return err
 }

@@ -1,47 +1,37 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/daybreak-data/daybreak/extract"
-	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// read reads the rows of a table that are asked for, and returns how many the server says there were. The table's
-// definition is locked meanwhile; going back to the savepoint keeps the snapshot and lets the lock go, except where
-// MariaDB has a binary log and does not allow the user to leave it out: then it ends with the session.
-func (w *session) read(ctx context.Context, t table, r extract.Request, to *parquet.Writer) (n int64, err error) {
-	failed := func(err error) error {
-		if to.Failed() { // the lake's error, not the source's
-			return err
-		}
-		return fault(ctx, err, "cannot read table %s of source %s", t.info.Name, w.source.opts.Name)
-	}
+// locked does something while the table's definition is locked and known to be that of the snapshot; going back to
+// the savepoint keeps the snapshot and lets the lock go, except where MariaDB has a binary log and does not allow the
+// user to leave it out: then it ends with the session. A savepoint that is gone went with its transaction.
+func (w *session) locked(ctx context.Context, t table, do func() error) (err error) {
 	if err := w.exec(ctx, "SAVEPOINT daybreak"); err != nil {
-		return 0, failed(err)
+		return err
 	}
 	defer func() {
 		if w.broken {
 			return
 		}
-		if e := w.exec(ctx, "ROLLBACK TO SAVEPOINT daybreak"); err == nil && e != nil {
-			err = failed(e)
+		if e := w.exec(ctx, "ROLLBACK TO SAVEPOINT daybreak"); e != nil && !isServer(e, errInterrupted) {
+			w.broken = true
+			err = cmp.Or(err, e)
 		}
 	}()
 	if err := w.unchanged(ctx, t); err != nil {
-		return 0, failed(err)
+		return err
 	}
-	if err := w.fits(ctx, t, r); err != nil {
-		return 0, failed(err)
-	}
-	if n, err = w.copy(ctx, t, r, to); err != nil {
-		return 0, failed(err)
-	}
-	return n, nil
+	return do()
 }
 
 // unchanged locks the table's definition and checks that it is the one of the snapshot.
@@ -58,27 +48,27 @@ func (w *session) unchanged(ctx context.Context, t table) error {
 	return nil
 }
 
-// fits refuses rows that a condition finds: without a cursor, which is what a date of zeros says too, or with text
-// that does not come to UTF-8 and back.
-func (w *session) fits(ctx context.Context, t table, r extract.Request) error {
-	if r.Range != nil {
-		cursor := identifier(r.Range.Cursor.Name)
-		row, err := w.first(ctx, t, r, "''", cursor+" IS NULL OR "+cursor+" < '0001-01-01'")
-		if err != nil {
-			return err
-		}
-		if row != nil {
-			return extract.NullCursor(r, row[0])
-		}
+// noNullCursor refuses rows without a cursor, which is what a date of zeros says too.
+func (w *session) noNullCursor(ctx context.Context, t table, r extract.Request) error {
+	if r.Range == nil {
+		return nil
 	}
+	cursor := identifier(r.Range.Cursor.Name)
+	row, err := w.first(ctx, t, r, "''", t.name.sql()+" WHERE ("+cursor+" IS NULL OR "+cursor+" < '0001-01-01')")
+	if err == nil && row != nil {
+		err = extract.NullCursor(r, row[0])
+	}
+	return err
+}
+
+// fits refuses text of the chunk that does not come to UTF-8 and back.
+func (w *session) fits(ctx context.Context, c chunk, r extract.Request) error {
 	for _, as := range r.Columns {
-		c, ok := t.column(as.Name)
-		if !ok || c.charset == "" || as.Absent || as.Masked == extract.MaskRedact || r.Rules[as.Name].Policy != elt.Refuse {
+		of, ok := c.table.column(as.Name)
+		if !ok || of.charset == "" || as.Absent || as.Masked == extract.MaskRedact || r.Rules[as.Name].Policy != elt.Refuse {
 			continue
 		}
-		name := identifier(c.Name)
-		row, err := w.first(ctx, t, r, "HEX(LEFT(CAST("+name+" AS BINARY), 50))",
-			c.lossy())
+		row, err := w.first(ctx, *c.table, r, "HEX(LEFT(CAST("+identifier(of.Name)+" AS BINARY), 50))", c.sql(of.lossy()))
 		if err != nil {
 			return err
 		}
@@ -89,31 +79,34 @@ func (w *session) fits(ctx context.Context, t table, r extract.Request) error {
 	return nil
 }
 
-// first returns the key, and what else is asked for, of a row that the condition holds for; nil when there is none.
-func (w *session) first(ctx context.Context, t table, r extract.Request, item, condition string) ([]string, error) {
-	parts := []string{"'a row without a key'"}
-	for i, k := range r.Key {
-		between := ", "
-		if i == 0 {
-			parts, between = nil, ""
+// first returns the key, and what else is asked for, of the first row of from; nil when there is none.
+func (w *session) first(ctx context.Context, t table, r extract.Request, item, from string) ([]string, error) {
+	items := []string{item}
+	for _, name := range r.Key {
+		text := "CONVERT(" + identifier(name) + " USING utf8mb4)"
+		if c, _ := t.column(name); c.Type.Kind == elt.Bytes {
+			text = `CONCAT('\\\\x', LOWER(HEX(` + identifier(name) + ")))"
 		}
-		parts = append(parts, literal(between+k+" = "), "COALESCE("+identifier(k)+", 'NULL')")
+		items = append(items, "COALESCE("+text+", 'NULL')")
 	}
-	rows, err := w.list(ctx, "SELECT CONCAT("+strings.Join(parts, ", ")+"), "+item+" FROM "+t.name.sql()+" WHERE "+condition+" LIMIT 1")
+	rows, err := w.list(ctx, "SELECT "+strings.Join(items, ", ")+" FROM "+from+" LIMIT 1")
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	return rows[0], nil
+	parts := make([]string, len(r.Key))
+	for i, name := range r.Key {
+		parts[i] = name + " = " + rows[0][i+1]
+	}
+	return []string{cmp.Or(strings.Join(parts, ", "), "a row without a key"), rows[0][0]}, nil
 }
 
-// copy reads the rows.
-func (w *session) copy(ctx context.Context, t table, r extract.Request, to *parquet.Writer) (int64, error) {
-	reader := &rowReader{request: r, to: to, batch: to.Batch()}
-	items, err := reader.prepare(t)
-	if err != nil {
+// readChunk reads the rows of a chunk, and returns how many the server says there were.
+func (w *session) readChunk(ctx context.Context, c chunk, reader *rowReader) (int64, error) {
+	if err := w.fits(ctx, c, reader.request); err != nil {
 		return 0, err
 	}
-	rows, err := w.query(ctx, "SELECT "+strings.Join(items, ", ")+" FROM "+t.name.sql()+rangeSQL(r.Range))
+	before := reader.rows
+	rows, err := w.query(ctx, "SELECT "+reader.items+" FROM "+c.sql())
 	if err != nil {
 		return 0, err
 	}
@@ -121,19 +114,54 @@ func (w *session) copy(ctx context.Context, t table, r extract.Request, to *parq
 		rows.abandon()
 		return 0, err
 	}
+	if err := w.intact(ctx); err != nil {
+		return 0, err
+	}
 	// What the server has sent by its own count.
 	count, err := w.list(ctx, "SELECT FOUND_ROWS()")
 	if err != nil {
 		return 0, err
 	}
-	return strconv.ParseInt(count[0][0], 10, 64)
+	n, err := strconv.ParseInt(count[0][0], 10, 64)
+	if err == nil && n != reader.rows-before {
+		err = fmt.Errorf("the server counted %d rows of a chunk, %d came", n, reader.rows-before)
+	}
+	return n, err
+}
+
+// What a server warns of when it has cut a value short, or made it NULL, because a limit of its own was too small.
+const (
+	warnGroupConcat = "1260"
+	warnPacket      = "1301"
+)
+
+// intact checks, where rows come from the wire, that the result was read in the snapshot's transaction, which a server
+// may end by itself, and that no limit of the server has cut a value short.
+func (w *session) intact(ctx context.Context) error {
+	if w.wire == nil {
+		return nil
+	}
+	if !w.wire.ended.inTransaction {
+		w.broken = true
+		return lost.error(nil, "source %s has ended the transaction of the snapshot", w.source.opts.Name)
+	}
+	if w.wire.ended.warnings == 0 {
+		return nil
+	}
+	warnings, err := w.list(ctx, "SHOW WARNINGS")
+	if err != nil {
+		return err
+	}
+	for _, row := range warnings {
+		if row[1] == warnGroupConcat || row[1] == warnPacket {
+			return valueError.error(nil, "source %s could not send a value whole: %s", w.source.opts.Name, row[2])
+		}
+	}
+	return nil
 }
 
 // rangeSQL returns the condition for the cursor's range.
 func rangeSQL(r *extract.Range) string {
-	if r == nil {
-		return ""
-	}
 	name := identifier(r.Cursor.Name)
 	bound := func(x int64) string {
 		if r.Cursor.Type.Kind == elt.DateKind {
@@ -141,7 +169,7 @@ func rangeSQL(r *extract.Range) string {
 		}
 		return "'" + time.UnixMicro(x).UTC().Format("2006-01-02 15:04:05.000000") + "'"
 	}
-	where := " WHERE " + name + " < " + bound(r.To)
+	where := name + " < " + bound(r.To)
 	if !r.All {
 		where += " AND " + name + " >= " + bound(r.From)
 	}

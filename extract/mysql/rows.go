@@ -17,30 +17,32 @@ type rowReader struct {
 	request  extract.Request
 	to       *parquet.Writer
 	batch    *parquet.Batch
+	items    string      // the select list
 	decoders []decoder   // of the columns, which come first
 	lossy    map[int]int // where it comes that a column's text has no place in UTF-8
 	rows     int64
 }
 
-// prepare returns the select list and works out how its items are read.
-func (r *rowReader) prepare(t table) (items []string, _ error) {
-	r.lossy = make(map[int]int)
-	var further []string
-	for i, as := range r.request.Columns {
+// newRowReader works out what is selected, and how it is read.
+func newRowReader(t table, request extract.Request, to *parquet.Writer) (*rowReader, error) {
+	r := &rowReader{request: request, to: to, lossy: make(map[int]int)}
+	var items, further []string
+	for i, as := range request.Columns {
 		c, ok := t.column(as.Name)
 		if !ok && !as.Absent {
 			return nil, fmt.Errorf("table %s has no column %q any more", t.info.Name, as.Name)
 		}
-		policy := r.request.Rules[as.Name].Policy
-		item, decode := c.read(as, policy, r.request.Mask)
+		policy := request.Rules[as.Name].Policy
+		item, decode := c.read(as, policy, request.Mask)
 		if c.charset != "" && as.Masked == "" && !as.Absent && policy != elt.Refuse {
-			r.lossy[i] = len(r.request.Columns) + len(further)
+			r.lossy[i] = len(request.Columns) + len(further)
 			further = append(further, "IF("+c.lossy()+", CONCAT('\\\\x', LOWER(HEX(CAST("+identifier(c.Name)+" AS BINARY)))), NULL)")
 			item = "IF(" + c.lossy() + ", NULL, " + item + ")"
 		}
 		items, r.decoders = append(items, item), append(r.decoders, decode)
 	}
-	return append(items, further...), nil
+	r.items = strings.Join(append(items, further...), ", ")
+	return r, nil
 }
 
 // all takes every row.

@@ -23,6 +23,7 @@ type session struct {
 	mariadb bool
 	server  string // which server this is, and since when
 	version string
+	unlocks bool // going back to a savepoint lets go of the locks behind it
 	broken  bool
 }
 
@@ -93,7 +94,8 @@ func (w *session) begin(ctx context.Context) error {
 		}
 	}
 	// What is read stays locked against being altered until the session ends, unless nothing can go to the log.
-	if err := w.exec(ctx, "SET SESSION sql_log_bin = 0"); err != nil && !isServer(err, errDenied) {
+	err = w.exec(ctx, "SET SESSION sql_log_bin = 0")
+	if w.unlocks = err == nil || !w.mariadb; err != nil && !isServer(err, errDenied) {
 		return err
 	}
 	// Not every server has each of them, and behind one address there may be several servers.

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/daybreak-data/daybreak/extract"
-	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// snapshot is sessions that see the same rows, each of which reads one table at a time.
+// snapshot is sessions that see the same rows, each of which reads chunks of one table at a time.
 type snapshot struct {
 	source   *Source
 	position elt.SourcePosition
@@ -22,6 +22,8 @@ type snapshot struct {
 
 	idle chan *session // those that read nothing; never full
 	gone chan struct{} // closed when no session is left
+
+	waiting atomic.Int64 // tables that wait for their first session
 
 	mu     sync.Mutex // of what follows
 	alive  int        // sessions
@@ -81,7 +83,7 @@ func (s *snapshot) take(ctx context.Context, first *session, tables []elt.Extrac
 			s.failed[e.Table] = err
 		}
 	}
-	for range min(s.source.opts.Connections, len(s.tables)) - 1 {
+	for range min(s.source.opts.Connections, s.chunks()) - 1 {
 		w, err := s.source.connect(ctx)
 		if err != nil {
 			return sessions, err
@@ -92,6 +94,17 @@ func (s *snapshot) take(ctx context.Context, first *session, tables []elt.Extrac
 		}
 	}
 	return s.begin(ctx, sessions)
+}
+
+// chunks returns about how many chunks there will be: more sessions would have nothing to do.
+func (s *snapshot) chunks() (n int) {
+	for _, t := range s.tables {
+		n++
+		if len(t.key.columns) > 0 || len(t.partitions) > 0 {
+			n += int(t.data / s.source.chunkBytes(t))
+		}
+	}
+	return n
 }
 
 // sameServer refuses two sessions that reached different servers behind one address.
@@ -142,35 +155,35 @@ func (s *snapshot) Close() error {
 	}
 }
 
-// Read reads a table in one of the sessions.
-func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writer) (n int64, err error) {
-	t, err := s.table(r.Extraction.Table)
-	if err != nil {
-		return 0, err
-	}
-	if r.Range != nil {
-		if err := s.older.closed(r.Extraction.Dataset, r.Range.Window.To); err != nil {
-			return 0, err
-		}
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(s.closing, func() { cancel(errLetGo) })
-	defer stop()
-	var w *session
+// acquire waits for a session.
+func (s *snapshot) acquire(ctx context.Context) (*session, error) {
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
 	select {
-	case w = <-s.idle:
+	case w := <-s.idle:
+		return w, nil
 	case <-s.gone:
-		return 0, lost.error(nil, "source %s no longer has the snapshot of %s", s.source.opts.Name, s.position.TakenAt.UTC().Format(time.RFC3339))
+		return nil, lost.error(nil, "source %s no longer has the snapshot of %s", s.source.opts.Name, s.position.TakenAt.UTC().Format(time.RFC3339))
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	defer func() { s.giveBack(w, err == nil) }()
-	err = w.guarded(ctx, func(ctx context.Context) error {
-		n, err = w.read(ctx, t, r, to)
-		return err
-	})
-	return n, err
+}
+
+// spare returns an idle session, nil when there is none.
+func (s *snapshot) spare() *session {
+	select {
+	case w := <-s.idle:
+		return w
+	default:
+		return nil
+	}
+}
+
+// done notes that a table was read.
+func (s *snapshot) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left--
 }
 
 // errLetGo ends reading in a snapshot that is let go.
@@ -179,15 +192,12 @@ var errLetGo error = &elt.Error{
 	Do: "nothing: the step is tried again",
 }
 
-// giveBack returns a session that is through with a table. One that no table is left for is ended at once: some
-// servers keep what it has read locked against being altered as long as it lives.
-func (s *snapshot) giveBack(w *session, read bool) {
+// giveBack returns a session that is through with a table. Where a server keeps what a session has read locked against
+// being altered as long as it lives, sessions are ended as soon as there are more than tables left.
+func (s *snapshot) giveBack(w *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if read {
-		s.left--
-	}
-	if !w.broken && !s.closed && s.alive <= max(s.left, 1) {
+	if !w.broken && !s.closed && (w.unlocks || s.alive <= max(s.left, 1)) {
 		s.idle <- w
 		return
 	}

@@ -19,8 +19,10 @@ import (
 type Options struct {
 	Name elt.SourceName
 	URL  string // mysql://user:password@host:port/database?tls=true
-	// Connections is how many a snapshot holds, each of which reads one table at a time. 3 by default.
+	// Connections is how many a snapshot holds, each of which reads chunks of one table at a time. 3 by default.
 	Connections int
+	// ChunkBytes is how much of a table, as it lies on the server's disk, is worth a statement of its own. 16 MiB by default.
+	ChunkBytes int64
 	// LockTimeout is how long to wait for a lock. 5 s by default.
 	LockTimeout time.Duration
 	// StatementTimeout is how long reading one table may take. 4 h by default.
@@ -46,6 +48,7 @@ func New(o Options) (*Source, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Connections = max(1, cmp.Or(o.Connections, 3))
+	o.ChunkBytes = cmp.Or(max(o.ChunkBytes, 0), 16<<20)
 	o.LockTimeout = cmp.Or(max(o.LockTimeout, 0), 5*time.Second)
 	o.StatementTimeout = cmp.Or(max(o.StatementTimeout, 0), 4*time.Hour)
 	o.SnapshotAge = cmp.Or(max(o.SnapshotAge, 0), 8*time.Hour)

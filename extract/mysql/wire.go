@@ -33,6 +33,13 @@ type wire struct {
 	start, end int // what is received and not yet read
 	sequence   byte
 	joined     []byte // a packet that came in several
+	ended      ending // of the last result
+}
+
+// ending is what a server says at the end of a result.
+type ending struct {
+	inTransaction bool
+	warnings      int
 }
 
 // receiveOctets is how much is asked of the connection at once.
@@ -135,9 +142,31 @@ func (w *wire) row(cells [][]byte, first bool) error {
 	case data[0] == packetErr:
 		return serverSaid(data)
 	case data[0] == packetEnd && len(data) < longestOne: // a value so long would make a longer packet
+		if w.ended, err = cutEnding(data); err != nil {
+			return err
+		}
 		return io.EOF
 	}
 	return cutRow(data, cells)
+}
+
+// cutEnding reads the packet behind the last row: older servers' has the warnings first, others' has two numbers before.
+func cutEnding(data []byte) (e ending, err error) {
+	const inTransaction = 0x0001
+	if len(data) == endOfOld {
+		return ending{data[3]&inTransaction != 0, int(binary.LittleEndian.Uint16(data[1:]))}, nil
+	}
+	data = data[1:]
+	for range 2 {
+		var ok bool
+		if _, data, ok = cutLength(data); !ok {
+			return e, errWire
+		}
+	}
+	if len(data) < 4 {
+		return e, errWire
+	}
+	return ending{data[0]&inTransaction != 0, int(binary.LittleEndian.Uint16(data[2:]))}, nil
 }
 
 // cutRow cuts a row into its cells.

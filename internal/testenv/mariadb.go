@@ -95,7 +95,9 @@ func startMariaDB(options ...string) (*mariadb, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	data := filepath.Join(dir, "data")
-	initialize := exec.Command(install, append(as, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")...)
+	// A server that starts removes what it takes for leftovers of its own from the folder of temporary files.
+	as = append(as, "--tmpdir="+dir)
+	initialize := exec.Command(install, append([]string{"--no-defaults"}, append(as, "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")...)...)
 	if out, err := initialize.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w\n%s", install, err, out), os.RemoveAll(dir))
 	}
