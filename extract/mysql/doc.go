@@ -3,7 +3,7 @@
 // No session of these servers can take over another's snapshot, so several are opened at one moment. The first of
 // these ways that the server grants is taken; each proves that all sessions see the same rows, or is not used:
 //
-//	one session      when there is one table, or one connection: it needs no proof
+//	one session      when there is one small table, or one connection: it needs no proof
 //	a flush lock     FLUSH TABLES WITH READ LOCK while the sessions begin (RELEASE)
 //	a table lock     LOCK TABLES … READ of the run's tables while the sessions begin (LOCK TABLES)
 //	equal positions  every session's own position in the binary log, which MariaDB and Percona Server fix together
