@@ -14,13 +14,13 @@ import (
 )
 
 // serveTokens serves the busy world to holders of tokens, with a clock that the test sets.
-func serveTokens(t *testing.T, change ...func(*Options)) (*Service, *statustest.Tokens, *time.Time) {
+func serveTokens(t *testing.T, change ...func(*Options)) (*Service, *statustest.Acts, *time.Time) {
 	t.Helper()
 	world := statustest.Busy()
 	now := world.Now()
-	keys := statustest.NewTokens(world.Ledger, func() time.Time { return now })
+	keys := statustest.NewActs(statustest.NewKeys(world.Ledger, func() time.Time { return now }))
 	s := serve(t, world, append([]func(*Options){func(o *Options) {
-		o.Public, o.Token, o.Tokens = false, "", keys
+		o.Public, o.Token, o.Tokens, o.Acts = false, "", keys, keys
 		o.Now = func() time.Time { return now }
 	}}, change...)...)
 	return s, keys, &now
@@ -37,14 +37,21 @@ func askAs(t *testing.T, s *Service, r route, header ...string) *http.Response {
 		answer, _ := get(t, s, path, header...)
 		return answer
 	}
-	q := httptest.NewRequest(r.method, path, strings.NewReader("{}"))
-	q.Header.Set("Content-Type", "application/json")
+	answer, _ := post(t, s, path, "{}", header...)
+	return answer
+}
+
+// post sends JSON as a program does.
+func post(t *testing.T, s *Service, path, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i+1 < len(header); i += 2 {
-		q.Header.Set(header[i], header[i+1])
+		r.Header.Set(header[i], header[i+1])
 	}
 	rec := httptest.NewRecorder()
-	s.Handler().ServeHTTP(rec, q)
-	return rec.Result()
+	s.Handler().ServeHTTP(rec, r)
+	return rec.Result(), rec.Body.String()
 }
 
 // Every route, as nobody, as a viewer, an operator, an admin, and with tokens that have ended: only who may is let in.
@@ -156,7 +163,7 @@ func TestCallersAreAskedAboutSeldom(t *testing.T) {
 			t.Fatal(answer.StatusCode)
 		}
 	}
-	if keys.Asked != 1 {
-		t.Errorf("the ledger was asked %d times", keys.Asked)
+	if keys.Lookups != 1 {
+		t.Errorf("the ledger was asked %d times", keys.Lookups)
 	}
 }

@@ -18,7 +18,8 @@ import (
 
 // filled is a route's path with parameters that exist in the busy world.
 func filled(path string) string {
-	return strings.NewReplacer(":dataset", "shop.users", ":date", "2026-11-20", ":run", "20261121t0500-nightly", ":file", "daybreak.css").Replace(path)
+	return strings.NewReplacer(":dataset", "shop.users", ":date", "2026-11-20", ":run", "20261121t0500-nightly", ":file", "daybreak.css",
+		":incident", "incident-1", ":remark", "remark-1", ":token", "aaaaaaaa").Replace(path)
 }
 
 // Every route that is not marked open answers 401 to whoever has no token, and something else to

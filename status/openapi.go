@@ -32,7 +32,7 @@ func newOpenAPI(routes []route, version string) ([]byte, error) {
 	}
 	paths := make(map[string]any)
 	for _, r := range routes {
-		if r.method != http.MethodGet || r.answers == nil {
+		if r.answers == nil {
 			continue
 		}
 		parameters := []any{}
@@ -54,7 +54,19 @@ func newOpenAPI(routes []route, version string) ([]byte, error) {
 		if r.open {
 			operation["security"] = []any{}
 		}
-		paths[pathParameter.ReplaceAllString(r.path, "{$1}")] = map[string]any{"get": operation}
+		if r.method == http.MethodPost {
+			operation["parameters"] = append(parameters, map[string]any{
+				"name": "Idempotency-Key", "in": "header", "description": "A repeated request with the same key is answered as the first was", "schema": map[string]any{"type": "string"},
+			})
+			operation["requestBody"] = requestBody(r.body)
+		}
+		path := pathParameter.ReplaceAllString(r.path, "{$1}")
+		operations, _ := paths[path].(map[string]any)
+		if operations == nil {
+			operations = make(map[string]any)
+			paths[path] = operations
+		}
+		operations[strings.ToLower(r.method)] = operation
 	}
 	return json.MarshalIndent(map[string]any{
 		"openapi":  "3.1.0",
@@ -66,6 +78,16 @@ func newOpenAPI(routes []route, version string) ([]byte, error) {
 			"securitySchemes": map[string]any{"token": map[string]any{"type": "http", "scheme": "bearer"}},
 		},
 	}, "", "  ")
+}
+
+// requestBody describes an object of texts.
+func requestBody(fields []parameter) map[string]any {
+	properties := make(map[string]any)
+	for _, f := range fields {
+		properties[f.name] = map[string]any{"type": "string", "maxLength": fieldLimit, "description": f.about}
+	}
+	schema := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	return map[string]any{"content": map[string]any{"application/json": map[string]any{"schema": schema}}}
 }
 
 type document struct{ schemas map[string]any }

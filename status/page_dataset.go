@@ -33,6 +33,8 @@ type datasetData struct {
 	Lineage          *lineageSVG
 	Columns          []elt.ColumnDoc
 	Progress         *progressBar
+	Notes            []noteRow
+	Note             *actForm // pins another
 }
 
 type dayRow struct {
@@ -87,6 +89,10 @@ func (s *Service) datasetPage(c echo.Context) error {
 	}
 	if len(set.Inputs)+len(set.feeds) > 0 {
 		data.Lineage = v.drawLineage(set)
+	}
+	data.Note = s.noteForm(c, set.Name, elt.Date{})
+	if data.Notes, err = s.notesOf(c, v, set.Name, elt.Date{}); err != nil {
+		return err
 	}
 	return s.page(c, http.StatusOK, "dataset", string(set.Name), data)
 }
@@ -223,6 +229,8 @@ type dayData struct {
 	Inputs               []inputRow
 	Source               []fact
 	Previous, Next       link
+	Notes                []noteRow
+	Acts                 []actForm
 }
 
 type inputRow struct {
@@ -275,6 +283,10 @@ func (s *Service) dayPage(c echo.Context) error {
 	if _, ok := v.day(set.Name, date.AddDays(-1)); !ok {
 		data.Previous = link{}
 	}
+	if data.Notes, err = s.notesOf(c, v, set.Name, date); err != nil {
+		return err
+	}
+	data.Acts = s.dayForms(c, body)
 	return s.page(c, http.StatusOK, "day", string(set.Name)+", "+shortDate(date, today), data)
 }
 

@@ -210,6 +210,7 @@ type runData struct {
 	Sentence, Detail string
 	Facts            []fact
 	Gantt            *gantt
+	Acts             []actForm
 }
 
 func (s *Service) runPage(c echo.Context) error {
@@ -255,6 +256,7 @@ func (s *Service) runPage(c echo.Context) error {
 		{Term: "Schedule", Text: strings.TrimSpace(string(run.Schedule)), Small: string(run.Kind), Href: "/schedules"},
 	}
 	data.Gantt = v.drawGantt(run, full, today)
+	data.Acts = s.runForms(c, run)
 	return s.page(c, http.StatusOK, "run", "Run of "+shortDate(run.Date, v.today()), data)
 }
 
@@ -274,6 +276,8 @@ type incidentRow struct {
 	Resolved stamp
 	Lasted   string
 	By       string
+	Notes    []noteRow
+	Acts     []actForm
 }
 
 func (s *Service) incidentsPage(c echo.Context) error {
@@ -290,7 +294,10 @@ func (s *Service) incidentsPage(c echo.Context) error {
 	for _, in := range incidents {
 		r := incidentRow{
 			Title: sentence(in.Title), Cause: link{string(in.Cause), dayHref(in.Cause, in.Date)}, Date: shortDate(in.Date, today),
-			Failure: in.Failure, Opened: stampOf(in.OpenedAt, v.location, today), By: in.AcknowledgedBy,
+			Failure: in.Failure, Opened: stampOf(in.OpenedAt, v.location, today), By: in.AcknowledgedBy, Acts: s.incidentForms(c, in),
+		}
+		if r.Notes, err = s.noteRows(c, v, in.ID, "", func(elt.Remark) bool { return true }); err != nil {
+			return err
 		}
 		for _, d := range in.Affected {
 			if d != in.Cause {

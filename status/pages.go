@@ -162,7 +162,7 @@ func (s *Service) frame(c echo.Context, heading string) frame {
 	}
 	f.Inside, f.Caller, f.Path = true, who, c.Request().URL.RequestURI()
 	at := c.Request().URL.Path
-	for _, item := range []navItem{{Text: "Datasets", Href: "/"}, {Text: "Runs", Href: "/runs"}, {Text: "Incidents", Href: "/incidents"}, {Text: "Schedules", Href: "/schedules"}} {
+	for _, item := range s.navigation(who) {
 		item.Current = at == item.Href || item.Href != "/" && strings.HasPrefix(at, item.Href+"/") || item.Href == "/" && strings.HasPrefix(at, "/datasets/")
 		f.Nav = append(f.Nav, item)
 	}
@@ -175,6 +175,21 @@ func (s *Service) frame(c echo.Context, heading string) frame {
 		}
 	}
 	return f
+}
+
+// navigation is the pages that the reader may open.
+func (s *Service) navigation(who caller) []navItem {
+	items := []navItem{{Text: "Datasets", Href: "/"}, {Text: "Runs", Href: "/runs"}, {Text: "Incidents", Href: "/incidents"}, {Text: "Schedules", Href: "/schedules"}}
+	if s.opts.Acts == nil {
+		return items
+	}
+	if who.Role.Includes(elt.Operator) {
+		items = append(items, navItem{Text: "Audit", Href: "/audit"})
+	}
+	if who.Role.Includes(elt.Admin) {
+		items = append(items, navItem{Text: "Tokens", Href: "/tokens"})
+	}
+	return items
 }
 
 // errorPage is what people see instead of problem+json.

@@ -20,6 +20,7 @@ type route struct {
 	role    elt.Role    // who may ask; without it, a viewer for GET, and only an admin for anything else
 	answers any         // the body of a 200, for the API's description; nil for what is not part of it
 	query   []parameter // what it reads from the query
+	body    []parameter // the fields of its body, all of them texts
 	stream  bool        // answers for as long as the client listens: not compressed, no deadline of its own
 }
 
@@ -48,7 +49,7 @@ func (s *Service) routes() []route {
 	after := []parameter{{"after", "the number of the last event seen, as Last-Event-ID"}}
 	open := []parameter{{"open", "true for the open ones only"}}
 	join := slices.Concat[[]parameter]
-	return []route{
+	routes := []route{
 		{method: get, path: "/", handler: s.overviewPage, caller: "everybody: is my data ready?"},
 		{method: get, path: "/datasets/:dataset", handler: s.datasetPage, caller: "an analyst who looks for one dataset"},
 		{method: get, path: "/datasets/:dataset/:date", handler: s.dayPage, caller: "a click on a cell: what happened that day?"},
@@ -81,4 +82,19 @@ func (s *Service) routes() []route {
 		{method: http.MethodPost, path: "/logout", handler: s.postLogout, caller: "the button beside the name", role: elt.Viewer},
 		{method: get, path: "/static/:file", handler: s.getStatic, caller: "the pages, the login form among them", open: true},
 	}
+	if s.opts.Acts == nil {
+		return routes
+	}
+	routes = append(routes,
+		route{method: get, path: "/audit", handler: s.auditPage, caller: "whoever asks who did that", role: elt.Operator},
+		route{method: get, path: "/tokens", handler: s.tokensPage, caller: "an admin", role: elt.Admin},
+		route{method: get, path: "/v1/audit", handler: s.getAudit, caller: "auditors", role: elt.Operator, answers: api.Audit{}, query: page},
+		route{method: get, path: "/v1/tokens", handler: s.getTokens, caller: "admins' scripts", role: elt.Admin, answers: api.Tokens{}},
+		route{method: get, path: "/v1/incidents/:incident/updates", handler: s.getUpdates, caller: "on-call tools", answers: api.Remarks{}},
+		route{method: get, path: "/v1/datasets/:dataset/notes", handler: s.getNotes, caller: "catalogues", answers: api.Remarks{}},
+	)
+	for _, a := range acts() {
+		routes = append(routes, a.routes(s)...)
+	}
+	return routes
 }

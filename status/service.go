@@ -42,6 +42,8 @@ type Options struct {
 	TokenRole elt.Role
 	// Tokens vouches for the tokens that were made since; nil means that there are none.
 	Tokens TokenLedger
+	// Acts carries out what people and programs ask for; nil makes a service that only reads.
+	Acts ActLedger
 	// Title names the company or team at the top of each page; empty for Daybreak.
 	Title   string
 	Version string

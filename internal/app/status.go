@@ -29,7 +29,7 @@ func (ws *workspace) newStatus(book *ledger.Ledger, log *slog.Logger) (*status.S
 
 func (ws *workspace) statusOptions(book *ledger.Ledger, log *slog.Logger) status.Options {
 	return status.Options{
-		Ledger: book, Tokens: book,
+		Ledger: book, Tokens: book, Acts: book,
 		Title: ws.config.Title, Version: version, Location: ws.location(), BaseURL: ws.config.Status.BaseURL,
 		Schedules: ws.upcoming, Log: log, Now: time.Now,
 	}

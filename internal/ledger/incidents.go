@@ -74,11 +74,7 @@ func (l *Ledger) UpdateIncident(ctx context.Context, i elt.Incident) error {
 			return err
 		}
 		if !old.ResolvedAt.IsZero() {
-			return &elt.Error{
-				Code: "incident_resolved", Class: elt.Conflict,
-				What: fmt.Sprintf("incident %s was resolved at %s", i.ID, instant(old.ResolvedAt)),
-				Do:   "nothing: every affected day is ready",
-			}
+			return incidentResolved(old)
 		}
 		if i.AcknowledgedBy == "" { // whoever read the incident before a person took it does not take it back
 			i.AcknowledgedBy = old.AcknowledgedBy
@@ -103,6 +99,42 @@ func (l *Ledger) UpdateIncident(ctx context.Context, i elt.Incident) error {
 		i.Cause, i.Date, i.OpenedAt = old.Cause, old.Date, old.OpenedAt // what no update changes
 		return c.tell(ctx, kind, i, added)
 	})
+}
+
+// AcknowledgeIncident records who looks after an open incident, and tells every destination. The first to take it has
+// it; whoever takes it over afterwards says so by doing it again under another name.
+func (l *Ledger) AcknowledgeIncident(ctx context.Context, id elt.IncidentID, actor string) (changed bool, err error) {
+	err = l.change(ctx, fmt.Sprintf("acknowledge incident %s", id), func(ctx context.Context, c *change) error {
+		old, err := c.incident(ctx, id)
+		if err != nil || old.AcknowledgedBy == actor {
+			return err
+		}
+		if !old.ResolvedAt.IsZero() {
+			return incidentResolved(old)
+		}
+		if _, err := c.exec(ctx, `UPDATE incidents SET acknowledged_by = $2 WHERE id = $1`, string(id), actor); err != nil {
+			return err
+		}
+		if _, err := c.record(incidentEvent("acknowledged", old), nil); err != nil {
+			return err
+		}
+		changed = true
+		taken := old
+		taken.AcknowledgedBy = actor
+		if err := c.tell(ctx, elt.NoticeAcknowledged, taken, nil); err != nil {
+			return err
+		}
+		return c.audit(ctx, elt.AuditEntry{Actor: actor, Action: "incident.acknowledge", Target: string(id), Reason: old.Title})
+	})
+	return changed && err == nil, err
+}
+
+func incidentResolved(i elt.Incident) error {
+	return &elt.Error{
+		Code: "incident_resolved", Class: elt.Conflict,
+		What: fmt.Sprintf("incident %s was resolved at %s", i.ID, instant(i.ResolvedAt)),
+		Do:   "nothing: every affected day is ready",
+	}
 }
 
 // ResolveIncident closes an incident. Resolving it again changes nothing.

@@ -7,22 +7,22 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// Tokens keeps tokens and sessions in memory.
-type Tokens struct {
+// Keys keeps tokens and sessions in memory.
+type Keys struct {
 	*Ledger
 	clock    func() time.Time
 	tokens   map[elt.Digest]*elt.Token
 	sessions map[elt.Digest]elt.Session
-	Asked    int // how often somebody was looked up
+	Lookups  int // how often somebody was looked up
 }
 
-// NewTokens returns what vouches for nobody yet. It shares the ledger's failures.
-func NewTokens(l *Ledger, clock func() time.Time) *Tokens {
-	return &Tokens{Ledger: l, clock: clock, tokens: make(map[elt.Digest]*elt.Token), sessions: make(map[elt.Digest]elt.Session)}
+// NewKeys returns what vouches for nobody yet. It shares the ledger's failures.
+func NewKeys(l *Ledger, clock func() time.Time) *Keys {
+	return &Keys{Ledger: l, clock: clock, tokens: make(map[elt.Digest]*elt.Token), sessions: make(map[elt.Digest]elt.Session)}
 }
 
 // Add makes a token that ends at that time, zero for never, and returns its text.
-func (k *Tokens) Add(name string, role elt.Role, until time.Time) string {
+func (k *Keys) Add(name string, role elt.Role, until time.Time) string {
 	text, id := elt.NewTokenText()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -31,17 +31,17 @@ func (k *Tokens) Add(name string, role elt.Role, until time.Time) string {
 }
 
 // Revoke ends a token.
-func (k *Tokens) Revoke(text string) {
+func (k *Keys) Revoke(text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.tokens[elt.DigestOf(text)].RevokedAt = k.clock()
 }
 
 // Authenticate is part of status.TokenLedger.
-func (k *Tokens) Authenticate(_ context.Context, id elt.TokenID, digest elt.Digest) (elt.Token, bool, error) {
+func (k *Keys) Authenticate(_ context.Context, id elt.TokenID, digest elt.Digest) (elt.Token, bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.Asked++
+	k.Lookups++
 	t := k.tokens[digest]
 	if k.failure != nil || t == nil || t.ID != id {
 		return elt.Token{}, false, k.failure
@@ -50,10 +50,10 @@ func (k *Tokens) Authenticate(_ context.Context, id elt.TokenID, digest elt.Dige
 }
 
 // Session is part of status.TokenLedger.
-func (k *Tokens) Session(_ context.Context, digest elt.Digest) (elt.Session, bool, error) {
+func (k *Keys) Session(_ context.Context, digest elt.Digest) (elt.Session, bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.Asked++
+	k.Lookups++
 	s, ok := k.sessions[digest]
 	if k.failure != nil || !ok {
 		return elt.Session{}, false, k.failure
@@ -67,7 +67,7 @@ func (k *Tokens) Session(_ context.Context, digest elt.Digest) (elt.Session, boo
 }
 
 // StartSession is part of status.TokenLedger.
-func (k *Tokens) StartSession(_ context.Context, s elt.Session, digest elt.Digest, length time.Duration) error {
+func (k *Keys) StartSession(_ context.Context, s elt.Session, digest elt.Digest, length time.Duration) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s.ExpiresAt = k.clock().Add(length)
@@ -76,7 +76,7 @@ func (k *Tokens) StartSession(_ context.Context, s elt.Session, digest elt.Diges
 }
 
 // EndSession is part of status.TokenLedger.
-func (k *Tokens) EndSession(_ context.Context, digest elt.Digest) error {
+func (k *Keys) EndSession(_ context.Context, digest elt.Digest) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.sessions, digest)

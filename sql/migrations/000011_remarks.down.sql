@@ -1,0 +1,2 @@
+DROP TABLE remarks;
+UPDATE counters SET value = 10 WHERE name = 'schema';

@@ -1,0 +1,31 @@
+package api
+
+import "github.com/daybreak-data/daybreak/internal/elt"
+
+// Done answers whatever changes something.
+type Done struct {
+	Meta
+	Done    string      `json:"done"`             // what was done, in a sentence
+	Changed bool        `json:"changed"`          // false when it was so already
+	Remark  *elt.Remark `json:"remark,omitempty"` // that was made
+	Token   string      `json:"token,omitempty"`  // the text of a token that was made: shown this once
+}
+
+// Audit is a page of the audit trail, the latest act first.
+type Audit struct {
+	Meta
+	Entries []elt.AuditEntry `json:"entries"`
+	Next    string           `json:"next,omitempty"` // cursor of the following page
+}
+
+// Tokens are all that there ever were, without their texts.
+type Tokens struct {
+	Meta
+	Tokens []elt.Token `json:"tokens"`
+}
+
+// Remarks are what people say of an incident or a dataset, the latest first.
+type Remarks struct {
+	Meta
+	Remarks []elt.Remark `json:"remarks"`
+}
