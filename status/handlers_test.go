@@ -18,7 +18,11 @@ import (
 
 // filled is a route's path with parameters that exist in the busy world.
 func filled(path string) string {
-	return strings.NewReplacer(":dataset", "shop.users", ":date", "2026-11-20", ":run", "20261121t0500-nightly", ":file", "daybreak.css",
+	file := "daybreak.css"
+	if strings.HasPrefix(path, "/badge/") {
+		file = "shop.users.svg"
+	}
+	return strings.NewReplacer(":dataset", "shop.users", ":date", "2026-11-20", ":run", "20261121t0500-nightly", ":file", file,
 		":incident", "incident-1", ":remark", "remark-1", ":token", "aaaaaaaa").Replace(path)
 }
 

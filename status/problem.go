@@ -152,7 +152,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p *problem, meta *api.
 // wantsPage reports whether a person with a browser asks for something that is not part of the API.
 func wantsPage(r *http.Request) bool {
 	path := r.URL.Path
-	for _, machine := range []string{"/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/static/"} {
+	for _, machine := range []string{"/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/feed.atom", "/feed.json", "/badge/", "/static/"} {
 		if strings.HasPrefix(path, machine) || path+"/" == machine {
 			return false
 		}

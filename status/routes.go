@@ -72,6 +72,9 @@ func (s *Service) routes() []route {
 		{method: get, path: "/v1/events", handler: s.getEvents, caller: "the pages' script, event consumers", answers: elt.Event{}, query: join(after), stream: true},
 		{method: get, path: "/v1/schedules", handler: s.getSchedules, caller: "operators' scripts", answers: api.Schedules{}},
 		{method: get, path: "/v1/incidents", handler: s.getIncidents, caller: "on-call tools", answers: api.Incidents{}, query: join(open)},
+		{method: get, path: "/feed.atom", handler: s.getAtom, caller: "feed readers, chat channels", query: []parameter{{"dataset", "news of this dataset alone"}}},
+		{method: get, path: "/feed.json", handler: s.getJSONFeed, caller: "feed readers", query: []parameter{{"dataset", "news of this dataset alone"}}},
+		{method: get, path: "/badge/:file", handler: s.getBadge, caller: "READMEs, wikis, dashboards"},
 		{method: get, path: "/openapi.json", handler: s.getOpenAPI, caller: "client generators"},
 		{method: get, path: "/metrics", handler: s.getMetrics, caller: "Prometheus"},
 
