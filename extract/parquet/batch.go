@@ -14,7 +14,8 @@ type Batch struct {
 	Columns []*Vector
 	rows    int
 	bytes   int
-	chunk   int // of the table, for the Writer
+	chunk   int  // of the table, for the Writer
+	discard bool // has the Writer discard what it has of the chunk
 
 	pending []use         // of the row that is being filled
 	uses    map[use]int64 // of the rows that were ended
@@ -47,7 +48,7 @@ func (b *Batch) Full() bool { return b.rows+b.asideRows() >= RowGroupRows || b.b
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	b.rows, b.bytes, b.pending = 0, 0, b.pending[:0]
+	b.rows, b.bytes, b.discard, b.pending = 0, 0, false, b.pending[:0]
 	clear(b.uses)
 	if b.aside != nil {
 		b.aside.Reset()

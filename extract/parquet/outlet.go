@@ -1,10 +1,14 @@
 package parquet
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
+
+// errDiscarded ends a part whose chunk is read again.
+var errDiscarded = errors.New("the chunk is read again")
 
 // outlet writes a writer's batches of one schema, part after part. A part holds rows of one chunk alone.
 type outlet struct {
@@ -19,15 +23,11 @@ type outlet struct {
 	index   int // of the part
 	chunk   int // the part's
 	counted int64
+	ended   []finished // parts of the chunk that is open
 }
 
 // write writes a batch. grown is what the open part has grown by.
 func (o *outlet) write(b *Batch, chunk int) (grown int64, err error) {
-	if o.part != nil && o.chunk != chunk {
-		if err := o.end(); err != nil {
-			return 0, err
-		}
-	}
 	if o.part == nil {
 		if err := o.begin(chunk); err != nil {
 			return 0, err
@@ -79,9 +79,25 @@ func (o *outlet) end() error {
 			Do:   "nothing: the step is tried again; if it stays, look for what cuts writes to the lake short",
 		}
 	}
-	o.to.keep(finished{o.chunk, o.index, elt.Part{Key: object.Key, Rows: o.part.rows, Bytes: object.Bytes, SHA256: object.SHA256}})
+	o.ended = append(o.ended, finished{o.chunk, o.index, elt.Part{Key: object.Key, Rows: o.part.rows, Bytes: object.Bytes, SHA256: object.SHA256}})
 	o.part, o.sink = nil, nil
 	return nil
+}
+
+// endChunk ends the chunk that is open, and hands its parts over.
+func (o *outlet) endChunk() error {
+	err := o.end()
+	if err == nil {
+		o.to.keep(o.ended)
+		o.ended = nil
+	}
+	return err
+}
+
+// discard forgets the chunk that is open. Parts of it that were ended stay in the store.
+func (o *outlet) discard() {
+	o.abandon(errDiscarded)
+	o.part, o.ended = nil, nil
 }
 
 // abandon gives the open part up.

@@ -17,7 +17,7 @@ type table struct {
 	mu      sync.Mutex
 	writers []*Writer
 	err     error  // the first that ended the writing
-	tally   *Tally // of the writers that have ended
+	tally   *Tally // of the chunks that have ended
 	rows    int64
 	bytes   int64
 
@@ -83,10 +83,10 @@ func (s *series) number() int {
 	return s.begun - 1
 }
 
-func (s *series) keep(p finished) {
+func (s *series) keep(parts []finished) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.parts = append(s.parts, p)
+	s.parts = append(s.parts, parts...)
 }
 
 func (t *table) add(tally *Tally) {

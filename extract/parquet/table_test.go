@@ -161,3 +161,52 @@ func (s *lockedSink) Abort(err error) {
 	defer s.l.mu.Unlock()
 	s.memorySink.Abort(err)
 }
+
+// TestDiscardedChunksLeaveNothing writes chunks, some of which are given up at a random place and read again: parts,
+// facts and progress are those of what was read in the end.
+func TestDiscardedChunksLeaveNothing(t *testing.T) {
+	schema := everyType()
+	rapid.Check(t, func(t *rapid.T) {
+		m := &locked{}
+		var told int64
+		w := NewWriter(schema, Options{Create: m.create, PartBytes: rapid.Int64Range(1, 2000).Draw(t, "part"), Progress: func(rows, _ int64) { told = rows }})
+		whole := NewTally(schema)
+		must := func(b *Batch, err error) *Batch {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		rows := func(b *Batch, also *Batch) *Batch {
+			for range rapid.IntRange(0, 4).Draw(t, "batches") {
+				for range rapid.IntRange(0, 3).Draw(t, "rows") {
+					drawRow(t, b)
+				}
+				if also != nil {
+					whole.Add(b)
+				}
+				b = must(w.Flush())
+			}
+			return b
+		}
+		for c := range rapid.IntRange(0, 5).Draw(t, "chunks") {
+			b := must(w.Begin(c))
+			for range rapid.IntRange(0, 2).Draw(t, "discards") {
+				rows(b, nil)
+				b = must(w.Discard())
+			}
+			rows(b, b)
+		}
+		parts, stats, err := w.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var held int64
+		for _, p := range parts {
+			held += p.Rows
+		}
+		if diff := cmp.Diff(whole.Stats(), stats); diff != "" || held != stats.Rows || told != stats.Rows {
+			t.Fatalf("%d rows lie in the parts, %d were told (-kept +written)\n%s", held, told, diff)
+		}
+	})
+}

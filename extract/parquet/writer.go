@@ -42,8 +42,10 @@ type Writer struct {
 	done  sync.WaitGroup
 	ended bool
 
-	// Owned by the goroutine until done.
+	// Owned by the goroutine until done; all but the first are of the chunk that is open.
+	open        int
 	tally       *Tally
+	told        [2]int64 // rows and octets that are in the table's count
 	rows, aside outlet
 }
 
@@ -70,6 +72,13 @@ func (w *Writer) Begin(chunk int) (*Batch, error) {
 	}
 	w.chunk = chunk
 	return w.batch, nil
+}
+
+// Discard gives up what was appended since Begin, so that the chunk can be read again from its beginning.
+func (w *Writer) Discard() (*Batch, error) {
+	w.batch.Reset()
+	w.batch.discard = true
+	return w.Flush()
 }
 
 // Batch returns the batch that is being filled.
@@ -106,23 +115,36 @@ func (w *Writer) End() error {
 		err = w.table.failure()
 	}
 	if err == nil {
-		err = w.endParts()
+		err = w.endChunk()
 	}
 	if err != nil {
 		w.table.fail(err)
 		w.abandon(err)
 		return err
 	}
-	w.table.add(w.tally)
 	w.rows.encoder, w.aside.encoder = nil, nil
 	return nil
 }
 
-func (w *Writer) endParts() error {
-	if err := w.rows.end(); err != nil {
+// endChunk ends the chunk that is open, and hands it to the table.
+func (w *Writer) endChunk() error {
+	if err := w.rows.endChunk(); err != nil {
 		return err
 	}
-	return w.aside.end()
+	if err := w.aside.endChunk(); err != nil {
+		return err
+	}
+	w.table.add(w.tally)
+	w.tally, w.told = NewTally(w.table.schema), [2]int64{}
+	return nil
+}
+
+// discardChunk forgets the chunk that is open.
+func (w *Writer) discardChunk() {
+	w.rows.discard()
+	w.aside.discard()
+	w.table.progress(-w.told[0], -w.told[1])
+	w.tally, w.told = NewTally(w.table.schema), [2]int64{}
 }
 
 // Close ends every writer of the table and returns the parts and the facts about all rows. There is always at
@@ -137,7 +159,7 @@ func (w *Writer) Close() ([]elt.Part, elt.TableStats, error) {
 	if len(w.table.parts.parts) == 0 {
 		err := w.rows.begin(0)
 		if err == nil {
-			err = w.rows.end()
+			err = w.rows.endChunk()
 		}
 		if err != nil {
 			w.table.fail(err)
@@ -198,6 +220,15 @@ func (w *Writer) run() {
 }
 
 func (w *Writer) write(b *Batch) error {
+	if b.chunk != w.open {
+		if err := w.endChunk(); err != nil {
+			return err
+		}
+		w.open = b.chunk
+	}
+	if b.discard {
+		w.discardChunk()
+	}
 	w.tally.Add(b)
 	if b.asideRows() > 0 {
 		if _, err := w.aside.write(b.aside, b.chunk); err != nil {
@@ -209,6 +240,7 @@ func (w *Writer) write(b *Batch) error {
 	}
 	grown, err := w.rows.write(b, b.chunk)
 	if err == nil {
+		w.told[0], w.told[1] = w.told[0]+int64(b.rows), w.told[1]+grown
 		w.table.progress(int64(b.rows), grown)
 	}
 	return err
