@@ -80,6 +80,8 @@ func (s *Source) find(ctx context.Context, conn *pgx.Conn, written string) (t ta
 	if err != nil {
 		return t, &elt.Error{Code: "table_name", Class: elt.Config, What: fmt.Sprintf("source %s: %v", s.opts.Name, err), Do: "correct the table's name"}
 	}
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	t.info = extract.TableInfo{Name: written}
 	var readable bool
 	var rows float64
@@ -115,6 +117,8 @@ func (s *Source) describe(ctx context.Context, conn *pgx.Conn, written string) (
 	if err != nil {
 		return t, err
 	}
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	failed := func(err error) (table, error) {
 		return t, fault(ctx, err, "cannot describe table %s of source %s", written, s.opts.Name)
 	}

@@ -22,6 +22,9 @@ type verdict struct {
 
 var lost = verdict{extract.CodeConnectionLost, elt.Transient, "nothing: the table is read again in a new snapshot; if it stays, look at the server's log and the network"}
 
+// codeReplicaConflict is the code of a statement that a replica cancelled to go on with its replay.
+const codeReplicaConflict elt.Code = "source_replica_conflict"
+
 // verdicts are by SQLSTATE, the whole or its class of two digits.
 var verdicts = map[string]verdict{
 	"08":    lost,
@@ -37,7 +40,7 @@ var verdicts = map[string]verdict{
 	"42703": {"column_missing", elt.Config, "correct the column's name"},
 	"55P03": {"source_lock_timeout", elt.Budget, "nothing: it is tried again; look for a migration that holds the table"},
 	"57014": {"source_statement_timeout", elt.Budget, "raise the source's statement timeout, or make the table incremental"},
-	"40001": {"source_replica_conflict", elt.Transient, "nothing: it is tried again; raise max_standby_streaming_delay if it stays"},
+	"40001": {codeReplicaConflict, elt.Transient, "nothing: it is tried again; raise max_standby_streaming_delay if it stays"},
 	"53300": {"source_busy", elt.Budget, "nothing: it is tried again; lower the source's connections, or raise max_connections"},
 	"53":    {"source_busy", elt.Budget, "nothing: it is tried again once the server has room"},
 	"22":    {"source_value_error", elt.Data, "correct the view or the value that the server cannot compute"},

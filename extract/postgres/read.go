@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -19,6 +18,9 @@ var errLetGo error = &elt.Error{
 
 // Read reads a table chunk by chunk: in one session to begin with, and in as many more as no other table waits for.
 func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writer) (int64, error) {
+	if err := context.Cause(s.closing); err != nil {
+		return 0, err
+	}
 	t, err := s.table(r.Extraction.Table)
 	if err != nil {
 		return 0, err
@@ -28,9 +30,12 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 			return 0, err
 		}
 	}
+	if r.Paused == nil {
+		r.Paused = func(string) {}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := context.AfterFunc(s.closing, func() { cancel(errLetGo) })
+	stop := context.AfterFunc(s.closing, func() { cancel(context.Cause(s.closing)) })
 	defer stop()
 	s.readers.waiting.Add(1)
 	select {
@@ -42,7 +47,7 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 	}
 	d := &reading{snapshot: s, table: t, request: r, cancel: cancel}
 	d.first(ctx, to)
-	d.lanes.Wait()
+	d.others.Wait()
 	if d.err == nil && d.next < len(d.chunks) {
 		return 0, fmt.Errorf("table %s of source %s: %d of %d chunks were read", t.info.Name, s.source.opts.Name, d.next, len(d.chunks))
 	}
@@ -55,7 +60,7 @@ type reading struct {
 	table    table
 	request  extract.Request
 	cancel   context.CancelCauseFunc
-	lanes    sync.WaitGroup // beside the first
+	others   sync.WaitGroup // lanes beside the first
 
 	mu     sync.Mutex
 	chunks []chunk
@@ -66,8 +71,8 @@ type reading struct {
 
 // first has a session cut the table and read the first chunk, and others with it.
 func (d *reading) first(ctx context.Context, to *parquet.Writer) {
-	d.lane(ctx, to, func(in *session) error {
-		if err := d.prepare(ctx, in); err != nil {
+	d.lane(ctx, to, func(l *lane) error {
+		if err := l.try(ctx, d.prepare); err != nil {
 			return err
 		}
 		for {
@@ -75,7 +80,7 @@ func (d *reading) first(ctx context.Context, to *parquet.Writer) {
 			if !ok {
 				return nil
 			}
-			if err := d.read(ctx, in, number, c, to); err != nil {
+			if err := l.read(ctx, number, c); err != nil {
 				return err
 			}
 		}
@@ -84,9 +89,9 @@ func (d *reading) first(ctx context.Context, to *parquet.Writer) {
 
 // beside has a session read a chunk, and more while no other table waits for a session.
 func (d *reading) beside(ctx context.Context, to *parquet.Writer, number int, c chunk) {
-	d.lane(ctx, to, func(in *session) error {
+	d.lane(ctx, to, func(l *lane) error {
 		for ok := true; ok; {
-			if err := d.read(ctx, in, number, c, to); err != nil {
+			if err := l.read(ctx, number, c); err != nil {
 				return err
 			}
 			if d.snapshot.readers.waiting.Load() > 0 {
@@ -98,30 +103,19 @@ func (d *reading) beside(ctx context.Context, to *parquet.Writer, number int, c 
 	})
 }
 
-// lane gives a session and a writer to do. Afterwards it gives back the slot that was taken for it, and the writer's
-// memory.
-func (d *reading) lane(ctx context.Context, to *parquet.Writer, do func(*session) error) {
+// lane gives a writer and sessions, one at a time, to do. Afterwards it gives back the slot that was taken for it, the
+// session and the writer's memory.
+func (d *reading) lane(ctx context.Context, to *parquet.Writer, do func(*lane) error) {
 	defer func() { <-d.snapshot.readers.slots }()
-	err := d.inSession(ctx, do)
+	l := &lane{reading: d, to: to}
+	err := do(l)
+	if e := l.giveBack(); err == nil && e != nil {
+		err = fault(ctx, e, "cannot end reading table %s of source %s", d.table.info.Name, d.snapshot.source.opts.Name)
+	}
 	if err == nil && d.failure() == nil {
 		err = to.End()
 	}
 	d.fail(err)
-}
-
-// inSession runs do in a session of the snapshot, which others get when it went well.
-func (d *reading) inSession(ctx context.Context, do func(*session) error) error {
-	in, err := d.snapshot.session(ctx)
-	if err != nil {
-		return err
-	}
-	if err := do(in); err != nil {
-		return errors.Join(err, d.snapshot.readers.drop(in))
-	}
-	if err := d.snapshot.readers.put(in); err != nil {
-		return fault(ctx, err, "cannot end reading table %s of source %s", d.table.info.Name, d.snapshot.source.opts.Name)
-	}
-	return nil
 }
 
 // prepare cuts the table.
@@ -160,26 +154,8 @@ func (d *reading) widen(ctx context.Context, to *parquet.Writer) {
 			<-d.snapshot.readers.slots
 			return
 		}
-		d.lanes.Go(func() { d.beside(ctx, to.Beside(), number, c) })
+		d.others.Go(func() { d.beside(ctx, to.Beside(), number, c) })
 	}
-}
-
-// read reads a chunk.
-func (d *reading) read(ctx context.Context, in *session, number int, c chunk, to *parquet.Writer) error {
-	d.widen(ctx, to)
-	if _, err := to.Begin(number); err != nil {
-		return err
-	}
-	for _, p := range c {
-		n, err := d.copy(ctx, in, p, to)
-		if err != nil {
-			return err
-		}
-		d.mu.Lock()
-		d.rows += n
-		d.mu.Unlock()
-	}
-	return nil
 }
 
 // fail notes the first error and has the other lanes stop.

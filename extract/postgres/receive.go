@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -23,6 +24,10 @@ const (
 	patience = 20 * time.Millisecond
 )
 
+// keepAlive finds out within a minute that the other end is gone, and keeps what lies between from forgetting an idle
+// connection.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 4}
+
 // buffered returns a way to dial whose TCP connections can receive in bulk.
 func buffered(dial pgconn.DialFunc) pgconn.DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -33,6 +38,9 @@ func buffered(dial pgconn.DialFunc) pgconn.DialFunc {
 		tcp, ok := conn.(*net.TCPConn)
 		if !ok {
 			return conn, nil
+		}
+		if err := tcp.SetKeepAliveConfig(keepAlive); err != nil {
+			return nil, errors.Join(err, conn.Close())
 		}
 		raw, err := tcp.SyscallConn()
 		if err != nil {
@@ -59,8 +67,9 @@ type receiver struct {
 	net.Conn
 	raw   syscall.RawConn
 	bulk  atomic.Bool
-	mark  int  // the low-water mark that the kernel has; 0 is its own
-	armed bool // the kernel's deadline may be another than the caller's
+	since atomic.Int64 // when the read began that waits, in nanoseconds since 1970; 0 when none does
+	mark  int          // the low-water mark that the kernel has; 0 is its own
+	armed bool         // the kernel's deadline may be another than the caller's
 
 	buffer     []byte
 	begin, end int // what of the buffer is still to be read
@@ -69,9 +78,20 @@ type receiver struct {
 	deadline time.Time // as the caller set it
 }
 
+// waits returns for how long the read waits that is going on.
+func (r *receiver) waits() time.Duration {
+	since := r.since.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, since))
+}
+
 // Read implements net.Conn.
 func (r *receiver) Read(p []byte) (int, error) {
 	if r.begin == r.end {
+		r.since.Store(time.Now().UnixNano())
+		defer r.since.Store(0)
 		if !r.bulk.Load() {
 			if err := r.relax(); err != nil {
 				return 0, err

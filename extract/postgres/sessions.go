@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,7 +25,21 @@ const keepers = 2
 // session is one that sees what the snapshot saw.
 type session struct {
 	*pgx.Conn
-	export string // the name under which it keeps the snapshot for others; empty when it does not
+	export string                  // the name under which it keeps the snapshot for others; empty when it does not
+	end    context.CancelCauseFunc // ends what it is used for
+}
+
+// waits returns for how long something has been waited for that the server should send.
+func (s *session) waits() time.Duration {
+	conn := s.PgConn().Conn()
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	r, ok := conn.(*receiver)
+	if !ok { // a socket of the file system, whose other end is never lost without a word
+		return 0
+	}
+	return r.waits()
 }
 
 // readers are the sessions that read, which all tables of a snapshot share.
@@ -35,7 +50,64 @@ type readers struct {
 	mu      sync.Mutex
 	exports []string // names under which the snapshot can be imported
 	idle    []*session
+	busy    []*session
 	closed  bool
+}
+
+// lend notes that the session is in use, until the function that it returns is called. The context ends when the
+// session is found to be lost.
+func (r *readers) lend(ctx context.Context, s *session) (context.Context, func()) {
+	ctx, s.end = context.WithCancelCause(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.busy = append(r.busy, s)
+	return ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.busy = slices.DeleteFunc(r.busy, func(b *session) bool { return b == s })
+		s.end(nil)
+	}
+}
+
+// processes returns the server's processes of all sessions.
+func (r *readers) processes() (pids []uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range slices.Concat(r.idle, r.busy) {
+		pids = append(pids, s.PgConn().PID())
+	}
+	return pids
+}
+
+// silent returns the processes of sessions in use whose answer has been waited for that long.
+func (r *readers) silent(limit time.Duration) (pids []uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.busy {
+		if s.waits() > limit {
+			pids = append(pids, s.PgConn().PID())
+		}
+	}
+	return pids
+}
+
+// end ends those of the silent sessions whose process is not among atWork.
+func (r *readers) end(limit time.Duration, atWork []uint32, why error) {
+	silent := r.silent(limit)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.busy {
+		if pid := s.PgConn().PID(); slices.Contains(silent, pid) && !slices.Contains(atWork, pid) {
+			s.end(why)
+		}
+	}
+}
+
+// enough reports whether nothing is to be done for the idle sessions.
+func (r *readers) enough() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.exports) >= keepers && len(r.idle) == 0
 }
 
 // close ends the idle sessions, and those in use when they are put back.
@@ -51,15 +123,15 @@ func (r *readers) close() error {
 	return errors.Join(errs...)
 }
 
-// take returns an idle session, or nil.
+// take returns the session that was idle for longest, or nil.
 func (r *readers) take() *session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.idle) == 0 {
 		return nil
 	}
-	s := r.idle[len(r.idle)-1]
-	r.idle = r.idle[:len(r.idle)-1]
+	s := r.idle[0]
+	r.idle = r.idle[1:]
 	return s
 }
 
@@ -98,18 +170,20 @@ func (r *readers) names() []string {
 func (s *snapshot) session(ctx context.Context) (*session, error) {
 	for idle := s.readers.take(); idle != nil; idle = s.readers.take() {
 		// It may have been lost since it was last used: others keep the snapshot.
-		err := idle.Ping(ctx)
+		err := s.wake(ctx, idle)
 		if err == nil {
 			return idle, nil
 		}
-		s.source.opts.Log.Debug("an idle session was lost", "source", s.source.opts.Name, "error", errors.Join(err, s.readers.drop(idle)))
+		s.source.opts.Log.Warn("an idle session was lost", "source", s.source.opts.Name, "error", errors.Join(err, s.readers.drop(idle)))
 	}
 	conn, err := s.source.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	in := &session{Conn: conn}
-	if err = s.enter(ctx, in); err == nil {
+	within, cancel := s.source.soon(ctx)
+	defer cancel()
+	if err = s.enter(within, in); err == nil {
 		return in, nil
 	}
 	if ctx.Err() != nil {
@@ -119,6 +193,16 @@ func (s *snapshot) session(ctx context.Context) (*session, error) {
 		Code: lost.code, Class: lost.class, Do: lost.do, Err: err,
 		What: fmt.Sprintf("source %s no longer has the snapshot of %s", s.source.opts.Name, s.position.TakenAt.UTC().Format(time.RFC3339)),
 	}, hangUp(conn))
+}
+
+// wake makes sure that an idle session is there, and has it keep the snapshot when too few do.
+func (s *snapshot) wake(ctx context.Context, in *session) error {
+	ctx, cancel := s.source.soon(ctx)
+	defer cancel()
+	if err := in.Ping(ctx); err != nil {
+		return err
+	}
+	return s.keep(ctx, in)
 }
 
 // enter imports the snapshot into a session, from whoever still keeps it.
@@ -151,7 +235,7 @@ func (s *snapshot) enter(ctx context.Context, in *session) error {
 // keep makes the session another keeper when there are too few. Where a table cannot be locked, for a migration
 // waits for it already, the session only reads.
 func (s *snapshot) keep(ctx context.Context, in *session) error {
-	if len(s.readers.names()) >= keepers {
+	if in.export != "" || len(s.readers.names()) >= keepers {
 		return nil
 	}
 	var name string

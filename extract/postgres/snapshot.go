@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,7 +32,7 @@ SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
 // snapshot is an exported snapshot and the sessions that keep it and read in it.
 type snapshot struct {
 	source   *Source
-	keeper   *pgx.Conn // keeps it, and does nothing else
+	keeper   *pgx.Conn // that took it
 	server   string    // its identity
 	version  int       // the server's, such as 150004
 	position elt.SourcePosition
@@ -40,8 +41,17 @@ type snapshot struct {
 	failed   map[string]error // tables that this snapshot cannot serve
 	readers  readers
 
-	closing context.Context // ends when the snapshot is let go
-	close   context.CancelFunc
+	closing context.Context // ends when the snapshot is let go, with why
+	close   context.CancelCauseFunc
+	pace    extract.Pace
+	watched chan struct{} // closed when nobody watches any more
+
+	// Of whoever watches.
+	eyes     *session // keeps the snapshot, too, unless it is forsaken; nil while the server does not answer
+	begun    time.Time
+	forsaken bool // nobody keeps it
+	waiters  map[waiter]time.Time
+	lagging  time.Time // since when; zero when it is not
 }
 
 // Open takes a snapshot over the tables.
@@ -52,12 +62,14 @@ func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Sna
 	}
 	snap := &snapshot{
 		source: s, keeper: keeper, readers: readers{slots: make(chan struct{}, s.opts.Connections-1)},
-		tables: make(map[string]table), failed: make(map[string]error),
+		tables: make(map[string]table), failed: make(map[string]error), watched: make(chan struct{}), begun: time.Now(),
 	}
 	if err := snap.take(ctx, tables); err != nil {
 		return nil, errors.Join(err, hangUp(keeper))
 	}
-	snap.closing, snap.close = context.WithCancel(context.Background())
+	snap.closing, snap.close = context.WithCancelCause(context.Background())
+	snap.eyes = &session{Conn: keeper, export: snap.position.Snapshot}
+	go snap.watch()
 	s.opts.Log.Debug("snapshot taken", "source", s.opts.Name, "tables", len(snap.tables), "refused", len(snap.failed),
 		"server", snap.position.Server, "snapshot", snap.position.Snapshot)
 	return snap, nil
@@ -92,16 +104,9 @@ func (s *snapshot) take(ctx context.Context, tables []elt.Extraction) error {
 			return err
 		}
 	}
-	var version string
-	if err := s.keeper.QueryRow(ctx, exportSnapshot).Scan(&s.position.Snapshot, &s.position.TakenAt, &version, &s.version); err != nil {
-		return fault(ctx, err, "cannot take a snapshot of source %s", s.source.opts.Name)
+	if err := s.export(ctx); err != nil {
+		return err
 	}
-	if err := s.keeper.QueryRow(ctx, identity).Scan(&s.server); err != nil {
-		return fault(ctx, err, "cannot identify source %s", s.source.opts.Name)
-	}
-	version, _, _ = strings.Cut(version, " ") // without the distribution's own
-	s.position.Server = "postgres " + version + " " + s.server
-	s.readers.exports = []string{s.position.Snapshot}
 	for _, t := range names {
 		if s.failed[t.info.Name] == nil {
 			if err := s.describe(ctx, t); err != nil {
@@ -112,7 +117,26 @@ func (s *snapshot) take(ctx context.Context, tables []elt.Extraction) error {
 	return nil
 }
 
+// export fixes the moment and gives it a name.
+func (s *snapshot) export(ctx context.Context) error {
+	ctx, cancel := s.source.soon(ctx)
+	defer cancel()
+	var version string
+	if err := s.keeper.QueryRow(ctx, exportSnapshot).Scan(&s.position.Snapshot, &s.position.TakenAt, &version, &s.version); err != nil {
+		return fault(ctx, err, "cannot take a snapshot of source %s", s.source.opts.Name)
+	}
+	if err := s.keeper.QueryRow(ctx, identity).Scan(&s.server); err != nil {
+		return fault(ctx, err, "cannot identify source %s", s.source.opts.Name)
+	}
+	version, _, _ = strings.Cut(version, " ") // without the distribution's own
+	s.position.Server = "postgres " + version + " " + s.server
+	s.readers.exports = []string{s.position.Snapshot}
+	return nil
+}
+
 func (s *snapshot) run(ctx context.Context, statement string) error {
+	ctx, cancel := s.source.soon(ctx)
+	defer cancel()
 	// The simple protocol: preparing a statement could fix the moment.
 	if _, err := s.keeper.PgConn().Exec(ctx, statement).ReadAll(); err != nil {
 		return fault(ctx, err, "cannot take a snapshot of source %s", s.source.opts.Name)
@@ -129,6 +153,8 @@ func (s *snapshot) lock(ctx context.Context, t table) error {
 	if err := s.run(ctx, "SAVEPOINT before_lock"); err != nil {
 		return err
 	}
+	ctx, cancel := s.source.soon(ctx)
+	defer cancel()
 	_, err := s.keeper.PgConn().Exec(ctx, "LOCK TABLE "+t.name.sql()+" IN ACCESS SHARE MODE").ReadAll()
 	if err == nil {
 		return s.run(ctx, "RELEASE SAVEPOINT before_lock")
@@ -206,6 +232,11 @@ func (s *snapshot) table(name string) (table, error) {
 
 // Close lets go of the snapshot; whoever still reads in it fails.
 func (s *snapshot) Close() error {
-	s.close()
-	return errors.Join(s.readers.close(), hangUp(s.keeper))
+	s.close(errLetGo)
+	<-s.watched
+	errs := []error{s.readers.close()}
+	if s.eyes != nil {
+		errs = append(errs, hangUp(s.eyes.Conn))
+	}
+	return errors.Join(errs...)
 }

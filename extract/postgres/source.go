@@ -26,7 +26,10 @@ type Options struct {
 	Budget     extract.Budget
 	// TransactionWait is how long to wait for transactions whose beginning cannot be seen. 5 s by default.
 	TransactionWait time.Duration
-	Log             *slog.Logger // nil for none
+	// Silence is how long a server that has nothing to compute may say nothing before its connection counts as lost. 30 s
+	// by default.
+	Silence time.Duration
+	Log     *slog.Logger // nil for none
 }
 
 // Source is a PostgreSQL database.
@@ -49,6 +52,7 @@ func New(o Options) (*Source, error) {
 	}
 	o.Budget = o.Budget.OrDefaults()
 	orDefault(&o.TransactionWait, 5*time.Second)
+	orDefault(&o.Silence, 30*time.Second)
 	if o.Connections == 0 {
 		o.Connections = 3
 	}
@@ -57,7 +61,7 @@ func New(o Options) (*Source, error) {
 		o.ChunkBytes = 16 << 20
 	}
 	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 10 * time.Second
+		config.ConnectTimeout = min(10*time.Second, o.Silence)
 	}
 	config.DialFunc = buffered(config.DialFunc)
 	// What a value's text looks like must not depend on the server's defaults.

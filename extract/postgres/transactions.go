@@ -68,6 +68,8 @@ func (s *Source) listOlder(ctx context.Context, conn *pgx.Conn) (older, error) {
 }
 
 func (s *Source) listOnce(ctx context.Context, conn *pgx.Conn) (older, error) {
+	ctx, cancel := s.soon(ctx)
+	defer cancel()
 	var o older
 	rows, err := conn.Query(ctx, listTransactions, applicationName)
 	if err != nil {
