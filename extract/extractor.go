@@ -62,7 +62,7 @@ func (x *Extractor) Check(ctx context.Context, tables []elt.Extraction, publishe
 		before := published[e.Dataset]
 		chosen, _, errs := x.describe(ctx, e, before)
 		for _, err := range errs {
-			unreachable[e.Source] = unreachable[e.Source] || err.Code == "source_unreachable" || err.Code == "source_unknown"
+			unreachable[e.Source] = unreachable[e.Source] || err.Code == codeUnreachable || err.Code == "source_unknown"
 			problems = append(problems, elt.Problem{Code: err.Code, What: err.Error(), Do: err.Do})
 		}
 		for _, change := range chosen.changes {

@@ -56,7 +56,16 @@ func (n *Night) Extract(ctx context.Context, job Job, progress func(elt.Progress
 	a := &attempt{Job: job, tell: progress, log: n.x.opts.Log}
 	for begun := 1; ; begun++ {
 		m, number, err := n.once(ctx, s, source, a)
-		if err == nil || ctx.Err() != nil || begun > restarts(elt.CodeOf(err)) || n.isClosed() {
+		code := elt.CodeOf(err)
+		switch {
+		case err == nil || ctx.Err() != nil || n.isClosed():
+			return m, err
+		case begun > 1 && code == codeUnreachable && begun <= restarts(code): // it was there a moment ago
+			if err := pause(ctx, n.x.opts.Rest<<begun/100); err != nil {
+				return nil, err
+			}
+			continue
+		case begun > restarts(code) || code == codeUnreachable:
 			return m, err
 		}
 		a.restart(err)
@@ -73,8 +82,25 @@ func restarts(code elt.Code) int {
 		return 2
 	case CodeSourceBudget:
 		return 4
+	case codeUnreachable:
+		return 6
 	}
 	return 0
+}
+
+// codeUnreachable is the code with which a Source says that nobody answers.
+const codeUnreachable elt.Code = "source_unreachable"
+
+// pause waits for that long, or returns the cause of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // once reads the table in one snapshot, whose number it returns.
@@ -153,12 +179,8 @@ func (s *shared) rested(ctx context.Context, a *attempt) error {
 			return nil
 		}
 		a.paused(why)
-		timer := time.NewTimer(left)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
+		if err := pause(ctx, left); err != nil {
+			return err
 		}
 	}
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
@@ -26,6 +27,10 @@ func (l *lane) try(ctx context.Context, do func(context.Context, *session) error
 		if l.in == nil {
 			var err error
 			if l.in, err = l.snapshot.session(ctx); err != nil {
+				if tried > 1 && ctx.Err() == nil {
+					err = &elt.Error{Code: lost.code, Class: lost.class, Do: lost.do, Err: err,
+						What: fmt.Sprintf("table %s of source %s: a session was lost, and no other could take its place", l.table.info.Name, l.snapshot.source.opts.Name)}
+				}
 				return err
 			}
 		}
@@ -86,8 +91,8 @@ func (l *lane) read(ctx context.Context, number int, c chunk) error {
 	return err
 }
 
-// giveBack lets others have the session.
-func (l *lane) giveBack() error {
+// end lets others have the session.
+func (l *lane) end() error {
 	if l.in == nil {
 		return nil
 	}

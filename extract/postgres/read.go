@@ -47,8 +47,7 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 	}
 	d := &reading{snapshot: s, table: t, request: r, cancel: cancel}
 	d.first(ctx, to)
-	d.others.Wait()
-	if d.err == nil && d.next < len(d.chunks) {
+	if d.err == nil && (d.next < len(d.chunks) || len(d.returned) > 0) {
 		return 0, fmt.Errorf("table %s of source %s: %d of %d chunks were read", t.info.Name, s.source.opts.Name, d.next, len(d.chunks))
 	}
 	return d.rows, d.err
@@ -62,11 +61,12 @@ type reading struct {
 	cancel   context.CancelCauseFunc
 	others   sync.WaitGroup // lanes beside the first
 
-	mu     sync.Mutex
-	chunks []chunk
-	next   int // of the chunks
-	rows   int64
-	err    error // the first
+	mu       sync.Mutex
+	chunks   []chunk
+	next     int   // of the chunks
+	returned []int // chunks that were taken, and not read
+	rows     int64
+	err      error // the first
 }
 
 // first has a session cut the table and read the first chunk, and others with it.
@@ -75,23 +75,36 @@ func (d *reading) first(ctx context.Context, to *parquet.Writer) {
 		if err := l.try(ctx, d.prepare); err != nil {
 			return err
 		}
-		for {
+		for waited := false; ; {
 			number, c, ok := d.take()
-			if !ok {
+			if !ok && waited {
 				return nil
+			}
+			if !ok { // the others may yet return what they have taken
+				d.others.Wait()
+				waited = true
+				continue
 			}
 			if err := l.read(ctx, number, c); err != nil {
 				return err
 			}
 		}
 	})
+	d.others.Wait()
 }
 
 // beside has a session read a chunk, and more while no other table waits for a session.
 func (d *reading) beside(ctx context.Context, to *parquet.Writer, number int, c chunk) {
 	d.lane(ctx, to, func(l *lane) error {
 		for ok := true; ok; {
-			if err := l.read(ctx, number, c); err != nil {
+			err := l.read(ctx, number, c)
+			if code := elt.CodeOf(err); code == "source_busy" || code == "source_lock_timeout" || code == "source_unreachable" {
+				d.snapshot.source.opts.Log.Warn("the table goes on with fewer sessions", "dataset", d.request.Extraction.Dataset, "error", err)
+				d.giveBack(number)
+				_, err = to.Discard()
+				return err
+			}
+			if err != nil {
 				return err
 			}
 			if d.snapshot.readers.waiting.Load() > 0 {
@@ -109,7 +122,7 @@ func (d *reading) lane(ctx context.Context, to *parquet.Writer, do func(*lane) e
 	defer func() { <-d.snapshot.readers.slots }()
 	l := &lane{reading: d, to: to}
 	err := do(l)
-	if e := l.giveBack(); err == nil && e != nil {
+	if e := l.end(); err == nil && e != nil {
 		err = fault(ctx, e, "cannot end reading table %s of source %s", d.table.info.Name, d.snapshot.source.opts.Name)
 	}
 	if err == nil && d.failure() == nil {
@@ -134,11 +147,23 @@ func (d *reading) prepare(ctx context.Context, in *session) error {
 func (d *reading) take() (int, chunk, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if n := len(d.returned); n > 0 {
+		number := d.returned[n-1]
+		d.returned = d.returned[:n-1]
+		return number, d.chunks[number], true
+	}
 	if d.next == len(d.chunks) {
 		return 0, nil, false
 	}
 	d.next++
 	return d.next - 1, d.chunks[d.next-1], true
+}
+
+// giveBack has the chunk be read by another session.
+func (d *reading) giveBack(number int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.returned = append(d.returned, number)
 }
 
 // widen has further sessions read, while there are chunks and free slots, and no other table waits for one.

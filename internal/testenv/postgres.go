@@ -65,6 +65,31 @@ func NewPostgres(t testing.TB, settings map[string]string) *PostgresServer {
 	return p
 }
 
+// Standby starts a replica of the server that streams from it, for this test alone. Its URL names the database that
+// p's does. Only a server of NewPostgres has one.
+func (p *PostgresServer) Standby(t testing.TB, settings map[string]string) *PostgresServer {
+	t.Helper()
+	if p.shared {
+		t.Fatal("this server is shared with other tests: use NewPostgres")
+	}
+	c, err := newCluster(func(c *cluster) error {
+		backup := c.command("pg_basebackup", "-d", p.cluster.url("postgres"), "-D", c.data(), "-R", "-X", "stream", "-c", "fast", "--no-sync")
+		if out, err := backup.CombinedOutput(); err != nil {
+			return fmt.Errorf("pg_basebackup: %w\n%s", err, out)
+		}
+		return nil
+	}, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.keeper.end(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &PostgresServer{Bin: c.bin, cluster: c, URL: c.url(p.URL[strings.LastIndex(p.URL, "/")+1 : strings.LastIndex(p.URL, "?")])}
+}
+
 // Database makes another empty database and returns its URL. It is dropped with the test, whoever is
 // still connected to it.
 func (p *PostgresServer) Database(t testing.TB) string {
@@ -116,6 +141,17 @@ type cluster struct {
 }
 
 func startCluster(settings map[string]string) (*cluster, error) {
+	return newCluster(func(c *cluster) error {
+		initdb := c.command("initdb", "-D", c.data(), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+		if out, err := initdb.CombinedOutput(); err != nil {
+			return fmt.Errorf("initdb: %w\n%s", err, out)
+		}
+		return nil
+	}, settings)
+}
+
+// newCluster starts a server over a data folder that fill has made.
+func newCluster(fill func(*cluster) error, settings map[string]string) (*cluster, error) {
 	bin, err := postgresBin()
 	if err != nil {
 		return nil, err
@@ -130,21 +166,20 @@ func startCluster(settings map[string]string) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.start(settings); err != nil {
+	if err := c.start(fill, settings); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w\n%s", err, c.tail()), c.keeper.end())
 	}
 	return c, nil
 }
 
-func (c *cluster) start(settings map[string]string) error {
-	if err := c.own(); err != nil {
+func (c *cluster) start(fill func(*cluster) error, settings map[string]string) error {
+	err := c.own()
+	if err == nil {
+		err = fill(c)
+	}
+	if err != nil {
 		return err
 	}
-	initdb := c.command("initdb", "-D", c.data(), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, out)
-	}
-	var err error
 	for range ports {
 		if c.port, err = freePort(); err != nil {
 			return err

@@ -70,6 +70,27 @@ func TestNewPostgresObeysSettingsAndKeepsDataThroughRestart(t *testing.T) {
 	}
 }
 
+func TestStandbyFollowsItsPrimary(t *testing.T) {
+	primary := testenv.NewPostgres(t, nil)
+	standby := primary.Standby(t, map[string]string{"max_standby_streaming_delay": "100ms"})
+	if delay := ask[string](t, standby.URL, "SHOW max_standby_streaming_delay"); delay != "100ms" {
+		t.Errorf("max_standby_streaming_delay is %s", delay)
+	}
+	run := exec.Command(filepath.Join(primary.Bin, "psql"), "-Xqc", "CREATE TABLE a AS SELECT generate_series(1, 10) AS n", primary.URL)
+	if out, err := run.CombinedOutput(); err != nil {
+		t.Fatalf("psql: %v\n%s", err, out)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for ask[int](t, standby.URL, "SELECT count(*) FROM pg_tables WHERE tablename = 'a'") == 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("the table did not come within 30 s")
+		}
+	}
+	if n := ask[int](t, standby.URL, "SELECT count(*) FROM a"); n != 10 {
+		t.Errorf("the standby has %d rows", n)
+	}
+}
+
 func TestMariaDBGivesEachTestItsOwnDatabase(t *testing.T) {
 	one, two := testenv.MariaDB(t), testenv.MariaDB(t)
 	if one.URL == two.URL || one.Addr != two.Addr {

@@ -1,0 +1,402 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/extracttest"
+	"github.com/daybreak-data/daybreak/extract/postgres"
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
+)
+
+// wary returns a source of small chunks and little patience.
+func wary(t testing.TB, url string, change func(*postgres.Options)) *postgres.Source {
+	t.Helper()
+	o := postgres.Options{
+		Name: "shop", URL: url, Log: extracttest.Log(t), Connections: 3, ChunkBytes: 1 << 20, Silence: time.Second, TransactionWait: time.Millisecond,
+		Budget: extract.Budget{LockTimeout: time.Second},
+	}
+	if change != nil {
+		change(&o)
+	}
+	s, err := postgres.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// at is a moment of an extraction of the tables public.small and public.large.
+type at string
+
+// The moments at which something happens.
+const (
+	connecting    at = "connecting"
+	betweenTables at = "between tables"
+	midCopy       at = "in the middle of a COPY"
+	betweenChunks at = "between chunks"
+	ending        at = "at the end"
+)
+
+// night extracts public.small and then public.large, and has something happen at that moment of it.
+func night(t *testing.T, x *extract.Extractor, lake *extracttest.Lake, moment at, happen func()) (small, large *elt.Manifest, err error) {
+	t.Helper()
+	var once sync.Once
+	parts := 0
+	var mu sync.Mutex
+	lake.Before = func(key string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if strings.Contains(key, "shop.large/") && strings.HasSuffix(key, ".parquet") {
+			parts++
+		}
+		if moment == midCopy && parts == 1 || moment == betweenChunks && parts == 4 ||
+			moment == ending && strings.HasSuffix(key, "manifest.json") && strings.Contains(key, "shop.large/") {
+			once.Do(happen)
+		}
+		return nil
+	}
+	tables := []elt.Extraction{extracttest.Table("public.small"), extracttest.Table("public.large")}
+	n := x.Begin("r1", tables, tables)
+	defer func() {
+		if e := n.Close(); e != nil {
+			t.Logf("letting go: %v", e) // of what is gone already
+		}
+	}()
+	if moment == connecting {
+		once.Do(happen)
+	}
+	if small, err = n.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing); err != nil {
+		return nil, nil, err
+	}
+	if moment == betweenTables {
+		once.Do(happen)
+	}
+	large, err = n.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
+	return small, large, err
+}
+
+const largeRows = 30_000
+
+// exact checks that the large table came whole.
+func exact(t *testing.T, lake *extracttest.Lake, m *elt.Manifest) {
+	t.Helper()
+	rows := lake.Rows(t, m)
+	seen := make([]bool, largeRows+1)
+	for _, row := range rows {
+		var n int
+		if _, err := fmt.Sscan(row[0], &n); err != nil || n < 1 || n > largeRows || seen[n] || !strings.HasPrefix(row[1], row[0]+"-") {
+			t.Fatalf("the row %.40s is wrong, or there twice (%v)", row, err)
+		}
+		seen[n] = true
+	}
+	if len(rows) != largeRows {
+		t.Fatalf("%d rows came of %d", len(rows), largeRows)
+	}
+}
+
+var twoTables = []string{`CREATE TABLE small AS SELECT generate_series(1, 10) AS n`,
+	fmt.Sprintf(`CREATE TABLE large AS SELECT i AS n, i || '-' || repeat(md5(i::text), 20) AS s FROM generate_series(1, %d) i`, largeRows)}
+
+// TestNetworks puts every fault of a network into every phase of a night: the table comes exact, or fails in a sentence
+// and without a manifest, and comes exact once the network is well.
+func TestNetworks(t *testing.T) {
+	url, _ := database(t, twoTables...)
+	type fault struct {
+		name   string
+		happen func(*testing.T, *testenv.Proxy)
+		comes  bool // whatever the moment
+	}
+	toxic := func(name string, toxic testenv.Toxic, comes bool) fault {
+		return fault{name, func(t *testing.T, p *testenv.Proxy) {
+			p.Add(t, toxic, testenv.Answers)
+			if name == "half-open" {
+				p.Add(t, toxic, testenv.Requests)
+			}
+		}, comes}
+	}
+	for _, f := range []fault{
+		{"cut for a moment", func(t *testing.T, p *testenv.Proxy) { p.Cut(t); p.Restore(t) }, true},
+		{"cut", func(t *testing.T, p *testenv.Proxy) { p.Cut(t) }, false},
+		toxic("half-open", testenv.HalfOpen(), false),
+		toxic("reset", testenv.ResetPeer(), false),
+		toxic("slow", testenv.Bandwidth(20_000), true),
+		toxic("late", testenv.Latency(3*time.Millisecond), true),
+	} {
+		for _, moment := range []at{connecting, betweenTables, midCopy, betweenChunks, ending} {
+			t.Run(f.name+" "+string(moment), func(t *testing.T) {
+				t.Parallel()
+				p := testenv.Toxiproxy(t).Before(t, url)
+				lake := &extracttest.Lake{}
+				x := extracttest.New(t, wary(t, p.URL, nil), lake)
+				_, large, err := night(t, x, lake, moment, func() { f.happen(t, p) })
+				if err == nil {
+					exact(t, lake, large)
+					return
+				}
+				failure := elt.NewFailure(err)
+				if f.comes || moment == ending {
+					t.Errorf("it failed: %v", err)
+				}
+				if known := []elt.Code{extract.CodeConnectionLost, "source_unreachable"}; !slices.Contains(known, failure.Code) || failure.Do == "" || !strings.Contains(failure.Message, "shop") {
+					t.Errorf("the failure is %+v", failure)
+				}
+				if slices.ContainsFunc(lake.Keys(), func(k string) bool { return strings.HasSuffix(k, "manifest.json") && strings.Contains(k, "large") }) {
+					t.Error("a table that failed has a manifest")
+				}
+			})
+		}
+	}
+}
+
+// TestOneConnectionCostsOneChunk ends every connection that reads once it has brought a few chunks, and none of those
+// that keep the snapshot: the table comes whole, in the one snapshot of the night.
+func TestOneConnectionCostsOneChunk(t *testing.T) {
+	url, _ := database(t, twoTables...)
+	p := testenv.Toxiproxy(t).Before(t, url)
+	lake := &extracttest.Lake{}
+	small, large, err := night(t, extracttest.New(t, wary(t, p.URL, nil), lake), lake, betweenTables, func() {
+		p.Add(t, testenv.LimitData(5<<20), testenv.Answers)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact(t, lake, large)
+	if !large.Source.CrossTableConsistent || large.Source.Snapshot != small.Source.Snapshot || large.Source.Epoch != 1 {
+		t.Errorf("the tables were read in %+v and in %+v", small.Source, large.Source)
+	}
+}
+
+// TestSilentKeeper has the first keeper fall silent, as behind a firewall that forgot its connection, and then cuts the
+// second one: whoever took the first one's place has the snapshot still.
+func TestSilentKeeper(t *testing.T) {
+	url, conn := database(t, twoTables...)
+	const keepers = `SELECT pid FROM pg_locks WHERE relation = 'large'::regclass AND granted AND mode = 'AccessShareLock' GROUP BY pid ORDER BY pid`
+	count := func() (n int) {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM (`+keepers+`) AS k`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	p := testenv.Toxiproxy(t).Before(t, url)
+	lake := &extracttest.Lake{}
+	small, large, err := night(t, extracttest.New(t, wary(t, p.URL, nil), lake), lake, betweenTables, func() {
+		for range 3 { // as many as there ever were: none is one of the first two in the end
+			eventually(t, func() bool { return count() == 2 })
+			var first uint32
+			if err := conn.QueryRow(t.Context(), keepers+` LIMIT 1`).Scan(&first); err != nil {
+				t.Fatal(err)
+			}
+			exec(t, conn, fmt.Sprintf(`SELECT pg_terminate_backend(%d, 5000)`, first))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact(t, lake, large)
+	if !large.Source.CrossTableConsistent || large.Source.Snapshot != small.Source.Snapshot {
+		t.Errorf("the tables were read in %+v and in %+v", small.Source, large.Source)
+	}
+}
+
+// TestDefinitionsInMidRun has somebody alter what is being read. Who waits for longer than the budget allows is let
+// through, and the table is read again as it is then; who has the patience waits until it was read as it was.
+func TestDefinitionsInMidRun(t *testing.T) {
+	for name, test := range map[string]struct {
+		statement string
+		patient   bool
+		rows      int
+		columns   int
+		code      elt.Code
+	}{
+		"VACUUM FULL":           {`VACUUM FULL large`, false, largeRows, 2, ""},
+		"CLUSTER":               {`CREATE INDEX ON large (n); CLUSTER large USING large_n_idx`, false, largeRows, 2, ""},
+		"TRUNCATE":              {`TRUNCATE large`, false, 0, 2, ""},
+		"ALTER, adding":         {`ALTER TABLE large ADD COLUMN x int DEFAULT 7`, false, largeRows, 3, ""},
+		"ALTER, rewriting":      {`ALTER TABLE large ALTER COLUMN n TYPE bigint`, false, largeRows, 2, ""},
+		"DROP":                  {`DROP TABLE large`, false, 0, 0, "table_missing"},
+		"a patient TRUNCATE":    {`TRUNCATE large`, true, largeRows, 2, ""},
+		"a patient DROP":        {`DROP TABLE large`, true, largeRows, 2, ""},
+		"DROP COLUMN":           {`ALTER TABLE large DROP COLUMN s`, false, largeRows, 1, ""},
+		"an index beside":       {`CREATE INDEX ON large (n)`, false, largeRows, 2, ""},
+		"rows that are deleted": {`DELETE FROM large`, false, largeRows, 2, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, conn := database(t, twoTables...)
+			wait := 300 * time.Millisecond
+			if test.patient {
+				wait = time.Hour
+			}
+			lake := &extracttest.Lake{}
+			x := extract.New(extract.Options{
+				Sources: map[elt.SourceName]extract.Source{"shop": wary(t, url, func(o *postgres.Options) { o.Budget.LockWait = wait })},
+				Lake:    lake, Log: extracttest.Log(t), Rest: 200 * time.Millisecond,
+			})
+			var altered sync.WaitGroup
+			_, m, err := night(t, x, lake, betweenTables, func() {
+				started := make(chan struct{})
+				altered.Go(func() {
+					close(started)
+					for statement := range strings.SplitSeq(test.statement, "; ") {
+						if _, err := conn.Exec(context.WithoutCancel(t.Context()), statement); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+				<-started
+				if wait < time.Hour && !strings.HasPrefix(test.statement, "CREATE") && !strings.HasPrefix(test.statement, "DELETE") {
+					altered.Wait() // the budget lets it through before the table's turn
+				}
+			})
+			altered.Wait()
+			if test.code != "" {
+				extracttest.Fails(t, err, test.code, "large")
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := lake.Rows(t, m); len(got) != test.rows || len(m.Schema) != test.columns {
+				t.Errorf("%d rows of %d columns came, of %+v", len(got), len(m.Schema), m.Source)
+			}
+		})
+	}
+}
+
+// TestWaitersAreLetThrough: a migration that waits in the middle of a COPY is let through, and the table is read again,
+// and every word of it is told.
+func TestWaitersAreLetThrough(t *testing.T) {
+	url, conn := database(t, twoTables...)
+	lake := &extracttest.Lake{}
+	p := testenv.Toxiproxy(t).Before(t, url)
+	x := extract.New(extract.Options{
+		Sources: map[elt.SourceName]extract.Source{"shop": wary(t, p.URL, func(o *postgres.Options) { o.Budget.LockWait = 200 * time.Millisecond })},
+		Lake:    lake, Log: extracttest.Log(t), Rest: 300 * time.Millisecond,
+	})
+	e := extracttest.Table("public.large")
+	n := x.Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
+	defer n.Close()
+	remove := p.Add(t, testenv.Bandwidth(2000), testenv.Answers) // slow enough to still be read when the migration comes
+	var migration sync.WaitGroup
+	var once sync.Once
+	lake.Before = func(string) error {
+		once.Do(func() {
+			migration.Go(func() { exec(t, conn, `ALTER TABLE large ADD COLUMN x int`); remove() })
+		})
+		return nil
+	}
+	var mu sync.Mutex
+	var said []string
+	m, err := n.Extract(t.Context(), extracttest.Job(e, 1), func(p elt.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if p.Paused != "" && (len(said) == 0 || said[len(said)-1] != p.Paused) {
+			said = append(said, p.Paused)
+		}
+	})
+	migration.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact(t, lake, m)
+	if len(m.Schema) != 3 || m.Source.Epoch != 2 || m.Source.CrossTableConsistent {
+		t.Errorf("%d columns came, of %+v", len(m.Schema), m.Source)
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "source budget (source shop was given rest: process") || !strings.Contains(said[0], "waited for table large") {
+		t.Errorf("what was said is %q", said)
+	}
+}
+
+// TestSnapshotAge: a snapshot that is held for too long is let go, and what does not fit into one fails in a sentence.
+func TestSnapshotAge(t *testing.T) {
+	url, _ := database(t, `CREATE VIEW slow AS SELECT pg_sleep(30)::text AS n`)
+	source := wary(t, url, func(o *postgres.Options) { o.Budget.SnapshotAge = 300 * time.Millisecond })
+	x := extract.New(extract.Options{
+		Sources: map[elt.SourceName]extract.Source{"shop": source}, Lake: &extracttest.Lake{}, Log: extracttest.Log(t), Rest: time.Millisecond,
+	})
+	_, err := extracttest.Extract(t, x, extracttest.Job(extracttest.Table("public.slow"), 1))
+	extracttest.Fails(t, err, extract.CodeSourceBudget, "a snapshot was held for", "at most 300ms", "snapshot_age")
+	if f := elt.NewFailure(err); f.Class != elt.Budget {
+		t.Errorf("its class is %s", f.Class)
+	}
+}
+
+// TestRestartInMidRun restarts the server at each moment of a night.
+func TestRestartInMidRun(t *testing.T) {
+	server := testenv.NewPostgres(t, nil)
+	conn := connect(t, server.URL)
+	exec(t, conn, twoTables...)
+	exec(t, conn, `CHECKPOINT`)
+	for _, moment := range []at{betweenTables, midCopy, betweenChunks, ending} {
+		t.Run(string(moment), func(t *testing.T) {
+			lake := &extracttest.Lake{}
+			small, large, err := night(t, extracttest.New(t, wary(t, server.URL, nil), lake), lake, moment, func() { server.Restart(t) })
+			if err != nil {
+				extracttest.Fails(t, err, "source_unreachable", "shop") // it was still starting: the step is tried again
+				return
+			}
+			exact(t, lake, large)
+			if moment != ending && (large.Source.CrossTableConsistent || large.Source.Epoch == 1 || !small.Source.CrossTableConsistent) {
+				t.Errorf("the tables were read in %+v and in %+v", small.Source, large.Source)
+			}
+		})
+	}
+}
+
+// TestReplica reads a replica that cancels what stands in the way of its replay.
+func TestReplica(t *testing.T) {
+	primary := testenv.NewPostgres(t, nil)
+	conn := connect(t, primary.URL)
+	exec(t, conn, twoTables...)
+	replica := primary.Standby(t, map[string]string{"max_standby_streaming_delay": "200ms"})
+	for _, moment := range []at{betweenTables, midCopy, betweenChunks} {
+		t.Run(string(moment), func(t *testing.T) {
+			exec(t, conn, `DROP TABLE IF EXISTS large`, twoTables[1])
+			caughtUp(t, conn, replica.URL)
+			lake := &extracttest.Lake{}
+			x := extract.New(extract.Options{
+				Sources: map[elt.SourceName]extract.Source{"shop": wary(t, replica.URL, nil)},
+				Lake:    lake, Log: extracttest.Log(t), Rest: 200 * time.Millisecond,
+			})
+			_, large, err := night(t, x, lake, moment, func() {
+				// What the snapshot sees is cleaned up on the primary, which knows nothing of it.
+				exec(t, conn, `UPDATE large SET n = n`, `VACUUM large`)
+				caughtUp(t, conn, replica.URL)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			exact(t, lake, large)
+			if diff := cmp.Diff([]bool{false, true}, []bool{large.Source.CrossTableConsistent, large.Source.Epoch > 1}); diff != "" && moment == betweenTables {
+				t.Errorf("it was read in %+v", large.Source)
+			}
+		})
+	}
+}
+
+// caughtUp waits until the replica has replayed what the primary has written.
+func caughtUp(t *testing.T, primary *pgx.Conn, replica string) {
+	t.Helper()
+	var written string
+	if err := primary.QueryRow(t.Context(), `SELECT pg_current_wal_insert_lsn()::text`).Scan(&written); err != nil {
+		t.Fatal(err)
+	}
+	conn := connect(t, replica)
+	eventually(t, func() (there bool) {
+		if err := conn.QueryRow(t.Context(), `SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn`, written).Scan(&there); err != nil {
+			t.Fatal(err)
+		}
+		return there
+	})
+}
