@@ -42,8 +42,8 @@ type Writer struct {
 	done  sync.WaitGroup
 	ended bool
 
-	// Owned by the goroutine until done; all but the first are of the chunk that is open.
-	open        int
+	// Owned by the goroutine until done.
+	open        int // the chunk, of which the rest is
 	tally       *Tally
 	told        [2]int64 // rows and octets that are in the table's count
 	rows, aside outlet
