@@ -196,7 +196,7 @@ func replay(ctx context.Context, loader *load.Loader, scratch *duckdb.Warehouse,
 		Version:  elt.Version{ID: elt.NewVersionID(d.Name, m.Run), Dataset: d.Name, Date: m.Date, Run: m.Run, Manifest: m.ObjectKey(), Rows: m.Rows()},
 	}
 	if onto {
-		item.Strategy, item.Key = elt.Merge, m.Key
+		item.Strategy, item.Key, item.Changes = elt.Merge, m.Key, m.Changes
 	}
 	_, err := scratch.Publish(ctx, elt.Publication{Run: m.Run, Items: []elt.PublicationItem{item}})
 	return err

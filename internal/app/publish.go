@@ -120,7 +120,7 @@ func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt
 			return item, err
 		}
 		if m.Mode == elt.Incremental { // with nothing published yet, a merge is a first load
-			item.Strategy, item.Key = elt.Merge, m.Key
+			item.Strategy, item.Key, item.Changes = elt.Merge, m.Key, m.Changes
 			if s.catalog.layout(d.Name).ReplacePartitions && m.Range != nil {
 				item.Strategy, item.Cursor, item.Range = elt.Replace, m.Cursor, m.Range
 			}

@@ -41,7 +41,7 @@ func (p *parts) openWarehouse(ctx context.Context) (err error) {
 			Project: b.Project, Location: b.Location, DatasetPrefix: b.DatasetPrefix, Endpoint: b.Endpoint,
 			Together: b.Publish == "together", MaxBytesBilled: b.MaximumBytesBilled, KMSKey: b.KMSKey, StagingDays: b.StagingDays,
 			Layout: p.ws.catalog.layout,
-			Now: time.Now, Log: p.log,
+			Now:    time.Now, Log: p.log,
 		})
 	} else {
 		if err := makeFolders(cfg.DuckDB, cfg.ReadCopy); err != nil {

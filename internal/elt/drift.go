@@ -158,3 +158,51 @@ func (t Type) asDecimal() Type {
 	}
 	return t
 }
+
+// Evolution is how the columns of a published table become those of the rows that are to join it.
+type Evolution struct {
+	Added   Schema   // columns of the rows that the table has not
+	Retyped Schema   // columns of the table, as the rows have them
+	Dropped []string // columns of the table that the rows have not
+}
+
+// IsZero reports whether the table can stay as it is.
+func (e Evolution) IsZero() bool { return len(e.Added)+len(e.Retyped)+len(e.Dropped) == 0 }
+
+// OnlyAdds reports whether the table needs nothing but further columns.
+func (e Evolution) OnlyAdds() bool { return len(e.Added) > 0 && len(e.Retyped)+len(e.Dropped) == 0 }
+
+// Evolve compares a published table with rows that are to join it; their order does not matter. unexplained are the
+// differences that none of the changes accounts for. fits reports whether a column of the table holds those of the rows
+// as it is.
+func Evolve(table, rows Schema, changes []SchemaChange, fits func(table, rows Column) bool) (e Evolution, unexplained []string) {
+	may := make(map[string]ChangeKind, len(changes))
+	for _, c := range changes {
+		may[c.Column] = c.Kind
+	}
+	for _, was := range table {
+		is, there := rows.Column(was.Name)
+		switch kind := may[was.Name]; {
+		case !there && kind == ColumnDropped:
+			e.Dropped = append(e.Dropped, was.Name)
+		case !there:
+			unexplained = append(unexplained, fmt.Sprintf("column %q is gone", was.Name))
+		case fits(was, is):
+		case kind == TypeWidened || kind == TypeToText || kind == ColumnAdded: // added: kept without values, and back
+			e.Retyped = append(e.Retyped, is)
+		default:
+			unexplained = append(unexplained, fmt.Sprintf("column %q was %s and is %s", was.Name, was.Type, is.Type))
+		}
+	}
+	for _, is := range rows {
+		if _, there := table.Column(is.Name); there {
+			continue
+		}
+		if may[is.Name] != ColumnAdded {
+			unexplained = append(unexplained, fmt.Sprintf("column %q is new", is.Name))
+			continue
+		}
+		e.Added = append(e.Added, is)
+	}
+	return e, unexplained
+}

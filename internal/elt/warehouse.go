@@ -62,4 +62,6 @@ type PublicationItem struct {
 	// Cursor and Range are of the strategy Replace: which published rows the staged ones take the place of.
 	Cursor string
 	Range  *CursorRange
+	// Changes are how the columns of the staged rows may differ from the published ones.
+	Changes []SchemaChange
 }

@@ -22,8 +22,12 @@ type plan struct {
 	published *bigquery.TableMetadata
 	// partition is the one partition that the staged rows are, to be copied over the published one; empty for none.
 	partition string
-	rebuilt   bool // from holds the whole table as it will be, arranged anew
-	placed    bool // the rows are in the published table already, and no version says so
+	// adds are columns that the published table is given first; carry is how older rows show what they have otherwise,
+	// where the table must be made anew for it.
+	adds    elt.Schema
+	carry   map[string]string
+	rebuilt bool // from holds the whole table as it will be, arranged anew
+	placed  bool // the rows are in the published table already, and no version says so
 	// inPlace is true when its rows are put into the published table by the transaction that records its version.
 	inPlace bool
 }
@@ -122,10 +126,16 @@ func (w *Warehouse) planMerge(ctx context.Context, p *plan) (err error) {
 	case p.Strategy != elt.Append && p.Strategy != elt.Replace && len(p.Key) == 0:
 		return fmt.Errorf("publish %s: strategy %q without a key", d, p.Strategy)
 	}
-	if err := fitsTable(d, p.published, p.schema); err != nil {
+	changed, carry, err := evolution(d, p.published.Schema, p.staged.Schema, p.Changes)
+	if err != nil {
 		return err
 	}
 	same := sameLayout(p.staged, p.published)
+	if same && changed.OnlyAdds() {
+		p.adds = changed.Added
+	} else if !changed.IsZero() {
+		same, p.carry = false, carry
+	}
 	if p.Strategy == elt.Replace && same && !w.Together && p.staged.NumRows > 0 {
 		p.partition, _ = onePartition(layoutOf(p.staged), kindOf(fieldOf(p.staged.Schema, p.Cursor)), p.Range)
 	}

@@ -37,6 +37,11 @@ func (w *Warehouse) Publish(ctx context.Context, p elt.Publication) ([]elt.Versi
 			return nil, err
 		}
 	}
+	for _, item := range plans {
+		if err := w.addColumns(ctx, item); err != nil {
+			return nil, w.fail(ctx, fmt.Sprintf("add columns to %s", item.Version.Dataset), err)
+		}
+	}
 	var group []plan
 	if w.Together {
 		if group, plans, err = w.together(ctx, plans); err != nil {

@@ -14,10 +14,10 @@ import (
 // the staged rows. It is billed as a query over all of it. Until it is whole, nothing that is published changes.
 func (w *Warehouse) rebuild(ctx context.Context, p *plan) error {
 	d := p.Version.Dataset
-	w.Log.Warn("the whole table is made anew, because it is to be arranged in another way", "dataset", d,
-		"was", layoutOf(p.published).String(), "will_be", layoutOf(p.staged).String())
+	w.Log.Warn("the whole table is made anew, because it is to be arranged in another way, or its columns changed", "dataset", d,
+		"was", layoutOf(p.published).String(), "will_be", layoutOf(p.staged).String(), "changes", elt.ChangesText(p.Changes))
 	into := w.rebuiltOf(*p)
-	whole := staging{w: w, physical: p.from.TableID, base: p.Relation, strategy: p.Strategy, key: p.Key, span: p.Range}
+	whole := staging{w: w, physical: p.from.TableID, base: p.Relation, strategy: p.Strategy, key: p.Key, span: p.Range, carry: p.carry}
 	whole.cursor, _ = columnsOf(p.published.Schema).Column(p.Cursor)
 	_, _, err := w.execute(ctx, statement{
 		what: "make " + string(d) + " anew", step: "publish", labels: labels("publish", p.Version.Run, d),

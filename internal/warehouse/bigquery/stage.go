@@ -47,7 +47,7 @@ func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, r
 		if err := s.onto(ctx, relation, s.replaces(m), m.Key); err != nil {
 			return 0, w.fail(ctx, what, err)
 		}
-		if err := s.fits(ctx, columnsOf(converted.schema)); err != nil {
+		if err := s.evolve(ctx, converted.schema, m.Changes); err != nil {
 			return 0, w.fail(ctx, what, err)
 		}
 	}

@@ -23,6 +23,7 @@ type staging struct {
 	strategy elt.Strategy
 	key      []string
 	layout   elt.Layout
+	carry    map[string]string // how older rows show a column that they have otherwise, or not at all
 	// cursor and span are of the strategy Replace.
 	cursor elt.Column
 	span   *elt.CursorRange
@@ -74,7 +75,11 @@ func (w *Warehouse) schemaFits(ctx context.Context, d elt.DatasetName, relation 
 
 // fitsTable reports an error schema_changed when the columns cannot be merged into the table.
 func fitsTable(d elt.DatasetName, md *bigquery.TableMetadata, columns elt.Schema) error {
-	diff := columnsOf(md.Schema).Diff(columns)
+	return schemaChanged(d, columnsOf(md.Schema).Diff(columns))
+}
+
+// schemaChanged is the error of columns that cannot be merged into a published table, or nil when nothing differs.
+func schemaChanged(d elt.DatasetName, diff []string) error {
 	if len(diff) == 0 {
 		return nil
 	}
@@ -139,7 +144,14 @@ func (s *staging) finish(ctx context.Context, columns []string) error {
 // candidate is the SELECT of the published relation as it will be once the delta is merged.
 func (s *staging) candidate(columns []string) string {
 	published, staged := s.w.Published(s.base), nameOf(s.table())
-	kept := "SELECT " + quoteAll("p.", columns) + " FROM " + published + " AS p"
+	older := make([]string, len(columns))
+	for i, c := range columns {
+		older[i] = "p." + quote(c)
+		if expr, ok := s.carry[c]; ok {
+			older[i] = expr + " AS " + quote(c)
+		}
+	}
+	kept := "SELECT " + strings.Join(older, ", ") + " FROM " + published + " AS p"
 	switch s.strategy {
 	case elt.Append:
 	case elt.Replace:

@@ -26,7 +26,7 @@ func (w *Warehouse) together(ctx context.Context, plans []plan) (group, rest []p
 			continue
 		case item.stands != asTable:
 			err = w.makeEmpty(ctx, item)
-		case item.rebuilt || item.placed || item.published == nil || !sameLayout(item.staged, item.published):
+		case item.rebuilt || item.placed || item.published == nil || item.carry != nil || !sameLayout(item.staged, item.published):
 			w.Log.Warn("published by itself, not together with the others: it is arranged in another way than it was", "dataset", item.Version.Dataset)
 			rest = append(rest, item)
 			continue

@@ -101,7 +101,7 @@ func (w *Warehouse) publishItem(ctx context.Context, tx *sql.Tx, p elt.Publicati
 	if _, err := tx.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(schema)); err != nil {
 		return v, err
 	}
-	if physical != current || selects != "" {
+	if physical != current || selects != "" || settled.renewed {
 		if selects == "" {
 			selects = "SELECT * FROM " + physical
 		}
@@ -150,6 +150,7 @@ type settled struct {
 	selects  string // the view's SELECT
 	merged   string // the rows that were merged into the table, where they were
 	undo     string // the rows that they took the place of
+	renewed  bool   // the table has further columns, which its view must show
 }
 
 // settle brings the item's rows to where its published view will read them.
@@ -174,10 +175,17 @@ func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item 
 	if err != nil {
 		return settled{}, err
 	}
-	if err := schemaFits(ctx, tx, d, item.Relation, columns); err != nil {
+	changed, carry, err := evolution(ctx, tx, d, item.Relation, columns, item.Changes)
+	if err != nil {
 		return settled{}, err
 	}
-	out := settled{physical: current, merged: staged}
+	if !changed.IsZero() && !changed.OnlyAdds() {
+		return w.anew(ctx, tx, run, item, columns, carry)
+	}
+	if err := widen(ctx, tx, current, changed.Added); err != nil {
+		return settled{}, err
+	}
+	out := settled{physical: current, merged: staged, renewed: changed.OnlyAdds()}
 	if w.keep > 0 {
 		out.undo = qualified(runSchema(run), undoName(d))
 		if err := saveReplaced(ctx, tx, out, columns, item); err != nil {

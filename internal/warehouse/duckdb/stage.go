@@ -33,10 +33,8 @@ func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, r
 			return 0, w.fail(ctx, what, err)
 		}
 	}
-	if s.base != "" {
-		if err := s.fits(ctx, m.Schema); err != nil {
-			return 0, w.fail(ctx, what, err)
-		}
+	if err := s.evolve(ctx, m.Schema, m.Changes); err != nil {
+		return 0, w.fail(ctx, what, err)
 	}
 	defer func() {
 		if err != nil {

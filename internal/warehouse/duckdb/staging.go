@@ -22,6 +22,7 @@ type staging struct {
 	base     string
 	strategy elt.Strategy
 	key      []string
+	carry    map[string]string // how older rows show a column that they have otherwise, or not at all
 	// cursor and span are of the strategy Replace.
 	cursor elt.Column
 	span   *elt.CursorRange
@@ -88,6 +89,16 @@ func (s *staging) clear(ctx context.Context) {
 	}
 }
 
+// evolve works out how the published relation's rows will be shown among the manifest's; the error is schema_changed.
+func (s *staging) evolve(ctx context.Context, columns elt.Schema, changes []elt.SchemaChange) error {
+	if s.base == "" {
+		return nil
+	}
+	_, carry, err := evolution(ctx, s.w.db, s.dataset, s.base, columns, changes)
+	s.carry = carry
+	return err
+}
+
 // fits reports an error schema_changed when the columns cannot be merged into the published relation.
 func (s *staging) fits(ctx context.Context, columns elt.Schema) error {
 	return schemaFits(ctx, s.w.db, s.dataset, s.base, columns)
@@ -98,7 +109,11 @@ func schemaFits(ctx context.Context, q queryer, d elt.DatasetName, base string, 
 	if err != nil {
 		return err
 	}
-	diff := published.Diff(columns)
+	return schemaChanged(d, published.Diff(columns))
+}
+
+// schemaChanged is the error of columns that cannot be merged into a published relation, or nil when nothing differs.
+func schemaChanged(d elt.DatasetName, diff []string) error {
 	if len(diff) == 0 {
 		return nil
 	}
@@ -177,7 +192,14 @@ func (s *staging) finish(ctx context.Context, columns []string) error {
 // candidate is the SELECT of the published relation as it will be once the delta is merged.
 func (s *staging) candidate(columns []string) string {
 	delta := qualified(runSchema(s.run), deltaName(s.dataset))
-	kept := "SELECT " + quoteAll("p.", columns) + " FROM " + publishedName(s.base) + " AS p"
+	older := make([]string, len(columns))
+	for i, c := range columns {
+		older[i] = "p." + quote(c)
+		if expr, ok := s.carry[c]; ok {
+			older[i] = expr + " AS " + quote(c)
+		}
+	}
+	kept := "SELECT " + strings.Join(older, ", ") + " FROM " + publishedName(s.base) + " AS p"
 	switch s.strategy {
 	case elt.Append:
 	case elt.Replace:

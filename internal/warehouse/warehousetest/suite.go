@@ -88,7 +88,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		name  string
 		tests map[string]func(*testing.T, Harness)
 	}{
-		{"stage", stageTests}, {"incremental", incrementalTests}, {"layout", layoutTests}, {"build", buildTests}, {"publish", publishTests},
+		{"stage", stageTests}, {"incremental", incrementalTests}, {"drift", driftTests}, {"layout", layoutTests}, {"build", buildTests}, {"publish", publishTests},
 		{"restore", restoreTests},
 	} {
 		for name, test := range group.tests {

@@ -179,6 +179,15 @@ func (s *Server) patchTable(c *call) (any, *refusal) {
 	if kind == "" {
 		return nil, notFound("Table %s:%s", c.params["projectId"], p.key())
 	}
+	if change.Schema != nil {
+		if kind == "VIEW" {
+			return nil, invalid("the double changes the columns of tables only")
+		}
+		if refused := s.addColumns(p, change.Schema); refused != nil {
+			return nil, refused
+		}
+		return s.getTable(c)
+	}
 	if change.View != nil {
 		if kind != "VIEW" {
 			return nil, invalid("Cannot add a view to a table")
@@ -198,6 +207,37 @@ func (s *Server) patchTable(c *call) (any, *refusal) {
 	}
 	maps.Copy(known.Labels, change.Labels)
 	return s.getTable(c)
+}
+
+// addColumns gives a table further columns; those that it has must be named as they are, and none may be required.
+func (s *Server) addColumns(p place, schema *bq.TableSchema) *refusal {
+	have, err := s.fields("SELECT * FROM " + p.sql())
+	if err != nil {
+		return invalid("%v", err)
+	}
+	for i, f := range have {
+		if i >= len(schema.Fields) || schema.Fields[i].Name != f.Name || standard(schema.Fields[i].Type) != standard(f.Type) {
+			return invalid("Provided Schema does not match Table %s. Field %s is missing in new schema or has changed type", p.key(), f.Name)
+		}
+	}
+	for _, f := range schema.Fields[len(have):] {
+		name, err := duckType(f)
+		if err != nil || f.Mode == "REQUIRED" {
+			return invalid("Cannot add the field %s: %v", f.Name, err)
+		}
+		if _, err := s.db.Exec("ALTER TABLE " + p.sql() + " ADD COLUMN " + quote(f.Name) + " " + name); err != nil {
+			return invalid("%v", err)
+		}
+	}
+	return nil
+}
+
+// standard returns the one name of a type that has two.
+func standard(name string) string {
+	if other, ok := map[string]string{"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}[name]; ok {
+		return other
+	}
+	return name
 }
 
 func (s *Server) deleteTable(c *call) (any, *refusal) {

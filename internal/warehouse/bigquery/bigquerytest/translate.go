@@ -18,31 +18,38 @@ var macros = []string{
 
 // functions renders the functions of BigQuery that the double knows.
 var functions = map[string]func(args []string) string{
-	"IF":                func(a []string) string { return "CASE WHEN " + a[0] + " THEN " + a[1] + " ELSE " + a[2] + " END" },
-	"COUNTIF":           named("count_if"),
-	"IS_NAN":            named("isnan"),
-	"UNIX_DATE":         func(a []string) string { return "date_diff('day', DATE '1970-01-01', " + a[0] + ")" },
-	"UNIX_MICROS":       named("epoch_us"),
-	"TIMESTAMP":         func(a []string) string { return "CAST(" + a[0] + " AS TIMESTAMP WITH TIME ZONE)" },
-	"DATETIME":          func(a []string) string { return "(" + a[0] + " AT TIME ZONE 'UTC')" },
-	"TIME_DIFF":         func(a []string) string { return "(epoch_us(" + a[0] + ") - epoch_us(" + a[1] + "))" },
-	"BYTE_LENGTH":       named("octet_length"),
-	"TO_HEX":            func(a []string) string { return "lower(hex(" + a[0] + "))" },
-	"ARRAY_LENGTH":      named("len"),
-	"SAFE_MULTIPLY":     named("bq_whole"),
-	"DIV":               func(a []string) string { return "CAST(" + a[0] + " // " + a[1] + " AS DECIMAL(38,0))" },
-	"MOD":               func(a []string) string { return "CAST(" + a[0] + " % " + a[1] + " AS DECIMAL(38,0))" },
-	"TO_JSON_STRING":    func(a []string) string { return "CAST(to_json(" + a[0] + ") AS VARCHAR)" },
-	"CONCAT":            func(a []string) string { return "(" + strings.Join(a, " || ") + ")" },
-	"DATE_TRUNC":        func(a []string) string { return "CAST(date_trunc('" + a[1] + "', " + a[0] + ") AS DATE)" },
-	"TIMESTAMP_TRUNC":   func(a []string) string { return "date_trunc('" + a[1] + "', " + a[0] + ")" },
-	"DATETIME_TRUNC":    func(a []string) string { return "date_trunc('" + a[1] + "', " + a[0] + ")" },
+	"IF":              func(a []string) string { return "CASE WHEN " + a[0] + " THEN " + a[1] + " ELSE " + a[2] + " END" },
+	"COUNTIF":         named("count_if"),
+	"IS_NAN":          named("isnan"),
+	"UNIX_DATE":       func(a []string) string { return "date_diff('day', DATE '1970-01-01', " + a[0] + ")" },
+	"UNIX_MICROS":     named("epoch_us"),
+	"TIMESTAMP":       func(a []string) string { return "CAST(" + a[0] + " AS TIMESTAMP WITH TIME ZONE)" },
+	"DATETIME":        func(a []string) string { return "(" + a[0] + " AT TIME ZONE 'UTC')" },
+	"TIME_DIFF":       func(a []string) string { return "(epoch_us(" + a[0] + ") - epoch_us(" + a[1] + "))" },
+	"BYTE_LENGTH":     named("octet_length"),
+	"TO_HEX":          func(a []string) string { return "lower(hex(" + a[0] + "))" },
+	"ARRAY_LENGTH":    named("len"),
+	"SAFE_MULTIPLY":   named("bq_whole"),
+	"DIV":             func(a []string) string { return "CAST(" + a[0] + " // " + a[1] + " AS DECIMAL(38,0))" },
+	"MOD":             func(a []string) string { return "CAST(" + a[0] + " % " + a[1] + " AS DECIMAL(38,0))" },
+	"TO_JSON_STRING":  func(a []string) string { return "CAST(to_json(" + a[0] + ") AS VARCHAR)" },
+	"CONCAT":          func(a []string) string { return "(" + strings.Join(a, " || ") + ")" },
+	"DATE_TRUNC":      func(a []string) string { return "CAST(date_trunc('" + a[1] + "', " + a[0] + ") AS DATE)" },
+	"TIMESTAMP_TRUNC": func(a []string) string { return "date_trunc('" + a[1] + "', " + a[0] + ")" },
+	"DATETIME_TRUNC":  func(a []string) string { return "date_trunc('" + a[1] + "', " + a[0] + ")" },
+	"FORMAT": func(a []string) string { // of a decimal, '%.2f'
+		return "CAST(CAST(" + a[1] + " AS DECIMAL(38," + strings.Trim(a[0], "'%.f") + ")) AS VARCHAR)"
+	},
+	"FORMAT_TIMESTAMP":  func(a []string) string { return "CAST((" + a[1] + " AT TIME ZONE 'UTC') AS VARCHAR) || '+00'" },
+	"FORMAT_DATETIME":   func(a []string) string { return "CAST(" + a[1] + " AS VARCHAR)" },
+	"FORMAT_TIME":       func(a []string) string { return "CAST(" + a[1] + " AS VARCHAR)" },
 	"CURRENT_TIMESTAMP": func([]string) string { return "now()" },
 }
 
 // arguments is how many a function takes, of those that take a certain number.
 var arguments = map[string]int{
 	"IF": 3, "UNIX_DATE": 1, "TIMESTAMP": 1, "DATETIME": 1, "TIME_DIFF": 3, "TO_HEX": 1, "SAFE_MULTIPLY": 2, "DIV": 2, "MOD": 2, "TO_JSON_STRING": 1,
+	"FORMAT": 2, "FORMAT_TIMESTAMP": 3, "FORMAT_DATETIME": 2, "FORMAT_TIME": 2,
 	"DATE_TRUNC": 2, "TIMESTAMP_TRUNC": 2, "DATETIME_TRUNC": 2,
 }
 
