@@ -375,25 +375,18 @@ func TestARemovedTableIsRetired(t *testing.T) {
 	}
 }
 
-// A column that is new in a full table is there the next night. For an incremental one the night is held back, and doing
-// what the message says brings it.
+// A column that is new is there the next night: in a full table for every row, in an incremental one for what the night
+// brings.
 func TestANewColumn(t *testing.T) {
 	dir, date := brought(t), lastDate(t).String()
 	change(t, filepath.Join(dir, "production.db"), `ALTER TABLE companies ADD COLUMN vat TEXT; UPDATE companies SET vat = 'IE' || id;
-		ALTER TABLE invoices ADD COLUMN vat TEXT; UPDATE invoices SET vat = 'IE' || id`)
-	a := do(t, dir, nil, "run", "--date", date)
-	wantRefusal(t, a, 65, `column "vat" is new`, "mode full for one night", "--again", "schema_changed")
+		ALTER TABLE invoices ADD COLUMN vat TEXT; UPDATE invoices SET vat = 'IE' || id, updated_at = '`+date+`T12:00:00.000Z' WHERE id % 3 = 0`)
+	must(t, dir, nil, "run", "--date", date)
 	if got := query(t, dir, "SELECT count(vat) = count(*) FROM app.companies"); got[0][0] != "true" {
 		t.Errorf("the new column of a full table did not arrive: %v", got)
 	}
-	incremental := "  app.invoices:\n    mode: incremental\n    key: [id]\n    cursor: updated_at\n    overlap: 1h\n"
-	full := "  app.invoices:\n    mode: full\n    key: [id]\n"
-	edit(t, dir, "schedules/nightly.yaml", incremental, full)
-	must(t, dir, nil, "run", "--date", date, "--again")
-	if got := query(t, dir, "SELECT count(vat) = count(*) FROM app.invoices"); got[0][0] != "true" {
-		t.Errorf("the new column of an incremental table did not arrive: %v", got)
+	if got := query(t, dir, "SELECT count(vat) > 0 AND count(vat) < count(*) FROM app.invoices"); got[0][0] != "true" {
+		t.Errorf("the new column of an incremental table did not arrive with the night's rows: %v", got)
 	}
-	edit(t, dir, "schedules/nightly.yaml", full, incremental)
-	must(t, dir, nil, "run", "--date", date, "--again")
 	must(t, dir, nil, "verify")
 }

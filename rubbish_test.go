@@ -230,11 +230,15 @@ func TestWhatFailsIsHeldBackAndTheRestAppears(t *testing.T) {
 		}, 65, []string{"stg_invoices"}, []string{"sql/models/staging/stg_invoices.sql:", "model_refused"}},
 		"a failing test": {production("UPDATE users SET role = 'robot', updated_at = " + within + " WHERE id % 7 = 0"), 65, []string{"app.users"},
 			[]string{"accepted_values", "test_failed"}},
-		"a new column of an incremental table": {production("ALTER TABLE users ADD COLUMN nickname TEXT"), 65, []string{"app.users"},
-			[]string{`column "nickname" is new`, "schema_changed"}},
+		"a new column that somebody must decide upon": {func(t *testing.T, dir string) {
+			edit(t, dir, "schedules/nightly.yaml", "  app.users:\n", "  app.users:\n    on_new_column: fail\n")
+			change(t, filepath.Join(dir, "production.db"), "ALTER TABLE users ADD COLUMN nickname TEXT")
+		}, 65, []string{"app.users"}, []string{`column "nickname" (string) is new`, "on_new_column: add or ignore", "schema_changed"}},
+		"a column that is gone": {production("ALTER TABLE companies DROP COLUMN employees"), 65, []string{"app.companies"},
+			[]string{`column "employees" (int64) is gone`, "on_dropped_column: keep", "schema_changed"}},
 		"a changed type of a full table": {production(`ALTER TABLE companies RENAME COLUMN employees TO was;
-			ALTER TABLE companies ADD COLUMN employees TEXT; UPDATE companies SET employees = 'many'`), 65, []string{"stg_companies"},
-			[]string{"sql/models/staging/stg_companies.sql:", "model_refused"}},
+			ALTER TABLE companies ADD COLUMN employees TEXT; UPDATE companies SET employees = 'many'`), 65, []string{"app.companies"},
+			[]string{`column "employees" was int64 and is string`, "on_type_change: string", "replace", "schema_changed"}},
 		"a source that is away": {func(t *testing.T, dir string) {
 			edit(t, dir, "daybreak.yaml", "sqlite: production.db", "postgres: postgres://reader@"+closedPort(t)+"/shop")
 		}, 69, sourceTables, []string{"cannot reach source app at 127.0.0.1:", "connection refused", "source_unreachable"}},

@@ -70,6 +70,9 @@ func choose(info TableInfo, e elt.Extraction, before *elt.Manifest) (selection, 
 	if err := e.Layout.Fits(s.columns); err != nil {
 		c.wrong("layout_invalid", err.Error(), "correct partition_by and cluster_by in the schedule")
 	}
+	if c.drifted != nil { // what is missing altogether comes first
+		c.errors = append(c.errors, c.drifted)
+	}
 	return s, c.errors
 }
 
@@ -93,6 +96,7 @@ type checker struct {
 	table   TableInfo
 	before  *elt.Manifest // of what is published; may be nil
 	errors  []*elt.Error
+	drifted *elt.Error
 }
 
 func (c *checker) wrong(code elt.Code, what, do string) {

@@ -2,6 +2,8 @@ package extract
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -35,6 +37,7 @@ func (c *checker) drift(e elt.Extraction, s *selection) {
 		}
 	}
 	s.columns = kept
+	c.drifted = d.refusal()
 }
 
 // drifting is a comparison of columns.
@@ -43,6 +46,8 @@ type drifting struct {
 	e     elt.Extraction
 	rules elt.DriftRules
 	to    *selection
+
+	what, do []string // of the changes that no rule lets pass
 }
 
 func (d *drifting) note(kind elt.ChangeKind, column, from, to string) {
@@ -50,7 +55,22 @@ func (d *drifting) note(kind elt.ChangeKind, column, from, to string) {
 }
 
 func (d *drifting) refuse(what, do string) {
-	d.wrong(CodeSchemaChanged, what+", compared with the published version of "+d.before.Date.String(), do+"; the next attempt goes on from there")
+	d.what = append(d.what, what)
+	if !slices.Contains(d.do, do) {
+		d.do = append(d.do, do)
+	}
+}
+
+// refusal is the one error of every change that no rule lets pass, nil when there is none.
+func (d *drifting) refusal() *elt.Error {
+	if len(d.what) == 0 {
+		return nil
+	}
+	return &elt.Error{
+		Code: CodeSchemaChanged, Class: elt.Data,
+		What: fmt.Sprintf("%s (table %s): %s, compared with the version of %s", d.dataset, d.table.Name, strings.Join(d.what, "; "), d.before.Date),
+		Do:   fmt.Sprintf("say what is to become of it in the schedule (or for the source in daybreak.yaml): %s; the next attempt goes on from there", strings.Join(d.do, "; ")),
+	}
 }
 
 // appeared decides about a column that is not published, and reports whether it is taken.
@@ -70,7 +90,7 @@ func (d *drifting) appeared(c elt.Column) bool {
 		return false
 	}
 	d.refuse(fmt.Sprintf("column %q (%s) is new", c.Name, c.Type),
-		fmt.Sprintf("set on_new_column: add or ignore for %s, or name the column under columns: (keep, hash, redact, exclude)", d.dataset))
+		"on_new_column: add or ignore, or the column's name under columns: (keep, hash, redact, exclude)")
 	return true
 }
 
@@ -101,7 +121,7 @@ func (d *drifting) changed(was elt.Column, c *elt.Column) {
 		c.Type = joined
 		d.note(elt.TypeWidened, c.Name, was.Type.String(), joined.String())
 	case joins:
-		d.refuse(fmt.Sprintf("column %q was %s and needs %s", c.Name, was.Type, joined), fmt.Sprintf("set on_widened_type: automatic for %s", d.dataset))
+		d.refuse(fmt.Sprintf("column %q was %s and needs %s", c.Name, was.Type, joined), "on_widened_type: automatic")
 	default:
 		d.retyped(was, c, news)
 	}
@@ -136,10 +156,10 @@ func (d *drifting) retyped(was elt.Column, c *elt.Column, news bool) {
 		}
 	case d.e.Mode == elt.Full:
 		d.refuse(fmt.Sprintf("column %q was %s and is %s", c.Name, was.Type, to),
-			fmt.Sprintf("set on_type_change: string (the column becomes text) or replace (it has its new type) for %s, or declare its type under columns.types", d.dataset))
+			"on_type_change: string (the column becomes text) or replace (it has its new type), or its type under columns: types")
 	default:
 		d.refuse(fmt.Sprintf("column %q was %s and is %s", c.Name, was.Type, to),
-			fmt.Sprintf("set on_type_change: string for %s (the column becomes text), or %s", d.dataset, wholeAgain))
+			"on_type_change: string (the column becomes text), or "+wholeAgain)
 	}
 }
 
@@ -168,7 +188,7 @@ func (d *drifting) vanished(was elt.Column) bool {
 		return true
 	}
 	d.refuse(fmt.Sprintf("column %q (%s) is gone", was.Name, was.Type),
-		fmt.Sprintf("set on_dropped_column: keep (NULL from now on) or drop (it goes, with what it held) for %s", d.dataset))
+		"on_dropped_column: keep (NULL from now on) or drop (it goes, with what it held)")
 	return true
 }
 
