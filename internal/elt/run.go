@@ -1,6 +1,12 @@
 package elt
 
-import "time"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
 
 // RunKind says what asked for a run.
 type RunKind string
@@ -42,6 +48,42 @@ type Run struct {
 	FinishedAt time.Time    `json:"finished_at,omitzero"`
 	// Target is the version that a rollback brings back, or a reload brings again.
 	Target VersionID `json:"target,omitempty"`
+	// Options are what a person asked for beyond the date.
+	Options RunOptions `json:"options,omitzero"`
+}
+
+// RunOptions narrow or change what a run does with its date. The zero value is a night like any other.
+type RunOptions struct {
+	Select      []string       `json:"select,omitempty"`
+	Exclude     []string       `json:"exclude,omitempty"`
+	FullRefresh bool           `json:"full_refresh,omitempty"` // incremental models are built whole
+	Vars        map[string]any `json:"vars,omitempty"`         // over those of daybreak.yaml
+}
+
+// IsZero reports whether nothing was asked for.
+func (o RunOptions) IsZero() bool {
+	return len(o.Select) == 0 && len(o.Exclude) == 0 && !o.FullRefresh && len(o.Vars) == 0
+}
+
+// Equal reports whether two people asked for the same.
+func (o RunOptions) Equal(p RunOptions) bool { return o.String() == p.String() }
+
+// String says what was asked for: "only stg_users+; without tag:slow; incremental models whole; since=2026-01-01".
+func (o RunOptions) String() string {
+	var parts []string
+	if len(o.Select) > 0 {
+		parts = append(parts, "only "+strings.Join(o.Select, " "))
+	}
+	if len(o.Exclude) > 0 {
+		parts = append(parts, "without "+strings.Join(o.Exclude, " "))
+	}
+	if o.FullRefresh {
+		parts = append(parts, "incremental models whole")
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Vars)) {
+		parts = append(parts, fmt.Sprintf("%s=%v", name, o.Vars[name]))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // RunFilter selects runs, newest first; a zero field selects all.
@@ -203,4 +245,15 @@ type Tick struct {
 	DueAt    time.Time    `json:"due_at"`
 	Run      RunID        `json:"run,omitempty"`
 	Skipped  string       `json:"skipped,omitempty"` // the reason; empty when it ran
+}
+
+// shortTextLength is how many characters of a value people see of a sample.
+const shortTextLength = 200
+
+// ShortText returns a value of a sample as it is kept: a long one without its end.
+func ShortText(s string) string {
+	if runes := []rune(s); len(runes) > shortTextLength {
+		return string(runes[:shortTextLength-1]) + "…"
+	}
+	return s
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-const runColumns = `id, schedule, date, kind, sequence, reason, state, created_at, finished_at, target`
+const runColumns = `id, schedule, date, kind, sequence, reason, state, created_at, finished_at, target, options`
 
 func scanRun(row scanner) (r elt.Run, err error) {
-	err = row.Scan(&r.ID, &r.Schedule, intoDate{&r.Date}, &r.Kind, &r.Sequence, &r.Reason, &r.State, intoInstant{&r.CreatedAt}, intoInstant{&r.FinishedAt}, &r.Target)
+	err = row.Scan(&r.ID, &r.Schedule, intoDate{&r.Date}, &r.Kind, &r.Sequence, &r.Reason, &r.State, intoInstant{&r.CreatedAt}, intoInstant{&r.FinishedAt}, &r.Target, intoDocument{&r.Options})
 	return r, err
 }
 
@@ -34,8 +34,12 @@ func (l *Ledger) CreateRun(ctx context.Context, r elt.Run, steps []elt.Step, day
 		if err != nil {
 			return err
 		}
-		row := []any{string(run.ID), string(run.Schedule), run.Date.String(), string(run.Kind), run.Sequence, run.Reason, string(run.State), instant(run.CreatedAt), seq, string(run.Target)}
-		if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq, target)", [][]any{row}); err != nil {
+		options, err := document{run.Options}.text()
+		if err != nil {
+			return err
+		}
+		row := []any{string(run.ID), string(run.Schedule), run.Date.String(), string(run.Kind), run.Sequence, run.Reason, string(run.State), instant(run.CreatedAt), seq, string(run.Target), options}
+		if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq, target, options)", [][]any{row}); err != nil {
 			return err
 		}
 		if err := c.addSteps(ctx, run, steps); err != nil {

@@ -14,6 +14,7 @@ import (
 //
 //	versions   every version that was ever published: a version is visible if and only if its row is here
 //	fences     the highest fence under which each dataset was published
+//	failures   the tables of failing rows that tests asked for, with when each was made
 //	published  what stands behind each published name: the table that holds its rows, or nothing for a view
 //	           over other published names
 //	restored   which earlier version's content a version brought back
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS _daybreak.versions (
 CREATE TABLE IF NOT EXISTS _daybreak.fences (dataset VARCHAR PRIMARY KEY, fence BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS _daybreak.published (
 	relation VARCHAR PRIMARY KEY, dataset VARCHAR NOT NULL, physical VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS _daybreak.failures (name VARCHAR PRIMARY KEY, kept_at TIMESTAMPTZ NOT NULL);
 CREATE TABLE IF NOT EXISTS _daybreak.restored (version_id VARCHAR PRIMARY KEY, restores VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS _daybreak.kept (
 	version_id VARCHAR PRIMARY KEY, relation VARCHAR NOT NULL, place BIGINT NOT NULL, physical VARCHAR NOT NULL,

@@ -16,6 +16,9 @@ import (
 //
 // What a run staged that never published anything stays until Discard.
 func (w *Warehouse) sweep(ctx context.Context, current elt.RunID) error {
+	if err := w.sweepFailures(ctx); err != nil {
+		return fmt.Errorf("drop old failing rows: %w", err)
+	}
 	if err := w.forget(ctx); err != nil {
 		return err
 	}

@@ -25,6 +25,12 @@ type Builder interface {
 	Columns(ctx context.Context, relation string) ([]elt.ColumnDoc, error)
 }
 
+// Failures shows and keeps the rows that fail a test.
+type Failures interface {
+	Sample(ctx context.Context, query string, hide []string, most int) (elt.Sample, error)
+	KeepFailures(ctx context.Context, name, query string, hide []string, most int) (table string, err error)
+}
+
 // Namer gives the names that SQL reads.
 type Namer interface {
 	Staged(run elt.RunID, d elt.DatasetName) string
@@ -48,6 +54,7 @@ type Restorer interface {
 type Warehouse interface {
 	Stager
 	Builder
+	Failures
 	Namer
 	Publisher
 	Restorer

@@ -18,6 +18,7 @@ var buildTests = map[string]func(*testing.T, Harness){
 	"refused SQL":              testRefusedSQL,
 	"count and columns":        testCountColumns,
 	"seed":                     testSeed,
+	"failing rows":             testFailingRows,
 }
 
 func model(run elt.RunID, as elt.Materialization, sql string) elt.Build {
@@ -200,4 +201,42 @@ func testSeed(t *testing.T, h Harness) {
 	}
 	_, err = h.SeedCSV(t.Context(), night1, "bad", t.TempDir()+"/absent.csv", nil)
 	wantCode(t, err, "seed_unreadable")
+}
+
+func testFailingRows(t *testing.T, h Harness) {
+	const query = "SELECT 1 AS id, 'a@x.se' AS email, 1.50 AS amount, CAST(NULL AS DATE) AS day -- no more\n"
+	got, err := h.Sample(t.Context(), query, []string{"EMAIL"}, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, amount := "1", "1.50"
+	if len(got.Rows) == 1 && got.Rows[0][1] != nil && *got.Rows[0][1] == "1.5" {
+		amount = "1.5" // a NUMERIC of BigQuery has no scale of its own
+	}
+	if diff := cmp.Diff(elt.Sample{Columns: []string{"id", "amount", "day"}, Rows: [][]*string{{&one, &amount, nil}}}, got); diff != "" {
+		t.Error(diff)
+	}
+	if got, err := h.Sample(t.Context(), "SELECT * FROM (SELECT 1 AS id UNION ALL SELECT 2 UNION ALL SELECT 3) AS t", nil, 2); err != nil || len(got.Rows) != 2 {
+		t.Errorf("a sample of two has %d rows: %v", len(got.Rows), err)
+	}
+	if got, err := h.Sample(t.Context(), "SELECT '"+strings.Repeat("é", 1000)+"' AS long", nil, 1); err != nil || len([]rune(*got.Rows[0][0])) != 200 {
+		t.Errorf("a long value is kept whole: %v", err)
+	}
+	if _, err := h.Sample(t.Context(), "SELECT nothing", nil, 1); elt.CodeOf(err) != "sql_refused" {
+		t.Errorf("got %v", err)
+	}
+	h.build(t, model(night1, elt.AsTable, "SELECT 1 AS id")) // what runs stage lies beside it
+	for range 2 {
+		table, err := h.KeepFailures(t.Context(), "revenue__unique_id", query, []string{"email"}, 10)
+		if err != nil || !strings.Contains(table, "revenue__unique_id") {
+			t.Fatalf("kept %q, %v", table, err)
+		}
+		if !strings.HasPrefix(table, "_") { // a project stands before it
+			table = "`" + table + "`"
+		}
+		h.wantRows(t, "SELECT id, day FROM "+table, "1|NULL")
+	}
+	if table, err := h.KeepFailures(t.Context(), "none", "SELECT 1 AS id", []string{"id"}, 10); table != "" || err != nil {
+		t.Errorf("a table without columns is %q, %v", table, err)
+	}
 }
