@@ -26,12 +26,15 @@ type commandLine struct {
 	Discover app.Discover `cmd:"" group:"begin" help:"Print a schedule for the tables of a source."`
 	Check    app.Check    `cmd:"" group:"begin" help:"Name every problem of the workspace at once."`
 
-	Plan  app.Plan  `cmd:"" group:"night" help:"Show what a run would do, and ask nothing of production but its catalog."`
-	Run   app.Run   `cmd:"" group:"night" help:"Run a night now: extract, load, verify, transform, test, publish."`
-	Serve app.Serve `cmd:"" group:"night" help:"Run the schedules and serve the status page and API."`
+	Plan    app.Plan    `cmd:"" group:"night" help:"Show what a run would do, and ask nothing of production but its catalog."`
+	Ls      app.Ls      `cmd:"" group:"night" help:"List the datasets that a selection means."`
+	Compile app.Compile `cmd:"" group:"night" help:"Print a model's SQL as it will run."`
+	Run     app.Run     `cmd:"" group:"night" help:"Run a night now: extract, load, verify, transform, test, publish."`
+	Serve   app.Serve   `cmd:"" group:"night" help:"Run the schedules and serve the status page and API."`
 
 	Status app.Status `cmd:"" group:"ask" help:"Say how far every dataset is."`
 	Wait   app.Wait   `cmd:"" group:"ask" help:"Wait until days are ready; exit 0 ready, 1 impossible, 2 timeout, 3 unknown."`
+	Test   app.Test   `cmd:"" group:"ask" help:"Run the tests of published data now."`
 	Verify app.Verify `cmd:"" group:"ask" help:"Compare a published dataset with what was extracted for it."`
 	Query  app.Query  `cmd:"" group:"ask" help:"Run SQL on the published warehouse, read-only."`
 

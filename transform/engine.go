@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -161,4 +162,17 @@ func (e *Engine) refused(s Scope, m *model, err error) error {
 		}
 	}
 	return out
+}
+
+// Inputs returns the datasets that a model is made from; none for a seed or a table.
+func (e *Engine) Inputs(d elt.DatasetName) []elt.DatasetName {
+	if m, ok := e.project.models[d]; ok {
+		return e.project.inputs(m)
+	}
+	return nil
+}
+
+// Reads returns every dataset that building and testing one reads, itself among them.
+func (e *Engine) Reads(d elt.DatasetName) []elt.DatasetName {
+	return slices.Concat([]elt.DatasetName{d}, e.Inputs(d), e.project.TestNeeds(d))
 }

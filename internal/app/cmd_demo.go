@@ -120,7 +120,7 @@ func (d *Demo) create(ctx context.Context, c *Console, dir string, today elt.Dat
 func (d *Demo) runNights(ctx context.Context, p *parts, today elt.Date) error {
 	for _, s := range p.ws.schedules {
 		for n := d.Nights; n > 0; n-- {
-			run, err := p.nights.ByHand(ctx, s, today.AddDays(-n), "daybreak demo", false)
+			run, err := p.nights.ByHand(ctx, s, today.AddDays(-n), "daybreak demo", false, elt.RunOptions{})
 			if elt.CodeOf(err) == "day_superseded" { // the demo was made on an earlier day
 				continue
 			}

@@ -16,13 +16,17 @@ import (
 // Plan shows what a run would do.
 type Plan struct {
 	Schedule string `placeholder:"NAME" help:"The schedule; needed when there are several."`
+	Outdated bool   `help:"Show the days that daybreak run --outdated would build again, and why."`
 }
 
 // Help is the long help of the command.
 func (Plan) Help() string {
 	return `Prints what a run of the schedule would read from production, table by table with its estimated rows and size, and which models it would build in which order. Production is asked for its catalog only; no row is read.
 
-  daybreak plan`
+With --outdated it names the days of models whose inputs have newer versions than they were made from, and the missing days of incremental models whose inputs are there: what daybreak run --outdated would build again, oldest first.
+
+  daybreak plan
+  daybreak plan --outdated`
 }
 
 // Run runs the command.
@@ -36,6 +40,9 @@ func (k *Plan) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 		return err
 	}
 	log := c.Logger(g, slog.LevelWarn)
+	if k.Outdated {
+		return planOutdated(ctx, ws, s, c, log)
+	}
 	sources, err := openSources(ws, log)
 	if err != nil {
 		return err

@@ -19,7 +19,10 @@ type Run struct {
 	Schedule string `placeholder:"NAME" help:"The schedule; needed when there are several."`
 	Date     string `placeholder:"DATE" help:"The data date, such as 2026-01-05; by default the last date that has ended."`
 	Again    bool   `help:"Run a date once more that has been brought already: a new version, while the old one serves."`
+	Outdated bool   `help:"Build again, in order, every day that newer inputs left behind or that is missing; daybreak plan --outdated shows them."`
 	Yes      bool   `short:"y" help:"Do not ask before the first contact with production."`
+
+	Choice
 }
 
 // Help is the long help of the command.
@@ -30,15 +33,25 @@ A date has one run, whatever asks for it: a run that was interrupted goes on whe
 
 Exit codes: 0 everything is published; 65 something was held back; 69 a server did not answer; 75 another process is at work, or the run was interrupted; 78 a file of the workspace is wrong.
 
-  daybreak run                       the last date that has ended
-  daybreak run --date 2026-01-05     that one
+  daybreak run                                       the last date that has ended
+  daybreak run --date 2026-01-05                     that one
+  daybreak run --select stg_users+                   stg_users and what is made from it, once more
+  daybreak run --select daily_orders --full-refresh  an incremental model, built whole
+  daybreak run --outdated                            the days that newer inputs left behind
   daybreak run --log json            log lines for a machine`
 }
 
 // Run runs the command.
 func (r *Run) Run(ctx context.Context, g *Globals, c *Console) error {
 	log := c.Logger(g, slog.LevelWarn)
-	ws, err := loadWorkspace(g.workspace())
+	options, err := r.options()
+	if err != nil {
+		return err
+	}
+	if r.Outdated && (r.Date != "" || r.Again || !options.IsZero()) {
+		return &elt.Error{Code: "bad_combination", Class: elt.Config, What: "--outdated decides by itself what is built, and for which dates", Do: "give it without --date, --again, --select, --exclude, --full-refresh and --vars"}
+	}
+	ws, err := loadWorkspaceWith(g.workspace(), options.Vars)
 	if err != nil {
 		return err
 	}
@@ -51,6 +64,9 @@ func (r *Run) Run(ctx context.Context, g *Globals, c *Console) error {
 		return err
 	}
 	defer p.close(log)
+	if r.Outdated {
+		return runOutdated(ctx, p, s, c)
+	}
 	date, err := r.date(ctx, p, s)
 	if err != nil {
 		return err
@@ -58,7 +74,7 @@ func (r *Run) Run(ctx context.Context, g *Globals, c *Console) error {
 	if err := r.firstContact(ctx, p, s, c); err != nil {
 		return err
 	}
-	run, err := r.start(ctx, p, s, date)
+	run, err := r.start(ctx, p, s, date, options)
 	if err != nil {
 		return err
 	}
@@ -98,8 +114,13 @@ func (r *Run) date(ctx context.Context, p *parts, s *schedules.Schedule) (elt.Da
 }
 
 // start finds or creates the run, and has a run that failed tried again.
-func (r *Run) start(ctx context.Context, p *parts, s *schedules.Schedule, date elt.Date) (elt.Run, error) {
-	run, err := p.nights.ByHand(ctx, s, date, "by hand, "+actor(), r.Again)
+func (r *Run) start(ctx context.Context, p *parts, s *schedules.Schedule, date elt.Date, options elt.RunOptions) (elt.Run, error) {
+	return begin(ctx, p, s, date, "by hand, "+actor(), r.Again, options)
+}
+
+// begin finds or creates a run that a person asks for, and has one that failed tried again.
+func begin(ctx context.Context, p *parts, s *schedules.Schedule, date elt.Date, reason string, again bool, options elt.RunOptions) (elt.Run, error) {
+	run, err := p.nights.ByHand(ctx, s, date, reason, again, options)
 	if err != nil || !run.State.Terminal() || run.State == elt.RunSucceeded {
 		return run, err
 	}

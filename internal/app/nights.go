@@ -6,12 +6,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/internal/queue/pool"
 	"github.com/daybreak-data/daybreak/schedules"
+	"github.com/daybreak-data/daybreak/transform"
 )
 
 // nights starts runs and carries them to their end. It implements schedules.Starter.
@@ -36,8 +38,9 @@ func (n *nights) Start(ctx context.Context, s *schedules.Schedule, date elt.Date
 }
 
 // ByHand returns the run that a person asks for, as Start does; again makes one more run of a date that has had
-// its run already. A deadline that has passed before anybody expected the day was promised to nobody.
-func (n *nights) ByHand(ctx context.Context, s *schedules.Schedule, date elt.Date, reason string, again bool) (elt.Run, error) {
+// its run already. A run with options is one of its own: one more unless there is one that was asked for the same and
+// has not succeeded yet. A deadline that has passed before anybody expected the day was promised to nobody.
+func (n *nights) ByHand(ctx context.Context, s *schedules.Schedule, date elt.Date, reason string, again bool, options elt.RunOptions) (elt.Run, error) {
 	now, err := n.ledger.Now(ctx)
 	if err != nil {
 		return elt.Run{}, err
@@ -51,11 +54,16 @@ func (n *nights) ByHand(ctx context.Context, s *schedules.Schedule, date elt.Dat
 			days[i].Deadline = time.Time{}
 		}
 	}
-	run := elt.Run{Date: date, Kind: elt.ScheduledRun, Reason: reason}
-	if again {
+	run := elt.Run{Date: date, Kind: elt.ScheduledRun, Reason: reason, Options: options}
+	if again || !options.IsZero() {
 		earlier, err := n.ledger.Runs(ctx, elt.RunFilter{Schedule: s.Name, From: date, To: date})
 		if err != nil {
 			return elt.Run{}, err
+		}
+		for _, e := range earlier {
+			if e.Kind == elt.ManualRun && !again && e.State != elt.RunSucceeded && e.Options.Equal(options) {
+				return e, nil
+			}
 		}
 		run.Kind, run.Sequence = elt.ManualRun, len(earlier)
 	}
@@ -77,12 +85,19 @@ func (n *nights) start(ctx context.Context, s *schedules.Schedule, days []elt.Da
 			return e, nil
 		}
 	}
+	chosen, err := n.chosen(s, run.Options)
+	if err != nil {
+		return elt.Run{}, err
+	}
 	run.ID, run.Schedule, run.State = newRunID(now), s.Name, elt.RunRunning
 	var datasets []elt.Dataset
 	var brings []elt.Day
 	var left []elt.DatasetName
 	for i, d := range n.catalog.of(s.Name) {
-		if _, held := n.stages.supersededBy(d, run.Date); held {
+		if !chosen(d.Name) {
+			continue
+		}
+		if _, held := n.stages.supersededBy(d, run.Date, run.Options.FullRefresh); held {
 			left = append(left, d.Name)
 			continue
 		}
@@ -99,11 +114,56 @@ func (n *nights) start(ctx context.Context, s *schedules.Schedule, days []elt.Da
 	if len(left) > 0 {
 		n.log.Warn("left out: newer versions are published, and a whole table's past cannot be extracted again", "date", run.Date, "datasets", left)
 	}
+	if err := n.inputsThere(datasets); err != nil {
+		return elt.Run{}, err
+	}
 	run, created, err := n.ledger.CreateRun(ctx, run, schedules.Plan(run, datasets, n.catalog.tests), brings)
 	if err == nil && created {
-		n.log.Info("run created", "run", run.ID, "schedule", s.Name, "date", run.Date, "reason", run.Reason)
+		n.log.Info("run created", "run", run.ID, "schedule", s.Name, "date", run.Date, "reason", run.Reason, "options", run.Options)
+	}
+	if err == nil && created && !run.Options.IsZero() {
+		err = n.ledger.Audit(ctx, elt.AuditEntry{Actor: actor(), Action: "run.special", Target: string(run.ID), Reason: run.Options.String()})
 	}
 	return run, err
+}
+
+// chosen returns what says whether a run with these options brings a dataset of the schedule.
+func (n *nights) chosen(s *schedules.Schedule, o elt.RunOptions) (func(elt.DatasetName) bool, error) {
+	selection := transform.Selection{Select: o.Select, Exclude: o.Exclude}
+	if selection.Empty() {
+		return func(elt.DatasetName) bool { return true }, nil
+	}
+	names, err := n.catalog.project.Pick(selection)
+	if err != nil {
+		return nil, err
+	}
+	all := n.catalog.of(s.Name)
+	if !slices.ContainsFunc(all, func(d elt.Dataset) bool { return slices.Contains(names, d.Name) }) {
+		return nil, &elt.Error{
+			Code: "nothing_selected", Class: elt.Config,
+			What: fmt.Sprintf("schedule %s brings nothing of what is selected", s.Name),
+			Do:   "name another schedule with --schedule, or select something else: daybreak ls shows what a selection means",
+		}
+	}
+	return func(d elt.DatasetName) bool { return slices.Contains(names, d) }, nil
+}
+
+// inputsThere refuses to build a model for which something is missing: an input that the run does not bring, and that
+// was never published.
+func (n *nights) inputsThere(datasets []elt.Dataset) error {
+	for _, d := range datasets {
+		for _, in := range d.Inputs {
+			if n.stages.isPublished(in) || slices.ContainsFunc(datasets, func(o elt.Dataset) bool { return o.Name == in }) || n.catalog.byName[in].Schedule != d.Schedule {
+				continue
+			}
+			return &elt.Error{
+				Code: "input_unpublished", Class: elt.Config,
+				What: fmt.Sprintf("%s reads %s, which the run does not bring and nobody has published yet", d.Name, in),
+				Do:   fmt.Sprintf("select it too, with everything that it is made from: --select +%s", d.Name),
+			}
+		}
+	}
+	return nil
 }
 
 // Days returns the days that the schedule brings for the date, in the order of the catalog. A dataset that has
@@ -130,7 +190,7 @@ func (n *nights) retriable(ctx context.Context, run elt.Run) error {
 		if st.State == elt.StepSucceeded || st.Dataset == "" {
 			continue
 		}
-		if newer, held := n.stages.supersededBy(n.catalog.byName[st.Dataset], run.Date); held {
+		if newer, held := n.stages.supersededBy(n.catalog.byName[st.Dataset], run.Date, run.Options.FullRefresh); held {
 			return &elt.Error{
 				Code: "day_superseded", Class: elt.Data,
 				What: fmt.Sprintf("%s of %s cannot be brought any more: %s is published", st.Dataset, run.Date, newer),

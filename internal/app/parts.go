@@ -25,7 +25,6 @@ import (
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/load"
 	"github.com/daybreak-data/daybreak/schedules"
-	"github.com/daybreak-data/daybreak/transform"
 )
 
 // parts is everything that a night needs, opened and wired.
@@ -72,12 +71,17 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 	if err := loader.Sweep(); err != nil {
 		return nil, err
 	}
+	models, err := newModels(ws, p.ledger, p.warehouse, log)
+	if err != nil {
+		return nil, err
+	}
 	p.stages = &stages{
 		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, loader: loader,
-		engine:    transform.New(transform.EngineOptions{Project: ws.project, Warehouse: p.warehouse, Dir: ws.config.Models.Dir, Log: log}),
+		models:    models,
 		log:       log,
 		nights:    make(map[elt.RunID]*extract.Night),
 		published: make(map[elt.DatasetName]elt.Version),
+		dates:     make(map[elt.DayKey]elt.Version),
 	}
 	p.closers = append(p.closers, p.stages.endNights)
 	if err := p.reconcile(ctx); err != nil {

@@ -113,7 +113,7 @@ func (s *stages) describe(ctx context.Context) error {
 }
 
 func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt.Dataset, o outcome, passed map[elt.DatasetName]outcome) (elt.PublicationItem, error) {
-	item := elt.PublicationItem{Relation: d.Relation}
+	item, inputs := elt.PublicationItem{Relation: d.Relation}, d.Inputs
 	if d.Kind == elt.TableDataset {
 		m, err := s.ledger.Manifest(ctx, o.manifest)
 		if err != nil {
@@ -126,13 +126,16 @@ func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt
 			}
 		}
 	} else {
-		scope, err := s.scope(ctx, step)
+		at := step
+		at.Dataset = d.Name
+		engine, scope, err := s.scope(ctx, at)
 		if err != nil {
 			return item, err
 		}
-		if item, err = s.engine.Item(scope, d.Name); err != nil {
+		if item, err = engine.Item(scope, d.Name); err != nil {
 			return item, err
 		}
+		inputs = engine.Inputs(d.Name)
 	}
 	item.Version = elt.Version{
 		ID: elt.NewVersionID(d.Name, step.Run), Dataset: d.Name, Date: step.Date, Run: step.Run,
@@ -143,12 +146,14 @@ func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, in := range d.Inputs {
+	for _, in := range inputs {
 		if item.Version.Inputs == nil {
-			item.Version.Inputs = make(map[elt.DatasetName]elt.VersionID, len(d.Inputs))
+			item.Version.Inputs = make(map[elt.DatasetName]elt.VersionID, len(inputs))
 		}
 		if _, ok := passed[in]; ok {
 			item.Version.Inputs[in] = elt.NewVersionID(in, step.Run)
+		} else if v, ok := s.dates[elt.DayKey{Dataset: in, Date: step.Date}]; ok { // what it holds of this very date
+			item.Version.Inputs[in] = v.ID
 		} else if v, ok := s.published[in]; ok {
 			item.Version.Inputs[in] = v.ID
 		}
@@ -170,6 +175,10 @@ func (s *stages) remember(versions []elt.Version) {
 	for _, v := range versions {
 		if old, ok := s.published[v.Dataset]; !ok || !v.PublishedAt.Before(old.PublishedAt) {
 			s.published[v.Dataset] = v
+		}
+		key := elt.DayKey{Dataset: v.Dataset, Date: v.Date}
+		if old, ok := s.dates[key]; !ok || !v.PublishedAt.Before(old.PublishedAt) {
+			s.dates[key] = v
 		}
 	}
 }

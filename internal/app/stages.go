@@ -14,7 +14,6 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/load"
-	"github.com/daybreak-data/daybreak/transform"
 )
 
 // stages does the steps of a run: it hands each to the stage that knows how, with what the steps before it
@@ -25,12 +24,13 @@ type stages struct {
 	warehouse warehouse
 	extractor *extract.Extractor
 	loader    *load.Loader
-	engine    *transform.Engine
+	models    *models
 	log       *slog.Logger
 
 	mu        sync.Mutex
 	nights    map[elt.RunID]*extract.Night    // the sources' snapshots, shared by a run's extractions
 	published map[elt.DatasetName]elt.Version // newest version of each dataset, as the warehouse has it
+	dates     map[elt.DayKey]elt.Version      // the same of each of its dates
 }
 
 // Do does one step. It implements schedules.Stages.
@@ -43,14 +43,14 @@ func (s *stages) Do(ctx context.Context, step elt.Step, lease elt.Lease, progres
 	case elt.VerifyStep:
 		return s.verify(ctx, step)
 	case elt.TransformStep, elt.TestStep:
-		scope, err := s.scope(ctx, step)
+		engine, scope, err := s.scope(ctx, step)
 		if err != nil {
 			return elt.Result{}, err
 		}
 		if step.Kind == elt.TestStep {
-			return s.engine.Test(ctx, scope, step.Dataset)
+			return engine.Test(ctx, scope, step.Dataset)
 		}
-		return s.engine.Transform(ctx, scope, step.Dataset)
+		return engine.Transform(ctx, scope, step.Dataset)
 	case elt.PublishStep:
 		return s.publish(ctx, step, lease)
 	}
@@ -190,12 +190,13 @@ func (s *stages) endNights() error {
 }
 
 // supersededBy reports whether a newer date of the dataset is published already, so that an older one can not be
-// brought any more: a full table's past is gone from production. Incremental datasets take any date.
-func (s *stages) supersededBy(d elt.Dataset, date elt.Date) (newer elt.Date, superseded bool) {
+// brought any more: a full table's past is gone from production. Incremental datasets take any date, unless they are
+// to be built whole.
+func (s *stages) supersededBy(d elt.Dataset, date elt.Date, whole bool) (newer elt.Date, superseded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.published[d.Name]
-	return v.Date, ok && v.Date.After(date) && d.Materialized != string(elt.Incremental)
+	return v.Date, ok && v.Date.After(date) && (d.Materialized != string(elt.Incremental) || whole && d.Kind == elt.ModelDataset)
 }
 
 // manifestOf returns the key of the manifest that the dataset's extract step of the run wrote.
@@ -237,31 +238,4 @@ func (s *stages) verify(ctx context.Context, step elt.Step) (elt.Result, error) 
 		return s.loader.Verify(ctx, key, rules)
 	}
 	return result, err
-}
-
-// scope says which relations the SQL of a step reads: what the run has built and not published yet is read from
-// staging, everything else as it is published.
-func (s *stages) scope(ctx context.Context, step elt.Step) (transform.Scope, error) {
-	steps, err := s.ledger.Steps(ctx, step.Run)
-	if err != nil {
-		return transform.Scope{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	published := make(map[elt.DatasetName]bool, len(s.published))
-	for name := range s.published {
-		published[name] = true
-	}
-	scope := transform.Scope{
-		Run: step.Run, Date: step.Date, Window: step.Date.Window(s.catalog.zone(step.Dataset)),
-		Staged:    make(map[elt.DatasetName]bool),
-		Published: func(d elt.DatasetName) bool { return published[d] },
-	}
-	for _, st := range steps {
-		built := st.Kind == elt.VerifyStep || st.Kind == elt.TransformStep
-		if built && st.State == elt.StepSucceeded && s.published[st.Dataset].Run != step.Run {
-			scope.Staged[st.Dataset] = true
-		}
-	}
-	return scope, nil
 }

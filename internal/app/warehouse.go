@@ -17,6 +17,7 @@ import (
 type warehouse interface {
 	load.Warehouse
 	transform.Warehouse
+	transform.Failures
 	publisher
 }
 

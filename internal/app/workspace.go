@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,13 +25,17 @@ type workspace struct {
 	schedules []*schedules.Schedule
 	project   *transform.Project
 	catalog   *catalog
+	vars      map[string]any // of the command line, with which the project was parsed
 }
 
 // readWorkspace reads every file of the workspace and returns what is wrong with any of them, at once. Where
 // problems.Err() is not nil, the workspace may lack parts.
-func readWorkspace(dir string) (*workspace, elt.Problems) {
+func readWorkspace(dir string) (*workspace, elt.Problems) { return readWorkspaceWith(dir, nil) }
+
+// readWorkspaceWith is readWorkspace with variables of the SQL that come before those of the files.
+func readWorkspaceWith(dir string, vars map[string]any) (*workspace, elt.Problems) {
 	cfg, problems := config.Load(dir)
-	ws := &workspace{dir: dir, config: cfg}
+	ws := &workspace{dir: dir, config: cfg, vars: vars}
 	if slices.ContainsFunc(problems, unread) { // what the other files refer to is not known
 		return ws, problems
 	}
@@ -39,7 +44,7 @@ func readWorkspace(dir string) (*workspace, elt.Problems) {
 	})
 	ws.schedules = scheds
 	problems = append(problems, found...)
-	ws.project, found = ws.parseProject()
+	ws.project, found = ws.parseProject(vars)
 	problems = append(problems, found...)
 	if problems.Err() == nil {
 		ws.catalog, found = newCatalog(scheds, ws.project)
@@ -82,17 +87,22 @@ func unread(p elt.Problem) bool {
 }
 
 // parseProject parses the SQL of the workspace. A workspace without the folder has no models.
-func (ws *workspace) parseProject() (*transform.Project, elt.Problems) {
-	var tables []elt.Dataset
+func (ws *workspace) parseProject(vars map[string]any) (*transform.Project, elt.Problems) {
+	o := transform.Options{
+		Vars: maps.Clone(ws.config.Models.Vars), Target: ws.config.Models.Target, Schema: ws.config.Models.Schema, Env: os.LookupEnv,
+		Masked: make(map[elt.DatasetName][]string), Excluded: make(map[elt.DatasetName][]string),
+	}
+	if len(vars) > 0 && o.Vars == nil {
+		o.Vars = make(map[string]any, len(vars))
+	}
+	maps.Copy(o.Vars, vars)
 	for _, s := range ws.schedules {
 		for _, t := range s.Tables {
-			tables = append(tables, elt.Dataset{Name: t.Dataset, Kind: elt.TableDataset, Relation: string(t.Dataset)})
+			o.Tables = append(o.Tables, elt.Dataset{Name: t.Dataset, Kind: elt.TableDataset, Relation: string(t.Dataset)})
+			o.Masked[t.Dataset], o.Excluded[t.Dataset] = slices.Concat(t.Hash, t.Redact), t.Exclude
 		}
 	}
-	project, problems := transform.Parse(os.DirFS(ws.config.Models.Dir), transform.Options{
-		Vars: ws.config.Models.Vars, Target: ws.config.Models.Target, Schema: ws.config.Models.Schema,
-		Env: os.LookupEnv, Tables: tables,
-	})
+	project, problems := transform.Parse(os.DirFS(ws.config.Models.Dir), o)
 	folder, err := filepath.Rel(ws.dir, ws.config.Models.Dir)
 	if err != nil {
 		folder = ws.config.Models.Dir
@@ -105,8 +115,10 @@ func (ws *workspace) parseProject() (*transform.Project, elt.Problems) {
 
 // loadWorkspace reads a workspace that commands can work with. Warnings are for daybreak check: here only what is wrong
 // stops.
-func loadWorkspace(dir string) (*workspace, error) {
-	ws, problems := readWorkspace(dir)
+func loadWorkspace(dir string) (*workspace, error) { return loadWorkspaceWith(dir, nil) }
+
+func loadWorkspaceWith(dir string, vars map[string]any) (*workspace, error) {
+	ws, problems := readWorkspaceWith(dir, vars)
 	return ws, problems.Err()
 }
 

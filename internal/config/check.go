@@ -279,6 +279,10 @@ func (c *checker) models() {
 		c.problem(CodeBadModels, fmt.Sprintf("%q cannot name a schema", m.Schema),
 			"use lower-case letters, digits and _, beginning with a letter; run_… and _daybreak… are Daybreak's own", "models", "schema")
 	}
+	const most = 100
+	if m.FailingRows < 0 || m.FailingRows > most {
+		c.problem(CodeBadModels, fmt.Sprintf("models.failing_rows of %d is not possible", m.FailingRows), fmt.Sprintf("give a number from 0 to %d", most), "models", "failing_rows")
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.Vars)) {
 		if !varName.MatchString(name) {
 			c.problem(CodeBadModels, fmt.Sprintf("%q cannot name a variable", name), "use letters, digits and _", "models", "vars", name)

@@ -120,6 +120,10 @@ type Models struct {
 	Schema string         `yaml:"schema"`
 	Vars   map[string]any `yaml:"vars"`
 	Target string         `yaml:"target"`
+	// FailingRows is how many of a test's failing rows operators are shown; 0 shows none.
+	FailingRows int `yaml:"failing_rows"`
+	// Artifacts is the folder for manifest.json and run_results.json of each run; empty writes none.
+	Artifacts string `yaml:"artifacts"`
 }
 
 // Status is the HTTP service.
@@ -157,7 +161,7 @@ func defaults() *Config {
 		Ledger:    "sqlite:state/ledger.db",
 		Lake:      Lake{Folder: "lake"},
 		Warehouse: Warehouse{DuckDB: "state/warehouse.duckdb", ReadCopy: "read/warehouse.duckdb"},
-		Models:    Models{Dir: "sql", Schema: "analytics", Target: "prod"},
+		Models:    Models{Dir: "sql", Schema: "analytics", Target: "prod", FailingRows: 5, Artifacts: "state/artifacts"},
 		Threads:   4,
 		Status:    Status{Listen: "127.0.0.1:8080"},
 	}
@@ -227,6 +231,7 @@ func (c *Config) resolvePaths() {
 	c.Warehouse.DuckDB = c.resolve(c.Warehouse.DuckDB)
 	c.Warehouse.ReadCopy = c.resolve(c.Warehouse.ReadCopy)
 	c.Models.Dir = c.resolve(c.Models.Dir)
+	c.Models.Artifacts = c.resolve(c.Models.Artifacts)
 	for name, s := range c.Sources {
 		s.SQLite = c.resolve(s.SQLite)
 		c.Sources[name] = s

@@ -116,7 +116,7 @@ lake: {s3: {bucket: b, prefix: p, region: r, endpoint: "http://127.0.0.1:9000", 
 warehouse: {duckdb: /w/w.duckdb, read_copy: r.duckdb, memory: 2GB}
 sources: {shop: {postgres: "${env:SHOP_URL}", connections: "${env:NUMBER}"}}
 masking: {key: "${file:mask.key}"}
-models: {dir: models, schema: marts, vars: {since: 2026-01-01, n: 3, l: [a]}, target: dev}
+models: {dir: models, schema: marts, vars: {since: 2026-01-01, n: 3, l: [a]}, target: dev, failing_rows: 2, artifacts: out}
 threads: 8
 status: {listen: ":80", public: true, token: "${env:DAYBREAK_TOKEN}", base_url: https://d.example.com}
 notify: {slack: {webhook: "${env:SLACK_WEBHOOK}", channel: "#data"}, webhooks: [{url: "https://a.example.com", secret: 0123456789abcdef}, {name: pager, url: "https://b.example.com", secret: "${env:DAYBREAK_TOKEN}"}], allow_private: true}
@@ -131,7 +131,7 @@ notify: {slack: {webhook: "${env:SLACK_WEBHOOK}", channel: "#data"}, webhooks: [
 		Warehouse: Warehouse{DuckDB: "/w/w.duckdb", ReadCopy: filepath.Join(dir, "r.duckdb"), Memory: "2GB"},
 		Sources:   map[elt.SourceName]Source{"shop": {Postgres: "postgres://reader:pass@db.example.com/shop", Connections: 7}},
 		Masking:   Masking{Key: "0123456789abcdef0123456789abcdef"},
-		Models:    Models{Dir: filepath.Join(dir, "models"), Schema: "marts", Vars: map[string]any{"since": "2026-01-01", "n": int64(3), "l": []any{"a"}}, Target: "dev"},
+		Models:    Models{Dir: filepath.Join(dir, "models"), Schema: "marts", Vars: map[string]any{"since": "2026-01-01", "n": int64(3), "l": []any{"a"}}, Target: "dev", FailingRows: 2, Artifacts: filepath.Join(dir, "out")},
 		Threads:   8,
 		Status:    Status{Listen: ":80", Public: true, Token: "0123456789abcdef0123456789abcdef", BaseURL: "https://d.example.com"},
 		Notify: Notify{

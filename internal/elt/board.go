@@ -16,6 +16,8 @@ type Facts struct {
 	Versions []Version // the newest of each (dataset, date)
 	// Steps of the days that have no version, or whose run is not their version's, with those runs' publish steps.
 	Steps []Step
+	// Rebuilt are the versions of incremental models that a full refresh built whole, the last of each.
+	Rebuilt []Version
 }
 
 // DayKey names a day.
@@ -40,6 +42,7 @@ func NewBoard(f Facts) *Board {
 		v := &f.Versions[i]
 		version[DayKey{v.Dataset, v.Date}] = v
 	}
+	history := newHistory(f, b.Datasets)
 	type runDataset struct {
 		run     RunID
 		dataset DatasetName
@@ -61,6 +64,7 @@ func NewBoard(f Facts) *Board {
 			own := steps[runDataset{d.Run, d.Dataset}]
 			facts.Steps = append(slices.Clone(own), steps[runDataset{d.Run, ""}]...)
 			facts.Blocker = blocker(own, byID)
+			facts.RebuiltAt = history.rebuiltAt(d)
 			for _, in := range ds.Inputs {
 				key := DayKey{in, d.Date}
 				st, known := b.Days[key]
@@ -69,14 +73,72 @@ func NewBoard(f Facts) *Board {
 				}
 				input := InputFacts{Status: st}
 				if v := version[key]; v != nil {
-					input.Current, input.Restores = v.ID, v.Restores
+					input.Current, input.Restores, input.CurrentAt = v.ID, v.Restores, v.PublishedAt
 				}
+				input.Late = history.late(ds, in, facts.Version)
 				facts.Inputs = append(facts.Inputs, input)
 			}
 			b.Days[DayKey{d.Dataset, d.Date}] = Derive(facts)
 		}
 	}
 	return b
+}
+
+// history is what the versions of all dates say about one of them.
+type history struct {
+	materialized map[DatasetName]string
+	newest       map[DatasetName]Date       // of the versions
+	byTime       map[DatasetName][]*Version // of incremental datasets, in the order of publication
+	rebuilt      map[DatasetName]Version
+}
+
+func newHistory(f Facts, datasets []Dataset) history {
+	h := history{make(map[DatasetName]string, len(datasets)), make(map[DatasetName]Date), make(map[DatasetName][]*Version), make(map[DatasetName]Version)}
+	for _, d := range datasets {
+		h.materialized[d.Name] = d.Materialized
+	}
+	for i := range f.Versions {
+		v := &f.Versions[i]
+		if v.Date.After(h.newest[v.Dataset]) {
+			h.newest[v.Dataset] = v.Date
+		}
+		if h.materialized[v.Dataset] == string(AsIncremental) {
+			h.byTime[v.Dataset] = append(h.byTime[v.Dataset], v)
+		}
+	}
+	for _, list := range h.byTime {
+		slices.SortFunc(list, func(a, b *Version) int { return a.PublishedAt.Compare(b.PublishedAt) })
+	}
+	for _, v := range f.Rebuilt {
+		h.rebuilt[v.Dataset] = v
+	}
+	return h
+}
+
+// rebuiltAt returns when a later version of the day's dataset was built whole, zero if none was.
+func (h history) rebuiltAt(d Day) time.Time {
+	if v, ok := h.rebuilt[d.Dataset]; ok && !v.Date.Before(d.Date) {
+		return v.PublishedAt
+	}
+	return time.Time{}
+}
+
+// late returns the last version of an older date of the input that was published after the given version of a model
+// that is built whole, and so reads every date of the input; nil if there is none. It concerns the model's newest
+// date alone: of the others nothing is left to read. Views show such rows by themselves.
+func (h history) late(model Dataset, input DatasetName, v *Version) *Version {
+	if v == nil || model.Materialized != string(AsTable) || v.Date != h.newest[model.Name] {
+		return nil
+	}
+	for _, in := range slices.Backward(h.byTime[input]) {
+		if !in.PublishedAt.After(v.PublishedAt) {
+			return nil
+		}
+		if in.Date.Before(v.Date) {
+			return in
+		}
+	}
+	return nil
 }
 
 // blocker returns the failure for which one of the steps is blocked, or nil: the first failed step on the way back

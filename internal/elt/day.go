@@ -57,6 +57,8 @@ type DayFacts struct {
 	Inputs []InputFacts
 	// Blocker is the failed step of the run for which one of Steps is blocked, or nil.
 	Blocker *Cause
+	// RebuiltAt is when a later version of the dataset was built whole, this date with it; zero when none was.
+	RebuiltAt time.Time
 }
 
 // InputFacts is what a day needs to know of one input.
@@ -64,6 +66,20 @@ type InputFacts struct {
 	Status   DayStatus
 	Current  VersionID // the input's current version of that date; empty when there is none
 	Restores VersionID // the version whose content the current one brought back; empty for most
+	// CurrentAt is when the current version was published.
+	CurrentAt time.Time
+	// Late is an older date of an incremental input that was published after a model which reads all of its dates; nil
+	// when there is none.
+	Late *Version
+}
+
+// OutdatedInput is why a day is outdated: what was read, and what would be read now.
+type OutdatedInput struct {
+	Dataset DatasetName `json:"dataset"`
+	Date    Date        `json:"date"` // of the input: an earlier one than the day's where a whole table is read
+	Read    VersionID   `json:"read,omitempty"`
+	Current VersionID   `json:"current"`
+	Since   time.Time   `json:"since,omitzero"` // when the current version was published
 }
 
 // DayStatus is what the page and the API say about a day.
@@ -84,7 +100,9 @@ type DayStatus struct {
 	Step          StepKind      `json:"step,omitempty"` // running, retrying, failed, unknown: where it is
 	Restating     bool          `json:"restating,omitempty"`
 	Outdated      []DatasetName `json:"outdated,omitempty"` // ready, but these inputs have a newer version than was read
-	Withdrawn     string        `json:"withdrawn,omitempty"`
+	// OutdatedBy tells the same with the versions.
+	OutdatedBy []OutdatedInput `json:"outdated_by,omitempty"`
+	Withdrawn  string          `json:"withdrawn,omitempty"`
 }
 
 // Cause is the first failure from which a day's trouble follows.
@@ -127,11 +145,7 @@ func Derive(f DayFacts) DayStatus {
 		s.State = DayReady
 		s.Version, s.ReadyAt, s.Rows, s.Checks = f.Version.ID, f.Version.PublishedAt, f.Version.Rows, f.Version.Checks
 		s.Restating = f.Day.Run != f.Version.Run && (own.state == DayRunning || own.state == DayRetrying)
-		for _, in := range f.Inputs {
-			if read, ok := f.Version.Inputs[in.Status.Dataset]; ok && in.outdates(read) {
-				s.Outdated = append(s.Outdated, in.Status.Dataset)
-			}
-		}
+		s.deriveOutdated(f)
 		if s.Withdrawn == "" {
 			s.Withdrawn = f.Version.RolledBack
 		}
@@ -145,6 +159,23 @@ func Derive(f DayFacts) DayStatus {
 	}
 	s.Deadline = deadlineState(s, f.Now)
 	return s
+}
+
+// deriveOutdated compares the inputs that a ready day was made from with those that it would be made from now.
+func (s *DayStatus) deriveOutdated(f DayFacts) {
+	for _, in := range f.Inputs {
+		read, ok := f.Version.Inputs[in.Status.Dataset]
+		var why OutdatedInput
+		switch {
+		case ok && in.outdates(read) && !(f.RebuiltAt.After(in.CurrentAt) && in.Status.Withdrawn == ""):
+			why = OutdatedInput{in.Status.Dataset, f.Day.Date, read, in.Current, in.CurrentAt}
+		case ok && in.Late != nil:
+			why = OutdatedInput{in.Status.Dataset, in.Late.Date, "", in.Late.ID, in.Late.PublishedAt}
+		default:
+			continue
+		}
+		s.Outdated, s.OutdatedBy = append(s.Outdated, in.Status.Dataset), append(s.OutdatedBy, why)
+	}
 }
 
 // deriveFromInputs settles a day that is neither ready nor failed by itself.

@@ -104,7 +104,7 @@ func TestDerive(t *testing.T) {
 		"ready, upstream fails":   {elt.DayFacts{Version: version, Inputs: []elt.InputFacts{input("a", elt.DayFailed, rootA)}}, elt.DayStatus{State: elt.DayReady, Version: "x@r0", ReadyAt: now.Add(-time.Hour), Rows: 5, Checks: elt.ChecksWarned}},
 		"ready, fails again":      {elt.DayFacts{Version: version, Day: elt.Day{Run: "r1"}, Steps: steps(failed, blocked, blocked, pending)}, elt.DayStatus{Run: "r1", State: elt.DayReady, Version: "x@r0", ReadyAt: now.Add(-time.Hour), Rows: 5, Checks: elt.ChecksWarned}},
 		"restating":               {elt.DayFacts{Version: version, Day: elt.Day{Run: "r1"}, Steps: steps(running, pending, pending, pending)}, elt.DayStatus{Run: "r1", State: elt.DayReady, Version: "x@r0", ReadyAt: now.Add(-time.Hour), Rows: 5, Checks: elt.ChecksWarned, Restating: true}},
-		"outdated":                {elt.DayFacts{Version: version, Inputs: []elt.InputFacts{newer}}, elt.DayStatus{State: elt.DayReady, Version: "x@r0", ReadyAt: now.Add(-time.Hour), Rows: 5, Checks: elt.ChecksWarned, Outdated: []elt.DatasetName{"a"}}},
+		"outdated":                {elt.DayFacts{Version: version, Inputs: []elt.InputFacts{newer}}, elt.DayStatus{State: elt.DayReady, Version: "x@r0", ReadyAt: now.Add(-time.Hour), Rows: 5, Checks: elt.ChecksWarned, Outdated: []elt.DatasetName{"a"}, OutdatedBy: []elt.OutdatedInput{{Dataset: "a", Date: elt.Date{Year: 2026, Month: 1, Day: 5}, Read: "a@r0", Current: "a@r1"}}}},
 		"withdrawn":               {elt.DayFacts{Version: version, Day: elt.Day{Withdrawn: "wrong currency"}}, elt.DayStatus{State: elt.DayReady, Version: "x@r0", ReadyAt: now.Add(-time.Hour), Rows: 5, Checks: elt.ChecksWarned, Withdrawn: "wrong currency"}},
 	} {
 		t.Run(name, func(t *testing.T) {

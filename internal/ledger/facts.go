@@ -31,6 +31,9 @@ func (l *Ledger) Facts(ctx context.Context, from, to elt.Date) (f elt.Facts, err
 		if f.Versions, err = collect(ctx, q, scanVersion, versions, from.String(), to.String()); err != nil {
 			return err
 		}
+		if f.Rebuilt, err = readRebuilt(ctx, q); err != nil {
+			return err
+		}
 		f.Steps, err = readSteps(ctx, q, unsettled(f))
 		return err
 	})
@@ -88,4 +91,20 @@ func readSteps(ctx context.Context, q queryer, whose []ownSteps) ([]elt.Step, er
 		steps[i] = s.Step
 	}
 	return steps, nil
+}
+
+// readRebuilt returns the last version of each dataset that a full refresh built whole.
+func readRebuilt(ctx context.Context, q queryer) (rebuilt []elt.Version, err error) {
+	const text = `SELECT ` + versionColumns + ` FROM versions WHERE run IN (SELECT id FROM runs WHERE options LIKE '%"full_refresh":true%')`
+	all, err := collect(ctx, q, scanVersion, text)
+	last := make(map[elt.DatasetName]elt.Version, len(all))
+	for _, v := range all {
+		if old, ok := last[v.Dataset]; !ok || v.PublishedAt.After(old.PublishedAt) {
+			last[v.Dataset] = v
+		}
+	}
+	for _, v := range last {
+		rebuilt = append(rebuilt, v)
+	}
+	return rebuilt, err
 }

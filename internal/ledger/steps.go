@@ -79,3 +79,24 @@ func (l *Ledger) Attempts(ctx context.Context, step elt.StepID) (attempts []elt.
 func stepEvent(s elt.Step, state elt.StepState) elt.Event {
 	return elt.Event{Kind: "step." + string(state), Dataset: s.Dataset, Date: s.Date, Run: s.Run, Step: s.ID}
 }
+
+// Built returns those of the datasets whose rows the run has staged: their verify or transform step has succeeded.
+func (l *Ledger) Built(ctx context.Context, run elt.RunID, datasets []elt.DatasetName) (built []elt.DatasetName, err error) {
+	rows := make([][]any, len(datasets))
+	for i, d := range datasets {
+		rows[i] = []any{string(run), string(d)}
+	}
+	scan := func(row scanner) (d elt.DatasetName, err error) { return d, row.Scan(&d) }
+	err = l.read(ctx, fmt.Sprintf("read what run %s has built", run), func(ctx context.Context, q queryer) error {
+		built = nil
+		for text, args := range statements(`SELECT dataset FROM steps WHERE kind IN ('verify', 'transform') AND state = 'succeeded' AND (run, dataset) IN (VALUES `, `)`, rows) {
+			some, err := collect(ctx, q, scan, text, args...)
+			if err != nil {
+				return err
+			}
+			built = append(built, some...)
+		}
+		return nil
+	})
+	return built, err
+}

@@ -4,6 +4,7 @@
 UPDATE counters SET value = 9 WHERE name = 'schema';
 
 ALTER TABLE runs ADD COLUMN options TEXT;     -- {select, exclude, full_refresh, vars}; NULL for a night like any other
+CREATE INDEX runs_special ON runs (id) WHERE options IS NOT NULL;
 
 -- Some of the rows that failed a test, for operators, without what is masked. They are deleted after two weeks.
 CREATE TABLE failing_rows (

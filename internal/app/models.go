@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/ledger"
+	"github.com/daybreak-data/daybreak/transform"
+)
+
+// models gives each run the engine for what was asked of it: a run with variables of its own has its SQL parsed with
+// them, by whichever process goes on with it.
+type models struct {
+	ws        *workspace
+	ledger    *ledger.Ledger
+	warehouse warehouse
+	log       *slog.Logger
+	nightly   *transform.Engine
+
+	mu   sync.Mutex
+	runs map[elt.RunID]runModels
+}
+
+// runModels is what one run asks of the models.
+type runModels struct {
+	engine  *transform.Engine
+	options elt.RunOptions
+}
+
+// mostRuns bounds how many runs are remembered; what is forgotten is read again.
+const mostRuns = 100
+
+func newModels(ws *workspace, book *ledger.Ledger, w warehouse, log *slog.Logger) (*models, error) {
+	m := &models{ws: ws, ledger: book, warehouse: w, log: log, runs: make(map[elt.RunID]runModels)}
+	project := ws.project
+	if len(ws.vars) > 0 { // they are one run's; others may be unfinished
+		var problems elt.Problems
+		if project, problems = ws.parseProject(nil); problems.Err() != nil {
+			return nil, problems.Err()
+		}
+	}
+	m.nightly = m.engine(project)
+	return m, nil
+}
+
+func (m *models) engine(p *transform.Project) *transform.Engine {
+	return transform.New(transform.EngineOptions{
+		Project: p, Warehouse: m.warehouse, Dir: m.ws.config.Models.Dir, Log: m.log,
+		Failures: m.warehouse, Keep: m.ledger.SaveFailingRows, Rows: m.ws.config.Models.FailingRows, Columns: m.warehouse,
+	})
+}
+
+// of returns the engine and the options of a run. Both never change.
+func (m *models) of(ctx context.Context, id elt.RunID) (runModels, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r, known := m.runs[id]; known {
+		return r, nil
+	}
+	run, err := m.ledger.Run(ctx, id)
+	if err != nil {
+		return runModels{}, err
+	}
+	r := runModels{m.nightly, run.Options}
+	if len(run.Options.Vars) > 0 {
+		project, problems := m.ws.parseProject(run.Options.Vars)
+		if err := problems.Err(); err != nil {
+			return runModels{}, err
+		}
+		r.engine = m.engine(project)
+	}
+	if len(m.runs) >= mostRuns {
+		clear(m.runs)
+	}
+	m.runs[id] = r
+	return r, nil
+}
+
+// scope says with which engine and over which relations the SQL of a step runs: what the run has built and not
+// published yet is read from staging, everything else as it is published.
+func (s *stages) scope(ctx context.Context, step elt.Step) (*transform.Engine, transform.Scope, error) {
+	models, err := s.models.of(ctx, step.Run)
+	if err != nil {
+		return nil, transform.Scope{}, err
+	}
+	built, err := s.ledger.Built(ctx, step.Run, models.engine.Reads(step.Dataset))
+	if err != nil {
+		return nil, transform.Scope{}, err
+	}
+	scope := transform.Scope{
+		Run: step.Run, Date: step.Date, Window: step.Date.Window(s.catalog.zone(step.Dataset)),
+		Staged: make(map[elt.DatasetName]bool, len(built)), Published: s.isPublished, FullRefresh: models.options.FullRefresh,
+	}
+	if step.Kind == elt.TestStep && s.catalog.byName[step.Dataset].Kind == elt.TableDataset {
+		if scope.ReadAt, err = s.readAt(ctx, step); err != nil {
+			return nil, scope, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range built {
+		if s.published[d].Run != step.Run {
+			scope.Staged[d] = true
+		}
+	}
+	return models.engine, scope, nil
+}
+
+// readAt returns when the run read the table from its source.
+func (s *stages) readAt(ctx context.Context, step elt.Step) (at time.Time, err error) {
+	key, err := s.manifestOf(ctx, step)
+	if err != nil {
+		return at, err
+	}
+	m, err := s.ledger.Manifest(ctx, key)
+	if err != nil {
+		return at, err
+	}
+	return m.Source.TakenAt, nil
+}
