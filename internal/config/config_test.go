@@ -98,7 +98,7 @@ func TestDefaults(t *testing.T) {
 			"far":  {SQLite: "/data/far.db"},
 			"old":  {MySQL: "mysql://h/d", Connections: 4},
 		},
-		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod"}, Threads: 4, Status: Status{Listen: "127.0.0.1:8080"},
+		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod", FailingRows: 5, Artifacts: filepath.Join(dir, "state/artifacts")}, Threads: 4, Status: Status{Listen: "127.0.0.1:8080"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
