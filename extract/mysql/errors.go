@@ -30,20 +30,23 @@ var (
 
 // Numbers of the server's errors that are told apart in more than one place.
 const (
-	errShutdown    = 1053
-	errMissing     = 1146
-	errLockTimeout = 1205
-	errDenied      = 1227
-	errInterrupted = 1317
-	errRewritten   = 1412
-	errKilled      = 1927 // MariaDB
-	errIdle        = 4031 // MySQL
+	errShutdown       = 1053
+	errSyntax         = 1064
+	errMissing        = 1146
+	errUnknownSetting = 1193
+	errLockTimeout    = 1205
+	errDeadlock       = 1213
+	errDenied         = 1227
+	errInterrupted    = 1317
+	errRewritten      = 1412
+	errKilled         = 1927 // MariaDB
+	errIdle           = 4031 // MySQL
 )
 
 // verdictOf returns what the server's error means.
 func verdictOf(number uint16) verdict {
 	switch number {
-	case errShutdown, errKilled, errIdle, 1080, 1152, 1158, 1159, 1160, 1161, 1184:
+	case errShutdown, errKilled, errIdle, errDeadlock, 1080, 1152, 1158, 1159, 1160, 1161, 1184:
 		return lost
 	case 1044, 1142, 1143, errDenied, 1370:
 		return grant
@@ -118,6 +121,9 @@ func (s *Source) unreachable(ctx context.Context, err error) error {
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("connect to source %s: %w", s.opts.Name, context.Cause(ctx))
+	}
+	if untrusted(err) {
+		return s.tlsFailed(err)
 	}
 	return &elt.Error{
 		Code: "source_unreachable", Class: elt.Transient,

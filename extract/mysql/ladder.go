@@ -31,7 +31,7 @@ func (s *snapshot) begin(ctx context.Context, sessions []*session) ([]*session, 
 			return sessions, err
 		}
 		defer keeper.hangUp()
-		if err := keeper.sameServer(sessions[0]); err != nil {
+		if err := keeper.sameServer(sessions[0].server); err != nil {
 			return sessions, err
 		}
 		for _, way := range []way{{"flush lock", s.flushLock}, {"table lock", s.tableLock}} {
@@ -130,7 +130,7 @@ func (w *session) binlog(ctx context.Context) (string, error) {
 func (s *snapshot) flushLock(ctx context.Context, keeper *session) (func() error, error) {
 	// Behind a statement that goes on for long, the lock would be waited for, and every writer would wait behind it.
 	rows, err := keeper.list(ctx, "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND IN ('Query', 'Execute') AND ID <> CONNECTION_ID() AND TIME > "+
-		strconv.Itoa(int(s.source.opts.LockTimeout.Seconds())))
+		strconv.Itoa(int(s.source.opts.Budget.LockTimeout.Seconds())))
 	if err != nil {
 		return nil, err
 	}

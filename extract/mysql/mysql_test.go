@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/mysql"
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -52,7 +53,7 @@ func exec(t testing.TB, db *sql.DB, statements ...string) {
 
 func newSource(t testing.TB, url string) *mysql.Source {
 	t.Helper()
-	s, err := mysql.New(mysql.Options{Name: "shop", URL: url, Log: extracttest.Log(t), LockTimeout: time.Second})
+	s, err := mysql.New(mysql.Options{Name: "shop", URL: url, Log: extracttest.Log(t), Budget: extract.Budget{LockTimeout: time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}

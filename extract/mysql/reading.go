@@ -12,9 +12,15 @@ import (
 
 // Read reads a table chunk by chunk: in one session to begin with, and in as many more as no other table waits for.
 func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writer) (int64, error) {
+	if err := context.Cause(s.closing); err != nil {
+		return 0, err
+	}
 	t, err := s.table(r.Extraction.Table)
 	if err != nil {
 		return 0, err
+	}
+	if r.Paused == nil {
+		r.Paused = func(string) {}
 	}
 	if r.Range != nil {
 		if err := s.older.closed(r.Extraction.Dataset, r.Range.Window.To); err != nil {
@@ -23,12 +29,13 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := context.AfterFunc(s.closing, func() { cancel(errLetGo) })
+	stop := context.AfterFunc(s.closing, func() { cancel(context.Cause(s.closing)) })
 	defer stop()
 	first, err := s.acquire(ctx)
 	if err != nil {
 		return 0, err
 	}
+	defer s.hold(t.name)()
 	d := &reading{snapshot: s, table: t, request: r, to: to, cancel: cancel}
 	d.lane(ctx, first, to)
 	d.lanes.Wait()
@@ -111,6 +118,9 @@ func (d *reading) readAll(ctx context.Context, in *session, to *parquet.Writer, 
 			return err
 		}
 		widen()
+		if err := d.snapshot.pace.Wait(ctx, d.request.Paused); err != nil {
+			return err
+		}
 		if reader.batch, err = to.Begin(number); err != nil {
 			return err
 		}

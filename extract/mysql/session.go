@@ -18,6 +18,7 @@ import (
 type session struct {
 	source  *Source
 	conn    driver.Conn
+	line    *line
 	wire    *wire  // beneath conn; nil where TLS is between them
 	id      string // by which the server knows it
 	mariadb bool
@@ -28,26 +29,34 @@ type session struct {
 }
 
 // settings are what values look like and how long the server waits for us, whatever its own defaults are.
-func (s *Source) settings(mariadb bool) []string {
+func (s *Source) settings() []string {
 	seconds := func(d time.Duration) string {
 		return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
 	}
-	all := []string{
+	return []string{
 		// Backslashes and quotes mean in statements what literal and identifier take them to mean.
 		"SET SESSION sql_mode = ''",
 		"SET NAMES utf8mb4",
 		// Text comes as it is stored: a character that the server cannot convert would become a question mark.
 		"SET SESSION character_set_results = NULL",
 		"SET SESSION time_zone = '+00:00', autocommit = 1, completion_type = 'NO_CHAIN', sql_select_limit = 18446744073709551615",
+		"SET SESSION sql_auto_is_null = 0, sql_big_selects = 1, lc_time_names = 'en_US'",
+		// Texts that a view puts together are not cut short.
+		"SET SESSION group_concat_max_len = 4294967295",
 		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-		"SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = " + seconds(s.opts.SnapshotAge) +
-			", lock_wait_timeout = " + seconds(s.opts.LockTimeout),
+		"SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = " + seconds(s.opts.Budget.SnapshotAge) +
+			", lock_wait_timeout = " + seconds(s.opts.Budget.LockTimeout),
 	}
-	if mariadb {
-		return append(all, "SET SESSION max_statement_time = "+seconds(s.opts.StatementTimeout)+
-			", idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0")
+}
+
+// wishes are settings that not every server has.
+func (s *Source) wishes() []string {
+	return []string{
+		"SET SESSION max_statement_time = " + strconv.FormatFloat(s.opts.Budget.StatementTimeout.Seconds(), 'f', 3, 64), // MariaDB
+		"SET SESSION idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0",                               // MariaDB
+		"SET SESSION max_execution_time = " + strconv.FormatInt(s.opts.Budget.StatementTimeout.Milliseconds(), 10),      // MySQL
+		"SET SESSION information_schema_stats_expiry = 0",                                                               // MySQL: statistics of now
 	}
-	return append(all, "SET SESSION max_execution_time = "+strconv.FormatInt(s.opts.StatementTimeout.Milliseconds(), 10))
 }
 
 // connect opens a session.
@@ -66,17 +75,26 @@ func (s *Source) connect(ctx context.Context) (*session, error) {
 // open connects, and keeps hold of the connection beneath the driver where nothing is between them.
 func (w *session) open(ctx context.Context) error {
 	config := w.source.config.Clone()
-	if config.TLSConfig == "" || config.TLSConfig == "false" {
-		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-			w.wire = &wire{conn: conn}
-			return conn, err
+	if err := w.source.tls.apply(config, w.source.host); err != nil {
+		return err
+	}
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
 		}
+		w.line = &line{conn, w}
+		if config.TLS == nil {
+			w.wire = &wire{conn: w.line}
+		}
+		return w.line, nil
 	}
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*config.Timeout, w.source.silent())
+	defer cancel()
 	w.conn, err = connector.Connect(ctx)
 	return err
 }
@@ -88,8 +106,13 @@ func (w *session) begin(ctx context.Context) error {
 	}
 	w.id, w.version = rows[0][0], rows[0][1]
 	w.mariadb = strings.Contains(strings.ToLower(w.version), "mariadb")
-	for _, statement := range w.source.settings(w.mariadb) {
+	for _, statement := range w.source.settings() {
 		if err := w.exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	for _, statement := range w.source.wishes() {
+		if err := w.exec(ctx, statement); err != nil && !isServer(err, errUnknownSetting) {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
@@ -131,14 +154,13 @@ type rows interface{ next() ([][]byte, error) }
 
 // query begins a result.
 func (w *session) query(ctx context.Context, statement string) (*result, error) {
-	begin := w.driverQuery
+	var from rows
+	var err error
 	if w.wire != nil {
-		begin = w.rawQuery
+		from, err = w.rawQuery(ctx, statement)
+	} else {
+		from, err = w.driverQuery(ctx, statement)
 	}
-	return w.begun(begin(ctx, statement))
-}
-
-func (w *session) begun(from rows, err error) (*result, error) {
 	if err != nil {
 		w.broken = w.broken || ends(err)
 		return nil, err
@@ -148,18 +170,38 @@ func (w *session) begun(from rows, err error) (*result, error) {
 
 // list returns a whole small result as text, NULL as nothing.
 func (w *session) list(ctx context.Context, statement string) ([][]string, error) {
-	r, err := w.begun(w.driverQuery(ctx, statement))
-	if err != nil {
-		return nil, err
+	out, _, err := w.whole(ctx, statement)
+	return out, err
+}
+
+// records returns a whole small result by its columns' names, NULL as nothing.
+func (w *session) records(ctx context.Context, statement string) ([]map[string]string, error) {
+	rows, names, err := w.whole(ctx, statement)
+	out := make([]map[string]string, len(rows))
+	for i, row := range rows {
+		out[i] = make(map[string]string, len(row))
+		for c, text := range row {
+			out[i][names[c]] = text
+		}
 	}
-	var out [][]string
+	return out, err
+}
+
+// whole reads a whole small result and the names of its columns.
+func (w *session) whole(ctx context.Context, statement string) (out [][]string, names []string, err error) {
+	from, err := w.driverQuery(ctx, statement)
+	if err != nil {
+		w.broken = w.broken || ends(err)
+		return nil, nil, err
+	}
+	r := &result{session: w, from: from}
 	for {
 		cells, err := r.next()
 		if errors.Is(err, io.EOF) {
-			return out, nil
+			return out, from.rows.Columns(), nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		row := make([]string, len(cells))
 		for i, c := range cells {
@@ -214,7 +256,7 @@ type driverResult struct {
 	scratch [][]byte
 }
 
-func (w *session) driverQuery(ctx context.Context, statement string) (rows, error) {
+func (w *session) driverQuery(ctx context.Context, statement string) (*driverResult, error) {
 	from, err := w.conn.(driver.QueryerContext).QueryContext(ctx, statement, nil)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,13 +26,27 @@ type snapshot struct {
 
 	waiting atomic.Int64 // tables that wait for their first session
 
-	mu     sync.Mutex // of what follows
-	alive  int        // sessions
-	left   int        // tables that have not been read
-	closed bool
+	mu      sync.Mutex        // of what follows
+	alive   int               // sessions
+	left    int               // tables that have not been read
+	reading map[tableName]int // by how many
+	closed  bool
 
-	closing context.Context // ends when the snapshot is let go
-	close   context.CancelFunc
+	closing context.Context // ends when the snapshot is let go, with why
+	close   context.CancelCauseFunc
+
+	server  string // which it was taken of
+	unlocks bool   // its sessions let go of what they have read
+	begun   time.Time
+	pace    extract.Pace
+
+	watched chan struct{} // closed when nobody watches any more
+	// Owned by whoever watches.
+	eyes    *session
+	exact   bool // the server tells who waits for which table
+	warned  bool
+	waiters map[waiter]time.Time // and since when
+	lagging time.Time            // since when the replica lags, zero when it does not
 }
 
 // Open takes a snapshot over the tables.
@@ -40,7 +55,7 @@ func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Sna
 	if err != nil {
 		return nil, err
 	}
-	snap := &snapshot{source: s, tables: make(map[string]table), failed: make(map[string]error), gone: make(chan struct{})}
+	snap := &snapshot{source: s, tables: make(map[string]table), failed: make(map[string]error), reading: make(map[tableName]int), gone: make(chan struct{})}
 	sessions, err := snap.take(ctx, first, tables)
 	if err != nil {
 		for _, w := range sessions {
@@ -52,7 +67,9 @@ func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Sna
 	for _, w := range sessions {
 		snap.idle <- w
 	}
-	snap.closing, snap.close = context.WithCancel(context.Background())
+	snap.server, snap.unlocks, snap.begun, snap.watched = first.server, first.unlocks, time.Now(), make(chan struct{})
+	snap.closing, snap.close = context.WithCancelCause(context.Background())
+	go snap.watch()
 	s.opts.Log.Debug("snapshot taken", "source", s.opts.Name, "tables", len(snap.tables), "refused", len(snap.failed),
 		"server", snap.position.Server, "snapshot", snap.position.Snapshot)
 	return snap, nil
@@ -89,7 +106,7 @@ func (s *snapshot) take(ctx context.Context, first *session, tables []elt.Extrac
 			return sessions, err
 		}
 		sessions = append(sessions, w)
-		if err := w.sameServer(first); err != nil {
+		if err := w.sameServer(first.server); err != nil {
 			return sessions, err
 		}
 	}
@@ -108,13 +125,13 @@ func (s *snapshot) chunks() (n int) {
 }
 
 // sameServer refuses two sessions that reached different servers behind one address.
-func (w *session) sameServer(first *session) error {
-	if w.server == first.server {
+func (w *session) sameServer(first string) error {
+	if w.server == first {
 		return nil
 	}
 	return &elt.Error{
 		Code: "source_servers_differ", Class: elt.Config,
-		What: fmt.Sprintf("source %s: one session speaks to the server %s, another to %s", w.source.opts.Name, first.server, w.server),
+		What: fmt.Sprintf("source %s: one session speaks to the server %s, another to %s", w.source.opts.Name, first, w.server),
 		Do:   "name one server in the source's URL instead of a name that several share, or set connections: 1",
 	}
 }
@@ -141,7 +158,14 @@ func (s *snapshot) table(name string) (table, error) {
 
 // Close lets go of the snapshot; whoever still reads in it fails.
 func (s *snapshot) Close() error {
-	s.close()
+	s.letGo(errLetGo)
+	<-s.watched
+	return nil
+}
+
+// letGo ends the snapshot's sessions: the idle ones at once, the others as soon as whoever reads in them has noticed.
+func (s *snapshot) letGo(why error) {
+	s.close(why)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -150,7 +174,7 @@ func (s *snapshot) Close() error {
 		case w := <-s.idle:
 			w.hangUp()
 		default:
-			return nil
+			return
 		}
 	}
 }
@@ -179,6 +203,28 @@ func (s *snapshot) spare() *session {
 	}
 }
 
+// hold notes that a table is being read, and returns what notes that it is not any more: unless sessions keep the lock
+// on its definition for as long as they live.
+func (s *snapshot) hold(t tableName) (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading[t]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.reading[t]--; s.reading[t] == 0 && s.unlocks {
+			delete(s.reading, t)
+		}
+	}
+}
+
+// held returns the tables that are being read.
+func (s *snapshot) held() []tableName {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.reading))
+}
+
 // done notes that a table was read.
 func (s *snapshot) done() {
 	s.mu.Lock()
@@ -197,7 +243,7 @@ var errLetGo error = &elt.Error{
 func (s *snapshot) giveBack(w *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !w.broken && !s.closed && (w.unlocks || s.alive <= max(s.left, 1)) {
+	if !w.broken && !s.closed && (s.unlocks || s.alive <= max(s.left, 1)) {
 		s.idle <- w
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -23,25 +24,27 @@ type Options struct {
 	Connections int
 	// ChunkBytes is how much of a table, as it lies on the server's disk, is worth a statement of its own. 16 MiB by default.
 	ChunkBytes int64
-	// LockTimeout is how long to wait for a lock. 5 s by default.
-	LockTimeout time.Duration
-	// StatementTimeout is how long reading one table may take. 4 h by default.
-	StatementTimeout time.Duration
-	// SnapshotAge is how long a snapshot may be held: the server's purge waits for it. 8 h by default.
-	SnapshotAge time.Duration
-	Log         *slog.Logger // nil for none
+	Budget     extract.Budget
+	// Silence is how long a server that is not at work for a session may say nothing before its connection counts as lost.
+	// 30 s by default.
+	Silence time.Duration
+	// Glance is how often a look is taken at how production is doing while a snapshot is held. 1 s by default.
+	Glance time.Duration
+	Log    *slog.Logger // nil for none
 }
 
 // Source is a database of a MySQL or MariaDB server.
 type Source struct {
 	opts   Options
 	config *mysql.Config
+	host   string
+	tls    encryption
 }
 
 // New returns the source; it connects when it is asked for something.
 func New(o Options) (*Source, error) {
-	config, err := parseURL(o.URL)
-	if err != nil {
+	s := &Source{}
+	if err := s.parseURL(o.URL); err != nil {
 		return nil, urlError(o.Name, err)
 	}
 	if o.Log == nil {
@@ -49,10 +52,12 @@ func New(o Options) (*Source, error) {
 	}
 	o.Connections = max(1, cmp.Or(o.Connections, 3))
 	o.ChunkBytes = cmp.Or(max(o.ChunkBytes, 0), 16<<20)
-	o.LockTimeout = cmp.Or(max(o.LockTimeout, 0), 5*time.Second)
-	o.StatementTimeout = cmp.Or(max(o.StatementTimeout, 0), 4*time.Hour)
-	o.SnapshotAge = cmp.Or(max(o.SnapshotAge, 0), 8*time.Hour)
-	return &Source{opts: o, config: config}, nil
+	o.Budget = o.Budget.OrDefaults()
+	o.Silence = cmp.Or(max(o.Silence, 0), 30*time.Second)
+	o.Glance = cmp.Or(max(o.Glance, 0), time.Second)
+	s.config.Timeout = min(10*time.Second, o.Silence)
+	s.opts = o
+	return s, nil
 }
 
 func urlError(source elt.SourceName, err error) error {
@@ -63,39 +68,26 @@ func urlError(source elt.SourceName, err error) error {
 }
 
 // parseURL reads mysql://user:password@host:port/database?tls=true. Errors do not repeat it: it holds a password.
-func parseURL(text string) (*mysql.Config, error) {
+func (s *Source) parseURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("it is no URL; %%-escape what is special in the password")
+		return fmt.Errorf("it is no URL; %%-escape what is special in the password")
 	}
 	if u.Scheme != "mysql" && u.Scheme != "mariadb" {
-		return nil, fmt.Errorf("it does not begin with mysql://")
+		return fmt.Errorf("it does not begin with mysql://")
 	}
 	if u.Hostname() == "" {
-		return nil, fmt.Errorf("it names no host")
+		return fmt.Errorf("it names no host")
 	}
 	c := mysql.NewConfig()
-	c.Net, c.Addr = "tcp", u.Hostname()+":"+cmp.Or(u.Port(), "3306")
-	if strings.Contains(u.Hostname(), ":") {
-		c.Addr = "[" + u.Hostname() + "]:" + cmp.Or(u.Port(), "3306")
-	}
+	c.Net, c.Addr = "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "3306"))
 	c.User = u.User.Username()
 	c.Passwd, _ = u.User.Password()
 	c.DBName = strings.Trim(u.Path, "/")
-	c.Timeout = 10 * time.Second
 	c.Logger = &mysql.NopLogger{}
 	c.ConnectionAttributes = "program_name:daybreak"
-	for name, values := range u.Query() {
-		if name != "tls" {
-			return nil, fmt.Errorf("it has the parameter %q; the only one is tls", name)
-		}
-		switch c.TLSConfig = values[0]; c.TLSConfig {
-		case "true", "false", "skip-verify", "preferred":
-		default:
-			return nil, fmt.Errorf("tls is true, false, skip-verify or preferred")
-		}
-	}
-	return c, nil
+	s.config, s.host = c, u.Hostname()
+	return s.tls.read(u.Query())
 }
 
 // Describe tells from the catalog what a table is.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -236,10 +235,10 @@ type rawResult struct {
 }
 
 // rawQuery begins a result on the wire. When ctx ends, the connection is of no use any more.
-func (w *session) rawQuery(ctx context.Context, statement string) (rows, error) {
+func (w *session) rawQuery(ctx context.Context, statement string) (*rawResult, error) {
 	r := &rawResult{wire: w.wire}
 	r.stop = context.AfterFunc(ctx, func() {
-		if err := w.wire.conn.SetDeadline(time.Unix(1, 0)); err != nil {
+		if err := w.wire.conn.Close(); err != nil {
 			w.source.opts.Log.Debug("a connection could not be cut", "source", w.source.opts.Name, "error", err)
 		}
 	})

@@ -180,8 +180,7 @@ func openSource(name elt.SourceName, s config.Source, log *slog.Logger) (extract
 		return sqlite.New(sqlite.Options{Name: name, Path: s.SQLite, Log: log, Now: time.Now}), nil
 	case s.MySQL != "":
 		return mysql.New(mysql.Options{
-			Name: name, URL: s.MySQL.Reveal(), Connections: s.Connections, Log: log,
-			LockTimeout: s.Budget.LockTimeout, StatementTimeout: s.Budget.StatementTimeout, SnapshotAge: s.Budget.SnapshotAge,
+			Name: name, URL: s.MySQL.Reveal(), Connections: s.Connections, Budget: extract.Budget(s.Budget), Log: log,
 		})
 	}
 	return postgres.New(postgres.Options{Name: name, URL: s.Postgres.Reveal(), Connections: s.Connections, Budget: extract.Budget(s.Budget), Log: log})
