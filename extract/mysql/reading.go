@@ -7,7 +7,6 @@ import (
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
-	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // Read reads a table chunk by chunk: in one session to begin with, and in as many more as no other table waits for.
@@ -37,7 +36,7 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 	}
 	defer s.hold(t.name)()
 	d := &reading{snapshot: s, table: t, request: r, to: to, cancel: cancel}
-	d.lane(ctx, first, to)
+	(&lane{reading: d, to: to}).run(ctx, first)
 	d.lanes.Wait()
 	if d.err == nil && !d.done {
 		d.err = fmt.Errorf("table %s of source %s: its reading ended with chunks left", t.info.Name, s.source.opts.Name)
@@ -65,26 +64,6 @@ type reading struct {
 	err  error // the first
 }
 
-// lane has a session read chunks while there are any, into a writer whose memory it gives back afterwards.
-func (d *reading) lane(ctx context.Context, in *session, to *parquet.Writer) {
-	began := false
-	err := in.guarded(ctx, func(own context.Context) error { // it outlives ctx by a little, and ends with the lane
-		return d.explain(own, to, in.locked(own, d.table, func() error {
-			began = true
-			return d.readAll(own, in, to, func() { d.widen(ctx) })
-		}))
-	})
-	if to != d.to && !began && !in.broken && elt.CodeOf(err) == verdictOf(errLockTimeout).code {
-		err = nil // somebody waits to alter the table: who reads it goes on without this session
-	}
-	d.finish(err)
-	d.snapshot.giveBack(in)
-	if err == nil && d.failure() == nil {
-		err = to.End()
-	}
-	d.fail(err)
-}
-
 // finish tells the snapshot once that the table was read.
 func (d *reading) finish(err error) {
 	d.cutting.Lock()
@@ -94,44 +73,6 @@ func (d *reading) finish(err error) {
 	if err == nil && d.err == nil && !d.done && d.open == 0 && d.cutter != nil && len(d.cutter.spans) == 0 {
 		d.done = true
 		d.snapshot.done()
-	}
-}
-
-// explain returns the error for operators, unless it is the lake's.
-func (d *reading) explain(ctx context.Context, to *parquet.Writer, err error) error {
-	if err == nil || to.Failed() {
-		return err
-	}
-	return fault(ctx, err, "cannot read table %s of source %s", d.table.info.Name, d.snapshot.source.opts.Name)
-}
-
-// readAll reads chunks until there are none, and calls widen with each. A session beside the first stops as soon as
-// another table waits for one.
-func (d *reading) readAll(ctx context.Context, in *session, to *parquet.Writer, widen func()) error {
-	reader, err := newRowReader(d.table, d.request, to)
-	if err != nil {
-		return err
-	}
-	for {
-		number, c, ok, err := d.take(ctx, in)
-		if err != nil || !ok {
-			return err
-		}
-		widen()
-		if err := d.snapshot.pace.Wait(ctx, d.request.Paused); err != nil {
-			return err
-		}
-		if reader.batch, err = to.Begin(number); err != nil {
-			return err
-		}
-		n, err := in.readChunk(ctx, c, reader)
-		if err != nil {
-			return err
-		}
-		d.end(n)
-		if to != d.to && d.snapshot.waiting.Load() > 0 {
-			return nil
-		}
 	}
 }
 
@@ -185,7 +126,8 @@ func (d *reading) widen(ctx context.Context) {
 		if in == nil {
 			return
 		}
-		d.lanes.Go(func() { d.lane(ctx, in, d.to.Beside()) })
+		beside := &lane{reading: d, to: d.to.Beside()}
+		d.lanes.Go(func() { beside.run(ctx, in) })
 	}
 }
 
