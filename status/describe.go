@@ -277,10 +277,29 @@ func (s *snapshot) flags(d elt.DayStatus) string {
 	if d.Restating {
 		parts = append(parts, "A newer version is being made; this one serves until then.")
 	}
-	if len(d.Outdated) > 0 {
-		parts = append(parts, "It was made from an older version of "+listed(d.Outdated, 3)+".")
+	if older, withdrawn := s.outdatedBy(d); len(older)+len(withdrawn) > 0 {
+		var from []string
+		if len(older) > 0 {
+			from = append(from, "an older version of "+listed(older, 3))
+		}
+		if len(withdrawn) > 0 {
+			from = append(from, listed(withdrawn, 3)+", since withdrawn")
+		}
+		parts = append(parts, "It was made from "+strings.Join(from, ", and from ")+".")
 	}
 	return strings.Join(parts, " ")
+}
+
+// outdatedBy tells the inputs of an outdated day that have a newer version from those that a person has withdrawn.
+func (s *snapshot) outdatedBy(d elt.DayStatus) (older, withdrawn []elt.DatasetName) {
+	for _, name := range d.Outdated {
+		if in, ok := s.day(name, d.Date); ok && in.Withdrawn != "" {
+			withdrawn = append(withdrawn, name)
+		} else {
+			older = append(older, name)
+		}
+	}
+	return older, withdrawn
 }
 
 // describeDataset is the sentence at the top of a dataset's page, and the detail under it.

@@ -228,7 +228,7 @@ func (s *snapshot) headDetail(n night, t tally, sets []*dataset) string {
 		add("%d passed with a warning.", t.warned)
 	}
 	if t.outdated > 0 {
-		add("%d %s made from an input that has a newer version.", t.outdated, was(t.outdated))
+		add("%d %s made from an input that has changed since.", t.outdated, was(t.outdated))
 	}
 	if t.restating > 0 {
 		add("%d %s being restated.", t.restating, be(t.restating))

@@ -108,7 +108,7 @@ func TestOverviewSentences(t *testing.T) {
 			w.SetDay(d)
 			return w
 		}, "Most of Friday’s data is ready. revenue is not.",
-			"14 of 15 datasets are ready for Fri 20 Nov. 1 is held up. The next night starts Sun 22 Nov, 04:30.",
+			"14 of 15 datasets are ready for Fri 20 Nov. 1 is held up. 1 was made from an input that has changed since. The next night starts Sun 22 Nov, 04:30.",
 			[]string{"problem: revenue of Fri 20 Nov was withdrawn"}},
 		"publishing failed": {func() *statustest.World {
 			w := calm()
@@ -151,7 +151,7 @@ func TestDatasetSentences(t *testing.T) {
 	for name, want := range map[elt.DatasetName]string{
 		"shop.campaigns":     "shop.campaigns is complete through Fri 20 Nov. | Fri 20 Nov is ready since 05:09. 984 rows, with a warning.",
 		"shop.users":         "shop.users is complete through Fri 20 Nov. | Fri 20 Nov is ready since 05:09. It was due 07:00. 1,204,646 rows, every check passed. A newer version is being made; this one serves until then.",
-		"active_users":       "active_users is complete through Fri 20 Nov. | Fri 20 Nov is ready since 05:09. It was due 07:00. 310,502 rows, every check passed. It was made from an older version of shop.users.",
+		"active_users":       "active_users is complete through Fri 20 Nov. | Fri 20 Nov is ready since 05:09. It was due 07:00. 310,502 rows, every check passed. It was made from an older version of shop.users, and from shop.companies, since withdrawn.",
 		"shop.companies":     "shop.companies is complete through Thu 19 Nov. | Fri 20 Nov was withdrawn: plan names of trial accounts are wrong. It was due 07:00. 48,250 rows, every check passed.",
 		"shop.conversations": "shop.conversations is complete through Thu 19 Nov. | Fri 20 Nov is loading, 70% done. Due 07:00. Usually ready at 06:48.",
 		"shop.teammates":     "shop.teammates is complete through Thu 19 Nov. | Fri 20 Nov is verified and appears when the night is published. Due 07:30. Usually ready at 06:48.",
