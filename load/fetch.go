@@ -88,15 +88,9 @@ func (l *Loader) locate(m *elt.Manifest) (sources []source, release func(), err 
 // checksum with the manifest's.
 func (l *Loader) fetchPart(ctx context.Context, m *elt.Manifest, s source) error {
 	p := s.part
-	r, err := l.lake.Open(ctx, p.Key)
-	if isMissing(err) {
-		return &elt.Error{
-			Code: codePartMissing, Class: elt.Data,
-			What: fmt.Sprintf("the lake has lost part %s of %s %s", p.Key, m.Dataset, m.Date), Do: "extract the day again",
-		}
-	}
+	r, err := l.openPart(ctx, m, p)
 	if err != nil {
-		return fmt.Errorf("read part %s: %w", p.Key, err)
+		return err
 	}
 	hash := sha256.New()
 	var n int64
@@ -108,15 +102,35 @@ func (l *Loader) fetchPart(ctx context.Context, m *elt.Manifest, s source) error
 	if err := errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("read part %s: %w", p.Key, err)
 	}
-	if sum := hex.EncodeToString(hash.Sum(nil)); sum != p.SHA256 || n != p.Bytes {
-		return &elt.Error{
-			Code: codePartCorrupt, Class: elt.Data,
-			What: fmt.Sprintf("part %s of %s %s is not what was written: %d bytes with checksum %.12s…, the manifest has %d with %.12s…",
-				p.Key, m.Dataset, m.Date, n, sum, p.Bytes, p.SHA256),
-			Do: "look after the lake's disk or bucket, then extract the day again",
+	return corrupt(m, p, n, hex.EncodeToString(hash.Sum(nil)))
+}
+
+// openPart opens a part of the lake.
+func (l *Loader) openPart(ctx context.Context, m *elt.Manifest, p elt.Part) (io.ReadCloser, error) {
+	r, err := l.lake.Open(ctx, p.Key)
+	if isMissing(err) {
+		return nil, &elt.Error{
+			Code: codePartMissing, Class: elt.Data,
+			What: fmt.Sprintf("the lake has lost part %s of %s %s", p.Key, m.Dataset, m.Date), Do: "extract the day again",
 		}
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("read part %s: %w", p.Key, err)
+	}
+	return r, nil
+}
+
+// corrupt is the error of a part of which other bytes were read than were written, nil when they are the same.
+func corrupt(m *elt.Manifest, p elt.Part, n int64, sum string) error {
+	if sum == p.SHA256 && n == p.Bytes {
+		return nil
+	}
+	return &elt.Error{
+		Code: codePartCorrupt, Class: elt.Data,
+		What: fmt.Sprintf("part %s of %s %s is not what was written: %d bytes with checksum %.12s…, the manifest has %d with %.12s…",
+			p.Key, m.Dataset, m.Date, n, sum, p.Bytes, p.SHA256),
+		Do: "look after the lake's disk or bucket, then extract the day again",
+	}
 }
 
 // cancellable ends a read when ctx is cancelled, also where the lake's reader does not.

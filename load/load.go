@@ -59,20 +59,7 @@ func (l *Loader) Load(ctx context.Context, manifestKey, relation string, progres
 	if err != nil {
 		return elt.Result{}, err
 	}
-	done := elt.Progress{RowsExpected: m.Rows()}
-	progress(done)
-	files, release, err := l.fetch(ctx, m, func(read int64) {
-		done.Bytes = read
-		progress(done)
-	})
-	if err != nil {
-		return elt.Result{}, err
-	}
-	defer release()
-	rows, err := l.warehouse.Stage(ctx, m.Run, m, relation, files, func(rows int64) {
-		done.Rows = rows
-		progress(done)
-	})
+	rows, err := l.stage(ctx, m, relation, progress)
 	if err != nil {
 		return elt.Result{}, err
 	}

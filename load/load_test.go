@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery"
+	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery/bigquerytest"
 	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
 	"github.com/daybreak-data/daybreak/internal/warehouse/warehousetest"
 	"github.com/daybreak-data/daybreak/load"
@@ -39,30 +42,34 @@ func (l localLake) Local(key string) (string, bool) {
 // bench is a loader with all that is around it.
 type bench struct {
 	*load.Loader
-	warehouse *duckdb.Warehouse
+	warehouse warehousetest.Warehouse
 	lake      string
 	spool     string
 }
 
-// onEachLake runs the test on a lake that is read in place and on one that is streamed.
+// onEachLake runs the test on a lake that is read in place, on one whose parts are spooled for a warehouse that reads
+// files, and on one that streams into a warehouse, with a bucket in between and without.
 func onEachLake(t *testing.T, test func(t *testing.T, b bench)) {
-	for name, wrap := range map[string]func(dir string) load.Lake{
-		"local":  func(dir string) load.Lake { return localLake{remoteLake(dir)} },
-		"remote": func(dir string) load.Lake { return remoteLake(dir) },
+	for name, make := range map[string]func(t *testing.T, dir string) (load.Lake, warehousetest.Warehouse){
+		"local": func(t *testing.T, dir string) (load.Lake, warehousetest.Warehouse) {
+			return localLake{remoteLake(dir)}, embedded(t)
+		},
+		"remote": func(t *testing.T, dir string) (load.Lake, warehousetest.Warehouse) {
+			return remoteLake(dir), embedded(t)
+		},
+		"streamed": func(t *testing.T, dir string) (load.Lake, warehousetest.Warehouse) {
+			return remoteLake(dir), cloud(t, "")
+		},
+		"bucket": func(t *testing.T, dir string) (load.Lake, warehousetest.Warehouse) {
+			return localLake{remoteLake(dir)}, cloud(t, "parts")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			w, err := duckdb.Open(t.Context(), duckdb.Options{Path: filepath.Join(dir, "warehouse.duckdb")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := w.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			b := bench{warehouse: w, lake: filepath.Join(dir, "lake"), spool: filepath.Join(dir, "spool")}
-			b.Loader = load.New(load.Options{Lake: wrap(b.lake), Warehouse: w, Spool: b.spool})
+			b := bench{lake: filepath.Join(dir, "lake"), spool: filepath.Join(dir, "spool")}
+			lake, w := make(t, b.lake)
+			b.warehouse = w
+			b.Loader = load.New(load.Options{Lake: lake, Warehouse: w, Spool: b.spool})
 			test(t, b)
 			left, err := os.ReadDir(b.spool)
 			if err != nil && !os.IsNotExist(err) || len(left) > 0 {
@@ -70,6 +77,40 @@ func onEachLake(t *testing.T, test func(t *testing.T, b bench)) {
 			}
 		})
 	}
+}
+
+func embedded(t *testing.T) warehousetest.Warehouse {
+	w, err := duckdb.Open(t.Context(), duckdb.Options{Path: filepath.Join(t.TempDir(), "warehouse.duckdb")})
+	return opened(t, w, err)
+}
+
+// cloud is BigQuery's double, with a bucket where it has a name; nothing stays in it.
+func cloud(t *testing.T, bucket string) warehousetest.Warehouse {
+	server := bigquerytest.New(t)
+	server.MakeBucket(bucket)
+	w, err := bigquery.Open(t.Context(), bigquery.Options{Project: "acme", Location: "EU", Endpoint: server.URL, Bucket: bucket, Pause: time.Millisecond})
+	t.Cleanup(func() {
+		if left := server.Objects(t, bucket); len(left) > 0 {
+			t.Errorf("left in the bucket: %v", left)
+		}
+	})
+	return opened(t, w, err)
+}
+
+func opened[W interface {
+	warehousetest.Warehouse
+	Close() error
+}](t *testing.T, w W, err error) warehousetest.Warehouse {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
 }
 
 // day writes a day of shop.users into the lake, its manifest last, and returns it.

@@ -49,6 +49,9 @@ func (s *staging) buildTable(ctx context.Context, b elt.Build) (rows int64, err 
 			return 0, s.w.fail(ctx, what, err)
 		}
 	}
+	if err := s.arrangeable(ctx, b); err != nil {
+		return 0, err
+	}
 	_, _, err = s.w.execute(ctx, statement{
 		what: what, step: "transform", labels: labels("transform", b.Run, b.Dataset),
 		sql: "SELECT * FROM " + wrapped(b.SQL), into: s.table(), layout: s.layout, guard: true,

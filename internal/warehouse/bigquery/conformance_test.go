@@ -13,9 +13,12 @@ func TestConformance(t *testing.T) { conform(t, Options{}) }
 
 func TestConformanceTogether(t *testing.T) { conform(t, Options{Together: true}) }
 
+func TestConformanceBucket(t *testing.T) { conform(t, Options{Bucket: "parts"}) }
+
 func conform(t *testing.T, o Options) {
 	warehousetest.Run(t, func(t *testing.T) warehousetest.Harness {
 		server := bigquerytest.New(t)
+		server.MakeBucket("parts")
 		layouts := make(map[elt.DatasetName]elt.Layout)
 		o.Layout = func(d elt.DatasetName) elt.Layout { return layouts[d] }
 		return warehousetest.Harness{

@@ -38,6 +38,7 @@ const (
 	codeStaleFence     elt.Code = "stale_fence"
 	codeRelationTaken  elt.Code = "relation_taken"
 	codeNotKept        elt.Code = "version_not_kept"
+	codeBucketObject   elt.Code = "bucket_object"
 	codeLayoutInvalid  elt.Code = "layout_invalid"
 	codePublishedGone  elt.Code = "published_gone"
 )

@@ -56,6 +56,7 @@ func (w *Warehouse) run(ctx context.Context, j job) (*bigquery.Job, *bigquery.Jo
 		if err != nil {
 			return nil, nil, err
 		}
+		elt.AddUsage(ctx, usageOf(status))
 		failed := status.Err()
 		switch {
 		case failed == nil && (ours || !status.Statistics.CreationTime.Before(j.since)):
@@ -226,6 +227,9 @@ func (w *Warehouse) execute(ctx context.Context, s statement) (*bigquery.Job, *b
 			q := w.client.Query(s.sql)
 			q.JobIDConfig = id
 			q.Labels = s.labels
+			if s.into != nil {
+				q.DestinationEncryptionConfig = w.encryption()
+			}
 			if s.into != nil {
 				q.Dst, q.WriteDisposition, q.CreateDisposition = s.into, bigquery.WriteTruncate, bigquery.CreateIfNeeded
 				q.TimePartitioning, q.Clustering = partitioning(s.layout), clustering(s.layout)

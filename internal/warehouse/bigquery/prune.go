@@ -102,7 +102,7 @@ func condition(column string, k elt.Kind, g elt.Granularity, starts []int64, nul
 }
 
 func fieldOf(schema bigquery.Schema, name string) *bigquery.FieldSchema {
-	i := slices.IndexFunc(schema, func(f *bigquery.FieldSchema) bool { return name != "" && f.Name == name })
+	i := slices.IndexFunc(schema, func(f *bigquery.FieldSchema) bool { return name != "" && strings.EqualFold(f.Name, name) })
 	if i < 0 {
 		return nil
 	}

@@ -48,6 +48,9 @@ func (w *Warehouse) Publish(ctx context.Context, p elt.Publication) ([]elt.Versi
 			return nil, w.fail(ctx, what, err)
 		}
 	}
+	if len(group) > maxTables {
+		w.Log.Warn("one transaction changes too few tables for the night: it is published in several, one after the other", "tables", len(group), "each", maxTables)
+	}
 	for part := range slices.Chunk(group, maxTables) {
 		if err := w.transact(ctx, p, part); err != nil {
 			return nil, w.fail(ctx, what, err)
@@ -178,6 +181,7 @@ func (w *Warehouse) copyTable(ctx context.Context, run elt.RunID, fence int64, w
 			c.JobIDConfig = id
 			c.CreateDisposition, c.WriteDisposition = bigquery.CreateIfNeeded, bigquery.WriteTruncate
 			c.Labels = labels("publish", run, elt.DatasetName(what))
+			c.DestinationEncryptionConfig = w.encryption()
 			return c.Run(ctx)
 		},
 		same: func(c bigquery.JobConfig) bool {

@@ -233,6 +233,7 @@ func (w *Warehouse) cloneTable(ctx context.Context, c cloning) error {
 			copier.JobIDConfig, copier.OperationType = id, c.operation
 			copier.CreateDisposition, copier.WriteDisposition = bigquery.CreateIfNeeded, c.write
 			copier.Labels = labels("publish", c.run, c.dataset)
+			copier.DestinationEncryptionConfig = w.encryption()
 			return copier.Run(ctx)
 		},
 		same: func(config bigquery.JobConfig) bool {

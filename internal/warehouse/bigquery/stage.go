@@ -2,33 +2,24 @@ package bigquery
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"cloud.google.com/go/bigquery"
 	"github.com/apache/arrow/go/v15/parquet/file"
-	"golang.org/x/sync/errgroup"
-	"google.golang.org/api/googleapi"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
-
-// uploads is how many parts are sent at a time; each holds ChunkBytes in memory.
-const uploads = 4
 
 // Stage loads the manifest's parts, local Parquet files in the manifest's order, into the run's staging relation for
 // the dataset and returns how many rows the load jobs report. Staging it again finds the jobs of the time before and
 // loads nothing twice. An incremental dataset that is already published is staged as a delta; the errors are then
 // schema_changed and duplicate_key as well. progress is told the rows so far after each part.
 func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, relation string, files []string, progress func(rows int64)) (int64, error) {
-	s := w.stage(run, m.Dataset)
-	schema, converted, err := tableSchema(m.Dataset, m.Schema)
-	if err != nil {
+	if _, _, err := tableSchema(m.Dataset, m.Schema); err != nil {
 		return 0, err
 	}
 	for _, path := range files {
@@ -38,6 +29,27 @@ func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, r
 	}
 	if len(files) != len(m.Parts) {
 		return 0, fmt.Errorf("stage %s: %d files for %d parts", m.Dataset, len(files), len(m.Parts))
+	}
+	return w.StageStreams(ctx, run, m, relation, func(_ context.Context, part int) (io.ReadCloser, error) {
+		f, err := os.Open(files[part])
+		if err != nil {
+			return nil, &elt.Error{
+				Code: codePartUnreadable, Class: elt.Transient,
+				What: fmt.Sprintf("cannot read part %s of %s: %v", filepath.Base(files[part]), m.Dataset, err), Do: "check the lake's or the spool's disk",
+			}
+		}
+		return f, nil
+	}, progress)
+}
+
+// StageStreams is Stage with parts that pass through as they are read, so that nothing lies on this machine's disk: at a
+// time it reads a few parts, and of each it holds one chunk in memory. open returns a part from its start; it is asked
+// again when a part must be sent again. A reader that ends in an error leaves nothing of its part behind.
+func (w *Warehouse) StageStreams(ctx context.Context, run elt.RunID, m *elt.Manifest, relation string, open func(ctx context.Context, part int) (io.ReadCloser, error), progress func(rows int64)) (int64, error) {
+	s := w.stage(run, m.Dataset)
+	schema, converted, err := tableSchema(m.Dataset, m.Schema)
+	if err != nil {
+		return 0, err
 	}
 	if err := s.layout.Fits(m.Schema); err != nil {
 		return 0, layoutInvalid(m.Dataset, err)
@@ -51,13 +63,17 @@ func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, r
 			return 0, w.fail(ctx, what, err)
 		}
 	}
-	s.physical = stagedID(run, m.Dataset) + tableMark + digest(contentDigest(m), s.layout)
+	s.physical = stagedID(run, m.Dataset) + tableMark + digest(contentDigest(m), s.layout, w.Bucket)
 	target, layout := s.physical, s.layout
 	if converted.sql != "" {
 		target, layout = target+tableMark+"raw", elt.Layout{}
 	}
-	made := &bigquery.TableMetadata{Schema: schema, TimePartitioning: partitioning(layout), Clustering: clustering(layout)}
-	rows, err := s.load(ctx, m, made, w.staged(target), files, progress)
+	rows, err := s.load(ctx, loading{
+		manifest: m, open: open, progress: progress, into: w.staged(target), made: &bigquery.TableMetadata{
+			Schema: schema, TimePartitioning: partitioning(layout), Clustering: clustering(layout),
+			Labels: labels("load", run, m.Dataset), EncryptionConfig: w.encryption(),
+		},
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -167,85 +183,6 @@ func checkPart(m *elt.Manifest, path string) error {
 		return unreadable(fmt.Sprintf("it has %d columns, the manifest %d", len(have), len(m.Schema)))
 	}
 	return nil
-}
-
-// load loads the parts into the table, each in a job of its own.
-func (s *staging) load(ctx context.Context, m *elt.Manifest, made *bigquery.TableMetadata, into *bigquery.Table, files []string, progress func(int64)) (int64, error) {
-	what := "stage " + string(m.Dataset)
-	made.Labels = labels("load", s.run, s.dataset)
-	err := into.Create(ctx, made)
-	if err != nil && !isStatus(err, http.StatusConflict) {
-		return 0, s.w.fail(ctx, what, err)
-	}
-	md, err := into.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
-	if err != nil {
-		return 0, s.w.fail(ctx, what, err)
-	}
-	var mu sync.Mutex
-	var total int64
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(uploads)
-	for i, path := range files {
-		group.Go(func() error {
-			j := s.loadJob(m, i, path, made.Schema, into)
-			j.since = md.CreationTime
-			_, status, err := s.w.run(groupCtx, j)
-			if err != nil {
-				return s.w.refused(groupCtx, codePartUnreadable, fmt.Sprintf("cannot load part %s of %s", filepath.Base(path), m.Dataset),
-					"extract the day again; if it happens again, report it with the part", 0, err)
-			}
-			loaded, ok := status.Statistics.Details.(*bigquery.LoadStatistics)
-			if !ok {
-				return fmt.Errorf("%s: the job does not say how many rows it loaded", j.what)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			total += loaded.OutputRows
-			progress(total)
-			return nil
-		})
-	}
-	err = group.Wait()
-	if ctx.Err() != nil { // the group's own context would say the same of another part's failure
-		err = fmt.Errorf("%s: %w", what, ctx.Err())
-	}
-	return total, err
-}
-
-// loadJob loads one part. An upload cannot be rewound: each insertion opens the part again.
-func (s *staging) loadJob(m *elt.Manifest, i int, path string, schema bigquery.Schema, into *bigquery.Table) job {
-	return job{
-		what: fmt.Sprintf("load part %d of %s", i+1, m.Dataset), media: true,
-		id: "daybreak_load_" + digest(s.run, s.dataset, into.TableID, i, m.Parts[i].SHA256),
-		insert: func(ctx context.Context, id bigquery.JobIDConfig) (_ *bigquery.Job, err error) {
-			part, err := os.Open(path)
-			if err != nil {
-				return nil, &elt.Error{
-					Code: codePartUnreadable, Class: elt.Transient,
-					What: fmt.Sprintf("cannot read part %s of %s: %v", filepath.Base(path), m.Dataset, err), Do: "check the lake's or the spool's disk",
-				}
-			}
-			defer func() { err = errors.Join(err, part.Close()) }()
-			src := bigquery.NewReaderSource(part)
-			src.SourceFormat, src.Schema = bigquery.Parquet, schema
-			return s.insertLoad(ctx, id, src, into)
-		},
-		same: func(c bigquery.JobConfig) bool {
-			l, ok := c.(*bigquery.LoadConfig)
-			return ok && l.Dst.FullyQualifiedName() == into.FullyQualifiedName()
-		},
-	}
-}
-
-func (s *staging) insertLoad(ctx context.Context, id bigquery.JobIDConfig, src *bigquery.ReaderSource, into *bigquery.Table) (*bigquery.Job, error) {
-	l := into.LoaderFrom(src)
-	l.JobIDConfig = id
-	l.CreateDisposition, l.WriteDisposition = bigquery.CreateNever, bigquery.WriteAppend
-	l.Labels = labels("load", s.run, s.dataset)
-	if s.w.ChunkBytes > 0 {
-		l.MediaOptions = []googleapi.MediaOption{googleapi.ChunkSize(s.w.ChunkBytes)}
-	}
-	return l.Run(ctx)
 }
 
 // convert makes the table as it is kept from the one that was loaded, in place of what an earlier attempt made.

@@ -77,5 +77,8 @@ func (w *Warehouse) dropStaged(ctx context.Context, gone func(run string) bool) 
 			return err
 		}
 	}
+	if w.bucket != nil {
+		return w.bucket.dropRuns(ctx, gone)
+	}
 	return nil
 }

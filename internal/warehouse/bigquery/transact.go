@@ -66,7 +66,7 @@ func (w *Warehouse) makeEmpty(ctx context.Context, item plan) error {
 			return err
 		}
 	}
-	return into.Create(ctx, &bigquery.TableMetadata{Schema: md.Schema, TimePartitioning: md.TimePartitioning, Clustering: md.Clustering})
+	return into.Create(ctx, &bigquery.TableMetadata{Schema: md.Schema, TimePartitioning: md.TimePartitioning, Clustering: md.Clustering, EncryptionConfig: w.encryption()})
 }
 
 // transact records the items' versions, and puts those in place that are put in place by DML, in one transaction. It

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +22,9 @@ type Options struct {
 	Location      string // of every dataset and job: "EU"
 	DatasetPrefix string // before the name of each dataset, for several warehouses in a project
 	Endpoint      string // of an emulator, reached without credentials; empty for Google's own
+	Impersonate   string // the service account whose rights are used; empty for the machine's own credentials
+	// Bucket is one of Cloud Storage through which parts go; empty sends them within the load jobs.
+	Bucket string
 	// Together publishes a run's tables in one transaction of DML, which rewrites them and costs what that
 	// costs; else each is copied, which is free.
 	Together bool
@@ -35,7 +36,8 @@ type Options struct {
 	// Keep is how many versions of each dataset stay beside the published one, so that they can be restored; 0 means 1,
 	// and less than 0 none.
 	Keep        int
-	StagingDays int // after which BigQuery drops staged tables by itself; 0 means 7
+	ReadOnly    bool // nothing is made: to ask what a model would cost
+	StagingDays int  // after which BigQuery drops staged tables by itself; 0 means 7
 	// ChunkBytes is how much of a part is held in memory while it is sent; 0 means the client's 16 MiB.
 	ChunkBytes int
 	// Pause is how long to wait before a first repetition; 0 means a second. It doubles with each.
@@ -48,6 +50,7 @@ type Options struct {
 type Warehouse struct {
 	Options
 	client *bigquery.Client
+	bucket *bucket // nil where parts go within the load jobs
 	// publishing is held by whoever changes what a published name means, one at a time.
 	publishing *semaphore.Weighted
 
@@ -62,17 +65,26 @@ func Open(ctx context.Context, o Options) (*Warehouse, error) {
 	if o.Project == "" || o.Location == "" {
 		return nil, setting("the warehouse needs a project and a location", "give bigquery.project and bigquery.location in daybreak.yaml")
 	}
-	options, err := clientOptions(o.Endpoint)
+	options, err := o.clientOptions(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return openWith(ctx, o, options)
+}
+
+func openWith(ctx context.Context, o Options, options []option.ClientOption) (*Warehouse, error) {
 	client, err := bigquery.NewClient(ctx, o.Project, options...)
 	if err != nil {
-		return nil, setting(fmt.Sprintf("cannot reach BigQuery for project %s: %v", o.Project, err),
-			"give this machine application-default credentials: a service account's key in GOOGLE_APPLICATION_CREDENTIALS, or gcloud auth application-default login")
+		return nil, noCredentials(o.Project, err)
 	}
 	client.Location = o.Location
 	w := &Warehouse{Options: o, client: client, publishing: semaphore.NewWeighted(1), open: make(map[elt.RunID]bool)}
+	if w.bucket, err = openBucket(ctx, o, options); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	if o.ReadOnly {
+		return w, nil
+	}
 	if err := w.prepare(ctx); err != nil {
 		return nil, errors.Join(w.fail(ctx, "prepare the warehouse's own datasets", err), client.Close())
 	}
@@ -96,21 +108,6 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o
-}
-
-// clientOptions reaches an emulator at its endpoint without credentials, and Google with the machine's own.
-func clientOptions(endpoint string) ([]option.ClientOption, error) {
-	if endpoint == "" {
-		return nil, nil
-	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" {
-		return nil, setting(fmt.Sprintf("the endpoint %q is no URL", endpoint), "write it as http://127.0.0.1:9050")
-	}
-	if strings.Trim(u.Path, "/") == "" {
-		u.Path = "/bigquery/v2/"
-	}
-	return []option.ClientOption{option.WithEndpoint(u.String()), option.WithHTTPClient(new(http.Client))}, nil
 }
 
 func setting(what, do string) error {
@@ -138,14 +135,20 @@ func (w *Warehouse) prepare(ctx context.Context) error {
 func (w *Warehouse) makeDataset(ctx context.Context, id string, expiration time.Duration) error {
 	md := &bigquery.DatasetMetadata{
 		Location: w.Location, DefaultTableExpiration: expiration, Labels: map[string]string{"daybreak": "yes"},
-	}
-	if w.KMSKey != "" {
-		md.DefaultEncryptionConfig = &bigquery.EncryptionConfig{KMSKeyName: w.KMSKey}
+		DefaultEncryptionConfig: w.encryption(),
 	}
 	if err := w.client.Dataset(id).Create(ctx, md); err != nil && !isStatus(err, http.StatusConflict) {
 		return err
 	}
 	return nil
+}
+
+// encryption names the key with which whatever is made is encrypted, also in datasets that people have made without it.
+func (w *Warehouse) encryption() *bigquery.EncryptionConfig {
+	if w.KMSKey == "" {
+		return nil
+	}
+	return &bigquery.EncryptionConfig{KMSKeyName: w.KMSKey}
 }
 
 // Close lets go of the connection. What BigQuery is at work on goes on.

@@ -32,6 +32,7 @@ type method struct {
 	Request    *schema           `json:"request"`
 	Response   *schema           `json:"response"`
 	pattern    *regexp.Regexp
+	api        *discovery
 }
 
 type schema struct {
@@ -49,14 +50,14 @@ type schema struct {
 
 var pathParameter = regexp.MustCompile(`\{\+?([A-Za-z]+)\}`)
 
-// readDiscovery reads the document of the client library that this module builds with.
-func readDiscovery(t testing.TB) *discovery {
+// readDiscovery reads a document of the client library that this module builds with.
+func readDiscovery(t testing.TB, document string) *discovery {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "google.golang.org/api").Output()
 	if err != nil {
 		t.Fatalf("find the client library's folder: %v", err)
 	}
-	b, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "bigquery", "v2", "bigquery-api.json"))
+	b, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(document)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +68,7 @@ func readDiscovery(t testing.TB) *discovery {
 	for _, r := range d.Resources {
 		for _, m := range r.Methods {
 			m.pattern = regexp.MustCompile("^" + pathParameter.ReplaceAllString(m.Path, "(?P<$1>[^/]+)") + "$")
+			m.api = &d
 			d.methods = append(d.methods, m)
 		}
 	}
@@ -83,7 +85,11 @@ func (d *discovery) route(httpMethod, path string) (*method, map[string]string) 
 		params := make(map[string]string)
 		for i, name := range m.pattern.SubexpNames() {
 			if name != "" {
-				params[name] = found[i]
+				value, err := url.PathUnescape(found[i])
+				if err != nil {
+					return nil, nil
+				}
+				params[name] = value
 			}
 		}
 		return m, params

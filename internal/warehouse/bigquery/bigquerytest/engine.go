@@ -26,13 +26,13 @@ func (s *Server) execute(w *work, media []byte) *bq.ErrorProto {
 	var err error
 	switch c := w.job.Configuration; {
 	case c.Load != nil:
-		w.job.Statistics.Load = &bq.JobStatistics3{InputFiles: 1, InputFileBytes: int64(len(media))}
-		w.job.Statistics.Load.OutputRows, err = s.load(c.Load, media)
+		err = s.loadFiles(w.job, c.Load, media)
 	case c.Copy != nil:
 		err = s.copy(c.Copy)
 	case c.Query != nil:
-		w.job.Statistics.Query = &bq.JobStatistics2{}
-		w.result, err = s.query(c.Query)
+		if err = s.bill(w.job); err == nil {
+			w.result, err = s.query(c.Query)
+		}
 	default:
 		return &bq.ErrorProto{Reason: "invalid", Message: "a job of no kind that the double knows"}
 	}

@@ -11,6 +11,7 @@ import (
 // Fault is something that goes wrong, once unless Times says otherwise.
 type Fault struct {
 	Method string // of the requests that it meets: "bigquery.jobs.insert", or "upload" for a chunk of an upload
+	Skip   int    // how many of them pass first
 	Job    string // what the job's ID begins with; empty for any
 	Times  int    // 0 means once
 	Final  bool   // of chunks, only the last one
@@ -47,6 +48,10 @@ func (s *Server) Pending() (n int) {
 func (s *Server) meets(method, job string, final bool) *Fault {
 	for _, f := range s.faults {
 		if f.Times > 0 && f.Method == method && strings.HasPrefix(job, f.Job) && (final || !f.Final) {
+			if f.Skip > 0 {
+				f.Skip--
+				return nil
+			}
 			f.Times--
 			return f
 		}
@@ -64,7 +69,7 @@ func (s *Server) faulty(m *method, c *call, handle func(*call) (any, *refusal)) 
 			job, config = asked.JobReference.JobId, asked.Configuration
 		}
 	}
-	s.requests = append(s.requests, Request{m.ID, job, config})
+	s.requests = append(s.requests, Request{m.ID, job, c.authorization, config})
 	f := s.meets(m.ID, job, true)
 	if f != nil && f.Status != 0 {
 		return nil, f.refusal()

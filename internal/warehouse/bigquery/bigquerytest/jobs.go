@@ -35,6 +35,9 @@ func (s *Server) insertJob(c *call) (any, *refusal) {
 			return nil, invalid("Label value %q has invalid characters", value)
 		}
 	}
+	if job.Configuration.DryRun {
+		return s.dryRun(&job)
+	}
 	job.Kind, job.Id = "bigquery#job", ref.ProjectId+":"+ref.Location+"."+ref.JobId
 	job.Statistics = &bq.JobStatistics{CreationTime: s.tick()}
 	job.Status = &bq.JobStatus{State: "RUNNING"}

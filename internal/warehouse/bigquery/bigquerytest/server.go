@@ -21,7 +21,8 @@ type Server struct {
 	URL string // the endpoint
 
 	db       *sql.DB
-	api      *discovery
+	api      *discovery // of BigQuery
+	storage  *discovery // of Cloud Storage
 	handlers map[string]func(*call) (any, *refusal)
 
 	mu         sync.Mutex
@@ -31,24 +32,28 @@ type Server struct {
 	tables     map[string]*bq.Table  // what DuckDB does not know of a table, by "dataset.table"
 	jobs       map[string]*work      // by location and ID
 	uploads    map[string]*uploading // by session
+	buckets    map[string]map[string]*object
 	faults     []*Fault
 	requests   []Request
+	received   int64 // bytes of chunks of uploads
 	violations []string
 }
 
 // Request is one that the server was asked.
 type Request struct {
-	Method string               // "bigquery.jobs.insert", or "upload" for a chunk of a session
-	Job    string               // the ID of the job that it is about
-	Config *bq.JobConfiguration // what a job is asked to do
+	Method        string               // "bigquery.jobs.insert", or "upload" for a chunk of a session
+	Job           string               // the ID of the job that it is about
+	Authorization string               // of the request's header
+	Config        *bq.JobConfiguration // what a job is asked to do
 }
 
 // call is a request that met the document.
 type call struct {
-	params map[string]string
-	query  map[string][]string
-	body   []byte
-	media  []byte
+	authorization string
+	params        map[string]string
+	query         map[string][]string
+	body          []byte
+	media         []byte
 }
 
 func (c *call) get(name string) string {
@@ -80,8 +85,9 @@ func New(t testing.TB) *Server {
 		}
 	}
 	s := &Server{
-		db: db, api: readDiscovery(t), location: "EU", clock: 1_767_600_000_000,
+		db: db, api: readDiscovery(t, "bigquery/v2/bigquery-api.json"), storage: readDiscovery(t, "storage/v1/storage-api.json"), location: "EU", clock: 1_767_600_000_000,
 		datasets: make(map[string]bool), tables: make(map[string]*bq.Table), jobs: make(map[string]*work), uploads: make(map[string]*uploading),
+		buckets: make(map[string]map[string]*object),
 	}
 	s.handlers = map[string]func(*call) (any, *refusal){
 		"bigquery.datasets.insert":      s.insertDataset,
@@ -94,6 +100,10 @@ func New(t testing.TB) *Server {
 		"bigquery.jobs.get":             s.getJob,
 		"bigquery.jobs.cancel":          s.cancelJob,
 		"bigquery.jobs.getQueryResults": s.queryResults,
+		"storage.objects.insert":        s.insertObject,
+		"storage.objects.get":           s.getObject,
+		"storage.objects.list":          s.listObjects,
+		"storage.objects.delete":        s.deleteObject,
 	}
 	server := httptest.NewServer(s)
 	s.URL = server.URL
@@ -114,6 +124,13 @@ func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Request(nil), s.requests...)
+}
+
+// Received returns how many bytes of parts have come, in chunks of uploads.
+func (s *Server) Received() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.received
 }
 
 // Exec runs DuckDB's SQL behind the API's back.
@@ -174,28 +191,36 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var answer any
 	var refused *refusal
-	path, upload := strings.CutPrefix(r.URL.Path, "/upload")
+	path, upload := strings.CutPrefix(r.URL.EscapedPath(), "/upload")
 	switch {
 	case upload && strings.HasPrefix(path, "/sessions/"):
 		s.chunk(w, r, strings.TrimPrefix(path, "/sessions/"), body)
 		return
 	case upload && r.URL.Query().Get("uploadType") == "resumable":
-		s.beginUpload(w, r, strings.TrimPrefix(path, "/bigquery/v2/"), body)
+		s.beginUpload(w, r, path, body)
 		return
 	default:
-		answer, refused = s.dispatch(r, strings.TrimPrefix(path, "/bigquery/v2/"), body, upload)
+		answer, refused = s.dispatch(r, path, body, upload)
 	}
 	s.reply(w, answer, refused)
 }
 
+// route returns the method of either API that a request is of.
+func (s *Server) route(httpMethod, path string) (*method, map[string]string) {
+	if rest, ok := strings.CutPrefix(path, "/storage/v1/"); ok {
+		return s.storage.route(httpMethod, rest)
+	}
+	return s.api.route(httpMethod, strings.TrimPrefix(path, "/bigquery/v2/"))
+}
+
 // dispatch holds a request to the document, has it answered, and holds the answer to it.
 func (s *Server) dispatch(r *http.Request, path string, body []byte, upload bool) (any, *refusal) {
-	m, params := s.api.route(r.Method, path)
+	m, params := s.route(r.Method, path)
 	if m == nil {
 		s.violate("%s %s is no method", r.Method, path)
 		return nil, &refusal{status: http.StatusNotFound, reason: "notFound", message: "no such method"}
 	}
-	c := &call{params: params, query: r.URL.Query(), body: body}
+	c := &call{authorization: r.Header.Get("Authorization"), params: params, query: r.URL.Query(), body: body}
 	if upload {
 		var err error
 		if c.body, c.media, err = multipartBody(r, body); err != nil {
@@ -213,7 +238,7 @@ func (s *Server) dispatch(r *http.Request, path string, body []byte, upload bool
 }
 
 func (s *Server) validate(m *method, c *call) {
-	for _, wrong := range s.api.query(m, c.query) {
+	for _, wrong := range m.api.query(m, c.query) {
 		s.violate("%s: %s", m.ID, wrong)
 	}
 	if len(c.body) == 0 {
@@ -224,7 +249,7 @@ func (s *Server) validate(m *method, c *call) {
 		s.violate("%s: %v", m.ID, err)
 		return
 	}
-	for _, wrong := range s.api.body(m.Request, v, true, "request") {
+	for _, wrong := range m.api.body(m.Request, v, true, "request") {
 		s.violate("%s: %s", m.ID, wrong)
 	}
 }
@@ -244,7 +269,7 @@ func (s *Server) conform(m *method, answer any) {
 	if err := json.NewDecoder(bytes.NewReader(encoded)).Decode(&v); err != nil {
 		s.violate("%s: %v", m.ID, err)
 	}
-	for _, wrong := range s.api.body(m.Response, v, false, "response") {
+	for _, wrong := range m.api.body(m.Response, v, false, "response") {
 		s.violate("%s: %s", m.ID, wrong)
 	}
 }

@@ -43,7 +43,7 @@ func multipartBody(r *http.Request, body []byte) (metadata, media []byte, err er
 
 // beginUpload begins a session.
 func (s *Server) beginUpload(w http.ResponseWriter, r *http.Request, path string, body []byte) {
-	m, params := s.api.route(r.Method, path)
+	m, params := s.route(r.Method, path)
 	if m == nil {
 		s.violate("upload to %s", path)
 		s.reply(w, nil, &refusal{status: http.StatusNotFound, reason: "notFound"})
@@ -58,6 +58,9 @@ func (s *Server) beginUpload(w http.ResponseWriter, r *http.Request, path string
 	}
 	id := strconv.FormatInt(s.tick(), 10)
 	s.uploads[id] = &uploading{method: m, call: c, job: s.requests[len(s.requests)-1].Job}
+	if s.handlers[m.ID] == nil {
+		s.violate("the double does not know %s", m.ID)
+	}
 	w.Header().Set("Location", s.URL+"/upload/sessions/"+id)
 	w.WriteHeader(http.StatusOK)
 }
@@ -74,7 +77,8 @@ func (s *Server) chunk(w http.ResponseWriter, r *http.Request, id string, body [
 		return
 	}
 	final := m[3] != "*"
-	s.requests = append(s.requests, Request{"upload", u.job, nil})
+	s.received += int64(len(body))
+	s.requests = append(s.requests, Request{"upload", u.job, u.call.authorization, nil})
 	f := s.meets("upload", u.job, final)
 	if f != nil && f.Status != 0 {
 		u.gone = u.gone || f.Status == http.StatusGone
@@ -99,7 +103,7 @@ func (s *Server) chunk(w http.ResponseWriter, r *http.Request, id string, body [
 	}
 	if u.answer == nil && u.refused == nil {
 		u.call.media = u.media
-		if u.answer, u.refused = s.insertJob(u.call); u.refused == nil {
+		if u.answer, u.refused = s.handlers[u.method.ID](u.call); u.refused == nil {
 			s.conform(u.method, u.answer)
 		}
 	}
