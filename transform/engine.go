@@ -48,6 +48,8 @@ type EngineOptions struct {
 	// Keep takes the rows that are shown to operators, at most Rows of each test; 0 shows none.
 	Keep func(context.Context, elt.FailingRows) error
 	Rows int
+	// Guard is asked before a model is built, and may refuse; nil lets every model pass.
+	Guard func(context.Context, elt.Build) error
 	// Columns checks contracts; nil leaves them unchecked.
 	Columns Describer
 }
@@ -62,6 +64,7 @@ type Engine struct {
 	keep      func(context.Context, elt.FailingRows) error
 	rows      int
 	columns   Describer
+	guard     func(context.Context, elt.Build) error
 }
 
 // New returns an engine over a project without problems.
@@ -69,7 +72,7 @@ func New(o EngineOptions) *Engine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{o.Project, o.Warehouse, o.Dir, o.Log, o.Failures, o.Keep, o.Rows, o.Columns}
+	return &Engine{o.Project, o.Warehouse, o.Dir, o.Log, o.Failures, o.Keep, o.Rows, o.Columns, o.Guard}
 }
 
 // Transform builds the staging relation of a model or a seed. Doing it again replaces it.
@@ -87,21 +90,14 @@ func (e *Engine) Transform(ctx context.Context, s Scope, d elt.DatasetName) (elt
 	if err != nil {
 		return elt.Result{}, err
 	}
-	sql, err := e.compile(s, m, false)
+	b, err := e.build(s, m)
 	if err != nil {
 		return elt.Result{}, err
 	}
-	b := elt.Build{Run: s.Run, Dataset: d, Relation: e.project.relation(d), Materialized: m.config.materialized, SQL: sql}
 	if m.config.materialized == elt.AsEphemeral {
 		return elt.Result{}, nil // it is built within the models that refer to it
 	}
-	if m.config.materialized == elt.AsIncremental {
-		b.Key = m.config.key
-		if s.incremental(m) {
-			b.Strategy = m.config.strategy
-		}
-	}
-	rows, err := e.warehouse.Build(ctx, b)
+	rows, err := e.guarded(ctx, b)
 	if err != nil {
 		return elt.Result{}, e.refused(s, m, err)
 	}
@@ -110,6 +106,45 @@ func (e *Engine) Transform(ctx context.Context, s Scope, d elt.DatasetName) (elt
 	}
 	log.InfoContext(ctx, "model staged", "rows", rows, "materialized", m.config.materialized, "strategy", b.Strategy)
 	return elt.Result{Rows: rows}, nil
+}
+
+// guarded builds a model if nobody objects.
+func (e *Engine) guarded(ctx context.Context, b elt.Build) (int64, error) {
+	if e.guard != nil {
+		if err := e.guard(ctx, b); err != nil {
+			return 0, err
+		}
+	}
+	return e.warehouse.Build(ctx, b)
+}
+
+// build is what Transform asks of the warehouse.
+func (e *Engine) build(s Scope, m *model) (elt.Build, error) {
+	sql, err := e.compile(s, m, false)
+	if err != nil {
+		return elt.Build{}, err
+	}
+	b := elt.Build{Run: s.Run, Dataset: m.name, Relation: e.project.relation(m.name), Materialized: m.config.materialized, SQL: sql}
+	if m.config.materialized == elt.AsIncremental {
+		b.Key = m.config.key
+		if s.incremental(m) {
+			b.Strategy = m.config.strategy
+		}
+	}
+	return b, nil
+}
+
+// Build returns what Transform would ask of the warehouse for a model; a seed is asked for in another way.
+func (e *Engine) Build(s Scope, d elt.DatasetName) (b elt.Build, ok bool, err error) {
+	if _, seed := e.project.seeds[d]; seed {
+		return b, false, nil
+	}
+	m, err := e.model(d)
+	if err != nil {
+		return b, false, err
+	}
+	b, err = e.build(s, m)
+	return b, err == nil, err
 }
 
 // Item returns how what Transform staged is to be published. The scope must be the one of Transform: what

@@ -23,6 +23,8 @@ type Plan struct {
 func (Plan) Help() string {
 	return `Prints what a run of the schedule would read from production, table by table with its estimated rows and size, and which models it would build in which order. Production is asked for its catalog only; no row is read.
 
+On BigQuery it says how much each model would read, by dry runs over what is published now, which are free; unknown is a model whose inputs are not published yet.
+
 With --outdated it names the days of models whose inputs have newer versions than they were made from, and the missing days of incremental models whose inputs are there: what daybreak run --outdated would build again, oldest first.
 
   daybreak plan
@@ -52,7 +54,11 @@ func (k *Plan) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 	if err := printPlan(ctx, x, s, c); err != nil {
 		return err
 	}
-	printModels(ws.catalog.of(s.Name), c)
+	cost, err := estimates(ctx, ws, s, log)
+	if err != nil {
+		return err
+	}
+	printModels(ws.catalog.of(s.Name), cost, c)
 	steps := schedules.Plan(elt.Run{}, ws.catalog.of(s.Name), ws.catalog.tests)
 	c.printf("\n%s in all; what passes is published in one swap\n", plural(len(steps), "step"))
 	return nil
@@ -91,24 +97,44 @@ func about(n int64, write func(int64) string) string {
 	return "~" + write(n)
 }
 
-func printModels(datasets []elt.Dataset, c *Console) {
+// printModels prints what the schedule builds; cost is nil where nothing is billed.
+func printModels(datasets []elt.Dataset, cost map[elt.DatasetName]int64, c *Console) {
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	printed := false
+	var total int64
 	for _, d := range datasets {
 		if d.Kind == elt.TableDataset {
 			continue
 		}
 		if !printed {
-			fmt.Fprintf(w, "\nMODEL\tAS\tFROM\n")
+			fmt.Fprintf(w, "\nMODEL\tAS\t%sFROM\n", optional(cost != nil, "READS\t"))
 			printed = true
 		}
 		var from []string
 		for _, in := range d.Inputs {
 			from = append(from, string(in))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", d.Name, d.Materialized, strings.Join(from, ", "))
+		reads := ""
+		if bytes, known := cost[d.Name]; cost != nil {
+			total += bytes
+			reads = map[bool]string{true: size(bytes), false: "unknown"}[known] + "\t"
+			if d.Kind == elt.SeedDataset {
+				reads = "nothing\t"
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s%s\n", d.Name, d.Materialized, reads, strings.Join(from, ", "))
+	}
+	if printed && cost != nil {
+		fmt.Fprintf(w, "\t\t~%s\t\n", size(total))
 	}
 	if err := w.Flush(); err != nil {
 		fmt.Fprintln(c.Err, "daybreak:", err)
 	}
+}
+
+func optional(yes bool, text string) string {
+	if yes {
+		return text
+	}
+	return ""
 }

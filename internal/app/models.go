@@ -17,6 +17,7 @@ type models struct {
 	ws        *workspace
 	ledger    *ledger.Ledger
 	warehouse warehouse
+	guard     func(context.Context, elt.Build) error // is asked before a model is built
 	log       *slog.Logger
 	nightly   *transform.Engine
 
@@ -33,8 +34,8 @@ type runModels struct {
 // mostRuns bounds how many runs are remembered; what is forgotten is read again.
 const mostRuns = 100
 
-func newModels(ws *workspace, book *ledger.Ledger, w warehouse, log *slog.Logger) (*models, error) {
-	m := &models{ws: ws, ledger: book, warehouse: w, log: log, runs: make(map[elt.RunID]runModels)}
+func newModels(ws *workspace, book *ledger.Ledger, w warehouse, guard func(context.Context, elt.Build) error, log *slog.Logger) (*models, error) {
+	m := &models{ws: ws, ledger: book, warehouse: w, guard: guard, log: log, runs: make(map[elt.RunID]runModels)}
 	project := ws.project
 	if len(ws.vars) > 0 { // they are one run's; others may be unfinished
 		var problems elt.Problems
@@ -48,7 +49,7 @@ func newModels(ws *workspace, book *ledger.Ledger, w warehouse, log *slog.Logger
 
 func (m *models) engine(p *transform.Project) *transform.Engine {
 	return transform.New(transform.EngineOptions{
-		Project: p, Warehouse: m.warehouse, Dir: m.ws.config.Models.Dir, Log: m.log,
+		Project: p, Warehouse: m.warehouse, Dir: m.ws.config.Models.Dir, Guard: m.guard, Log: m.log,
 		Failures: m.warehouse, Keep: m.ledger.SaveFailingRows, Rows: m.ws.config.Models.FailingRows, Columns: m.warehouse,
 	})
 }

@@ -71,13 +71,15 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 	if err := loader.Sweep(); err != nil {
 		return nil, err
 	}
-	models, err := newModels(ws, p.ledger, p.warehouse, log)
+	budget := newBudget(p.warehouse, ws.config.Warehouse, p.billed)
+	models, err := newModels(ws, p.ledger, p.warehouse, budget.admit, log)
 	if err != nil {
 		return nil, err
 	}
 	p.stages = &stages{
 		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, loader: loader,
 		models:    models,
+		budget:    budget,
 		log:       log,
 		nights:    make(map[elt.RunID]*extract.Night),
 		published: make(map[elt.DatasetName]elt.Version),
@@ -96,6 +98,15 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 		show: show, threads: ws.config.Threads, log: log,
 	}
 	return p, nil
+}
+
+// billed returns what the steps of a run were billed in all.
+func (p *parts) billed(ctx context.Context, run elt.RunID) (bytes int64, err error) {
+	steps, err := p.ledger.Steps(ctx, run)
+	for _, s := range steps {
+		bytes += s.Usage.BytesBilled
+	}
+	return bytes, err
 }
 
 // openLedger opens and migrates the ledger, and makes sure that no other process works on this workspace.

@@ -25,6 +25,7 @@ type stages struct {
 	extractor *extract.Extractor
 	loader    *load.Loader
 	models    *models
+	budget    *budget // nil where nothing is billed
 	log       *slog.Logger
 
 	mu        sync.Mutex
@@ -33,8 +34,17 @@ type stages struct {
 	dates     map[elt.DayKey]elt.Version      // the same of each of its dates
 }
 
-// Do does one step. It implements schedules.Stages.
+// Do does one step, within the run's budget. It implements schedules.Stages.
 func (s *stages) Do(ctx context.Context, step elt.Step, lease elt.Lease, progress func(elt.Progress)) (elt.Result, error) {
+	if err := s.budget.begin(ctx, step.Run); err != nil {
+		return elt.Result{}, err
+	}
+	result, err := s.do(ctx, step, lease, progress)
+	s.budget.end(step, elt.UsedSoFar(ctx))
+	return result, err
+}
+
+func (s *stages) do(ctx context.Context, step elt.Step, lease elt.Lease, progress func(elt.Progress)) (elt.Result, error) {
 	switch step.Kind {
 	case elt.ExtractStep:
 		return s.extract(ctx, step, lease, progress)

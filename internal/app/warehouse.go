@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/config"
@@ -37,13 +38,8 @@ type readCopier interface {
 // openWarehouse is the registry of warehouses.
 func (p *parts) openWarehouse(ctx context.Context) (err error) {
 	cfg := p.ws.config.Warehouse
-	if b := cfg.BigQuery; b != nil {
-		p.warehouse, err = bigquery.Open(ctx, bigquery.Options{
-			Project: b.Project, Location: b.Location, DatasetPrefix: b.DatasetPrefix, Endpoint: b.Endpoint,
-			Together: b.Publish == "together", MaxBytesBilled: b.MaximumBytesBilled, KMSKey: b.KMSKey, StagingDays: b.StagingDays,
-			Layout: p.ws.catalog.layout,
-			Now:    time.Now, Log: p.log,
-		})
+	if cfg.BigQuery != nil {
+		p.warehouse, err = bigquery.Open(ctx, bigqueryOptions(p.ws, p.log))
 	} else {
 		if err := makeFolders(cfg.DuckDB, cfg.ReadCopy); err != nil {
 			return err
@@ -57,6 +53,17 @@ func (p *parts) openWarehouse(ctx context.Context) (err error) {
 	}
 	p.closers = append(p.closers, p.warehouse.Close)
 	return nil
+}
+
+// bigqueryOptions are the options of a warehouse in Google Cloud.
+func bigqueryOptions(ws *workspace, log *slog.Logger) bigquery.Options {
+	b := ws.config.Warehouse.BigQuery
+	return bigquery.Options{
+		Project: b.Project, Location: b.Location, DatasetPrefix: b.DatasetPrefix, Endpoint: b.Endpoint,
+		Together: b.Publish == "together", MaxBytesBilled: b.MaxBytesBilled(), KMSKey: b.KMSKey, StagingDays: b.StagingDays,
+		Layout: ws.catalog.layout, Impersonate: b.Impersonate, Bucket: b.GCSBucket,
+		Now: time.Now, Log: log,
+	}
 }
 
 // behindLedger says that the warehouse lacks what the ledger says it has.

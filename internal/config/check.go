@@ -137,9 +137,11 @@ func (c *checker) warehouse() {
 }
 
 var (
-	projectID     = regexp.MustCompile(`^[a-z][a-z0-9:.-]{4,61}[a-z0-9]$`)
-	datasetPrefix = regexp.MustCompile(`^[A-Za-z0-9_]{0,60}$`)
-	kmsKey        = regexp.MustCompile(`^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$`)
+	projectID      = regexp.MustCompile(`^[a-z][a-z0-9:.-]{4,61}[a-z0-9]$`)
+	datasetPrefix  = regexp.MustCompile(`^[A-Za-z0-9_]{0,60}$`)
+	gcsBucket      = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$`)
+	serviceAccount = regexp.MustCompile(`^[a-z0-9-]+@[a-z0-9.-]+\.gserviceaccount\.com$`)
+	kmsKey         = regexp.MustCompile(`^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$`)
 )
 
 func (c *checker) bigquery(b BigQuery) {
@@ -174,6 +176,20 @@ func (c *checker) bigquery(b BigQuery) {
 	}
 	if b.KMSKey != "" && !kmsKey.MatchString(b.KMSKey) {
 		wrong("kms_key is not the name of a key", "write it as projects/P/locations/L/keyRings/R/cryptoKeys/K", "kms_key")
+	}
+	for key, size := range map[string]Size{"model": b.Budget.Model, "night": b.Budget.Night} {
+		if _, ok := size.Bytes(); !ok && size != "" {
+			wrong(fmt.Sprintf("%q is not an amount of data", size), "write it as 50GB or 1TB", "budget", key)
+		}
+	}
+	if b.GCSBucket != "" && !gcsBucket.MatchString(b.GCSBucket) {
+		wrong(fmt.Sprintf("%q cannot name a bucket", b.GCSBucket), "write the bucket's name alone, without gs:// and without a folder", "gcs_bucket")
+	}
+	switch {
+	case b.Impersonate != "" && !serviceAccount.MatchString(b.Impersonate):
+		wrong(fmt.Sprintf("%q is not a service account", b.Impersonate), "write its address, such as daybreak@acme-analytics.iam.gserviceaccount.com", "impersonate")
+	case b.Impersonate != "" && b.Endpoint != "":
+		wrong("an emulator is reached without credentials, so nobody can be impersonated", "remove impersonate, or endpoint", "impersonate")
 	}
 	const mostDays = 60
 	if c.has("warehouse", "bigquery", "staging_days") && (b.StagingDays < 1 || b.StagingDays > mostDays) {

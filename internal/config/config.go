@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -79,10 +83,48 @@ type BigQuery struct {
 	DatasetPrefix string `yaml:"dataset_prefix"`
 	Endpoint      string `yaml:"endpoint"` // of an emulator, reached without credentials; empty for Google's own
 	// Publish is "each", the default, or "together".
-	Publish            string `yaml:"publish"`
-	MaximumBytesBilled int64  `yaml:"maximum_bytes_billed"` // by one model or test; 0 for no limit
-	KMSKey             string `yaml:"kms_key"`
-	StagingDays        int    `yaml:"staging_days"` // 0 for the driver's own
+	Publish            string     `yaml:"publish"`
+	MaximumBytesBilled int64      `yaml:"maximum_bytes_billed"` // by one model or test; 0 for no limit
+	KMSKey             string     `yaml:"kms_key"`
+	StagingDays        int        `yaml:"staging_days"` // 0 for the driver's own
+	Impersonate        string     `yaml:"impersonate"`  // a service account; empty for the machine's own credentials
+	GCSBucket          string     `yaml:"gcs_bucket"`   // parts go through it; empty sends them within the load jobs
+	Budget             CostBudget `yaml:"budget"`
+}
+
+// CostBudget is how much a warehouse that bills by use may bill; an empty size is no limit.
+type CostBudget struct {
+	Model Size `yaml:"model"` // building one model, and each of its tests
+	Night Size `yaml:"night"` // a run in all
+}
+
+// Size is an amount of data as people write it: "50GB", "1 TiB".
+type Size string
+
+// Bytes returns the size in bytes: GB are thousands of millions, GiB powers of two. It is 0, false for what is no size.
+func (s Size) Bytes() (int64, bool) {
+	m := dataSize.FindStringSubmatch(string(s))
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(m[1], 64)
+	base := 1000.0
+	if m[3] != "" {
+		base = 1024
+	}
+	n *= math.Pow(base, float64(1+strings.Index("KMGTP", m[2])))
+	return int64(n), err == nil && n >= 1 && n < math.MaxInt64/2
+}
+
+var dataSize = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?([KMGTP])(i?)B$`)
+
+// MaxBytesBilled returns the most that one model or test may be billed for, 0 for no limit.
+func (b *BigQuery) MaxBytesBilled() int64 {
+	most, _ := b.Budget.Model.Bytes()
+	if b.MaximumBytesBilled > 0 && (most == 0 || b.MaximumBytesBilled < most) {
+		return b.MaximumBytesBilled
+	}
+	return most
 }
 
 // Source is a production database: exactly one of Postgres, MySQL and SQLite is set.

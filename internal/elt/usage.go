@@ -44,6 +44,14 @@ func AddUsage(ctx context.Context, u Usage) {
 	}
 }
 
+// UsedSoFar returns what was added to the context's meter; nothing without one.
+func UsedSoFar(ctx context.Context) Usage {
+	if m, ok := ctx.Value(meterKey{}).(*Meter); ok {
+		return m.Used()
+	}
+	return Usage{}
+}
+
 // Used returns what was added so far.
 func (m *Meter) Used() Usage {
 	m.mu.Lock()
