@@ -118,6 +118,11 @@ func (s *Service) getDataset(c echo.Context) error {
 		return err
 	}
 	body := &api.OneDataset{Dataset: v.datasetBody(set)}
+	held, err := s.heldOf(c.Request().Context(), v, set)
+	if err != nil {
+		return err
+	}
+	body.Fidelity, body.Quarantined, body.SchemaChanges = held.uses, held.quarantined, held.changes
 	return s.answer(c, v, true, body, &body.Meta)
 }
 
@@ -270,6 +275,7 @@ func sourceFacts(m *elt.Manifest) *api.SourceFacts {
 	f := &api.SourceFacts{
 		SourcePosition: m.Source, Mode: m.Mode, Window: m.Window, Parts: len(m.Parts),
 		Rows: m.Rows(), Bytes: m.Bytes(), Columns: len(m.Schema),
+		MaskKey: m.MaskKey, Fidelity: m.Fidelity, Quarantined: m.SetAside(), SchemaChanges: m.Changes,
 	}
 	for _, col := range m.Schema {
 		if col.Masked != "" {

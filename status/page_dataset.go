@@ -33,6 +33,8 @@ type datasetData struct {
 	Lineage          *lineageSVG
 	Columns          []elt.ColumnDoc
 	Progress         *progressBar
+	Held             *heldData
+	Changes          []changeRow
 	Notes            []noteRow
 	Note             *actForm // pins another
 }
@@ -77,6 +79,12 @@ func (s *Service) datasetPage(c echo.Context) error {
 		data.Days = append(data.Days, v.dayRow(set, d, today))
 	}
 	data.Progress = v.progressOf(set)
+	held, err := s.heldOf(c.Request().Context(), v, set)
+	if err != nil {
+		return err
+	}
+	data.Held = sayHeld(set.Name, held.date, shortDate(held.date, today), held.uses, held.quarantined)
+	data.Changes = changeRows(set.Name, held.changes, today)
 	waitFor := to
 	if d := set.headline.Latest; d.Good() && len(set.ahead) > 0 {
 		waitFor = set.ahead[0].Date
@@ -228,6 +236,8 @@ type dayData struct {
 	Checks               []elt.Check
 	Inputs               []inputRow
 	Source               []fact
+	Held                 *heldData
+	Changes              []string
 	Previous, Next       link
 	Notes                []noteRow
 	Acts                 []actForm
@@ -275,6 +285,10 @@ func (s *Service) dayPage(c echo.Context) error {
 		data.Inputs = append(data.Inputs, r)
 	}
 	data.Source = sourceRows(body.Source, set.zone, date.AddDays(1))
+	if body.Source != nil {
+		data.Held = sayHeld(set.Name, date, shortDate(date, today), body.Source.Fidelity, body.Source.Quarantined)
+		data.Changes = sayChanges(body.Source)
+	}
 	data.Previous = link{shortDate(date.AddDays(-1), today), dayHref(set.Name, date.AddDays(-1))}
 	data.Next = link{shortDate(date.AddDays(1), today), dayHref(set.Name, date.AddDays(1))}
 	if _, ok := v.day(set.Name, date.AddDays(1)); !ok {
@@ -329,7 +343,11 @@ func sourceRows(f *api.SourceFacts, zone *time.Location, today elt.Date) []fact 
 		rows[1].Small = "one snapshot for every table of the run"
 	}
 	if len(f.Masked) > 0 {
-		rows = append(rows, fact{Term: "Masked", Text: strings.Join(f.Masked, ", ")})
+		masked := fact{Term: "Masked", Text: strings.Join(f.Masked, ", ")}
+		if f.MaskKey != "" {
+			masked.Small = "with the key " + f.MaskKey
+		}
+		rows = append(rows, masked)
 	}
 	return rows
 }

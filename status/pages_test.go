@@ -95,6 +95,7 @@ func shots() []shot {
 		{"overview-first-night", "/", "/v1/summary", statustest.Calm(0)},
 		{"overview-search", "/?q=reven", "/v1/summary", busy},
 		{"dataset", "/datasets/shop.conversations", "/v1/datasets/shop.conversations", busy},
+		{"dataset-fidelity", "/datasets/shop.companies", "/v1/datasets/shop.companies", busy},
 		{"dataset-blocked", "/datasets/revenue", "/v1/datasets/revenue", busy},
 		{"day-failed", "/datasets/finance.invoices/2026-11-20", "/v1/datasets/finance.invoices/days/2026-11-20", busy},
 		{"day-ready", "/datasets/shop.users/2026-11-19", "/v1/datasets/shop.users/days/2026-11-19", busy},

@@ -22,9 +22,10 @@ type RunLedger interface {
 	Attempts(ctx context.Context, step elt.StepID) ([]elt.Attempt, error)
 }
 
-// ManifestLedger tells what was read from a source.
+// ManifestLedger tells what was read from a source, and how that has changed.
 type ManifestLedger interface {
 	Manifest(ctx context.Context, key string) (*elt.Manifest, error)
+	SchemaChanges(ctx context.Context, d elt.DatasetName, limit int) ([]elt.DatasetChanges, error)
 }
 
 // Ledger is all that the service asks of the ledger. It only reads.

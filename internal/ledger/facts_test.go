@@ -49,6 +49,35 @@ func TestManifests(t *testing.T) {
 	})
 }
 
+func TestSchemaChanges(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		ctx := t.Context()
+		_, steps := begin(t, l)
+		lease := must(l.Claim(ctx, steps[0].ID, "w", hour))(t)
+		m := manifest(t, lease)
+		m.Changes = []elt.SchemaChange{{Column: "plan", Kind: elt.ColumnAdded, To: "string"}, {Column: "n", Kind: elt.TypeToText, From: "int64"}}
+		m.Quarantined = &elt.QuarantinedRows{Rows: 1, Parts: []elt.Part{{Key: "quarantine-00000.parquet", Rows: 1, Bytes: 9, SHA256: m.Parts[0].SHA256}}}
+		ok(t, l.SaveManifest(ctx, lease, m))
+		ok(t, l.SaveManifest(ctx, lease, m))
+		if diff := cmp.Diff(m, must(l.Manifest(ctx, m.ObjectKey()))(t)); diff != "" {
+			t.Error(diff)
+		}
+		got := must(l.SchemaChanges(ctx, "shop.users", 5))(t)
+		if len(got) != 1 || got[0].Run != "run-1" || got[0].Date != m.Date || got[0].Seq == 0 {
+			t.Fatalf("changes %+v", got)
+		}
+		if diff := cmp.Diff(m.Changes, got[0].Changes); diff != "" {
+			t.Error(diff)
+		}
+		if other := must(l.SchemaChanges(ctx, "shop.other", 5))(t); len(other) != 0 {
+			t.Errorf("changes of another dataset: %+v", other)
+		}
+		if events := must(l.Events(ctx, 2, 0))(t); len(events) != 2 || events[1].Kind != "schema.changed" || string(events[0].Detail) != `{"bytes":100,"parts":1,"quarantined":1,"rows":3}` {
+			t.Errorf("events %+v", events)
+		}
+	})
+}
+
 func TestVersionsInAnyOrder(t *testing.T) {
 	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
 		ctx := t.Context()

@@ -30,7 +30,13 @@ func (l *Ledger) SaveManifest(ctx context.Context, lease elt.Lease, m *elt.Manif
 			return err
 		}
 		detail := map[string]int64{"rows": m.Rows(), "bytes": m.Bytes(), "parts": int64(len(m.Parts))}
-		_, err = c.record(elt.Event{Kind: "manifest.saved", Dataset: m.Dataset, Date: m.Date, Run: m.Run, Step: lease.Step}, detail)
+		if q := m.SetAside(); q > 0 {
+			detail["quarantined"] = q
+		}
+		if _, err = c.record(elt.Event{Kind: "manifest.saved", Dataset: m.Dataset, Date: m.Date, Run: m.Run, Step: lease.Step}, detail); err != nil || len(m.Changes) == 0 {
+			return err
+		}
+		_, err = c.record(elt.Event{Kind: schemaChanged, Dataset: m.Dataset, Date: m.Date, Run: m.Run, Step: lease.Step}, changesDetail{m.Changes})
 		return err
 	})
 }
@@ -50,4 +56,27 @@ func (l *Ledger) Manifest(ctx context.Context, key string) (m *elt.Manifest, err
 		return err
 	})
 	return m, err
+}
+
+// schemaChanged is the kind of the events that tell how a dataset's columns changed.
+const schemaChanged = "schema.changed"
+
+type changesDetail struct {
+	Changes []elt.SchemaChange `json:"changes"`
+}
+
+// SchemaChanges returns how a dataset's columns have changed, the latest first, at most limit times.
+func (l *Ledger) SchemaChanges(ctx context.Context, d elt.DatasetName, limit int) (changes []elt.DatasetChanges, err error) {
+	text := fmt.Sprintf(`SELECT seq, date, run, detail FROM events WHERE kind = 'schema.changed' AND dataset = $1 ORDER BY seq DESC LIMIT %d`, limited(limit))
+	scan := func(row scanner) (c elt.DatasetChanges, err error) {
+		var detail changesDetail
+		err = row.Scan(&c.Seq, intoDate{&c.Date}, &c.Run, intoDocument{&detail})
+		c.Changes = detail.Changes
+		return c, err
+	}
+	err = l.read(ctx, "read how the columns of "+string(d)+" changed", func(ctx context.Context, q queryer) error {
+		changes, err = collect(ctx, q, scan, text, string(d))
+		return err
+	})
+	return changes, err
 }

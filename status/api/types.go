@@ -109,6 +109,11 @@ type Datasets struct {
 type OneDataset struct {
 	Meta
 	Dataset
+	// Fidelity counts the values of the version that people read which are not held as they were in the source.
+	Fidelity    []elt.PolicyUse `json:"fidelity,omitempty"`
+	Quarantined int64           `json:"quarantined,omitempty"` // rows of it that are left out, and kept in the lake
+	// SchemaChanges are how its columns have changed, the latest first, twenty at most.
+	SchemaChanges []elt.DatasetChanges `json:"schema_changes,omitempty"`
 }
 
 // Days are a dataset's days in date order; dates of which nothing is known are left out.
@@ -151,6 +156,11 @@ type SourceFacts struct {
 	Bytes   int64       `json:"bytes"`
 	Columns int         `json:"columns"`
 	Masked  []string    `json:"masked,omitempty"`
+	MaskKey string      `json:"mask_key,omitempty"` // the id of the key that hashed columns
+	// Fidelity counts the values that are not held as they are in the source, by the policy of their column.
+	Fidelity      []elt.PolicyUse    `json:"fidelity,omitempty"`
+	Quarantined   int64              `json:"quarantined,omitempty"`    // rows that are left out, and kept in the lake
+	SchemaChanges []elt.SchemaChange `json:"schema_changes,omitempty"` // since the version before
 }
 
 // Progress is how far a step is, and how fast.

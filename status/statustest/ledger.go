@@ -269,3 +269,20 @@ func (l *Ledger) Manifest(_ context.Context, key string) (*elt.Manifest, error) 
 	}
 	return nil, &elt.Error{Code: "manifest_unknown", Class: elt.Internal, What: "there is no manifest " + key}
 }
+
+// SchemaChanges returns what the dataset's manifests tell of its columns, the latest date first.
+func (l *Ledger) SchemaChanges(_ context.Context, d elt.DatasetName, limit int) ([]elt.DatasetChanges, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure != nil {
+		return nil, l.failure
+	}
+	var out []elt.DatasetChanges
+	for _, m := range l.manifests {
+		if m.Dataset == d && len(m.Changes) > 0 {
+			out = append(out, elt.DatasetChanges{Date: m.Date, Run: m.Run, Changes: m.Changes})
+		}
+	}
+	slices.SortFunc(out, func(a, b elt.DatasetChanges) int { return b.Date.Compare(a.Date) })
+	return out[:min(len(out), limit)], nil
+}

@@ -189,13 +189,28 @@ func (w *World) publish(p plan, run elt.RunID, date elt.Date, at time.Time) {
 	w.Publish(v)
 }
 
+// manifest is a day's. Now and then a value of shop.companies cannot be held, and once its columns changed.
 func (w *World) manifest(p plan, run elt.RunID, date elt.Date) *elt.Manifest {
-	return &elt.Manifest{
+	m := &elt.Manifest{
 		Format: elt.ManifestFormat, Dataset: elt.DatasetName(p.name), Date: date, Run: run, Attempt: 1, Mode: elt.Full,
-		Source: elt.SourcePosition{Source: elt.SourceName(strings.Split(p.name, ".")[0]), Server: "postgres 15.8", TakenAt: w.Fire(p.schedule, date).Add(3 * time.Second), CrossTableConsistent: true},
-		Schema: elt.Schema{{Name: "id", Type: elt.Type{Kind: elt.Int64}}, {Name: "email", Type: elt.Type{Kind: elt.String}, Masked: "hash"}, {Name: "updated_at", Type: elt.Type{Kind: elt.Timestamp}}},
-		Parts:  []elt.Part{{Key: "part-00000.parquet", Rows: p.rows / 2, Bytes: p.rows * 14}, {Key: "part-00001.parquet", Rows: p.rows - p.rows/2, Bytes: p.rows * 13}},
+		Source:  elt.SourcePosition{Source: elt.SourceName(strings.Split(p.name, ".")[0]), Server: "postgres 15.8", TakenAt: w.Fire(p.schedule, date).Add(3 * time.Second), CrossTableConsistent: true},
+		Schema:  elt.Schema{{Name: "id", Type: elt.Type{Kind: elt.Int64}}, {Name: "email", Type: elt.Type{Kind: elt.String}, Masked: "hash"}, {Name: "updated_at", Type: elt.Type{Kind: elt.Timestamp}}},
+		Parts:   []elt.Part{{Key: "part-00000.parquet", Rows: p.rows / 2, Bytes: p.rows * 14}, {Key: "part-00001.parquet", Rows: p.rows - p.rows/2, Bytes: p.rows * 13}},
+		MaskKey: "9f86d081",
 	}
+	if p.name != "shop.companies" {
+		return m
+	}
+	if w.Night.DaysSince(date)%3 == 0 {
+		m.Fidelity = []elt.PolicyUse{{Column: "credit_limit", Policy: elt.Clamp, Values: 3}, {Column: "founded_on", Policy: elt.Quarantine, Values: 2}}
+		m.Quarantined = &elt.QuarantinedRows{Rows: 2, Parts: []elt.Part{{Key: "quarantine-00000.parquet", Rows: 2, Bytes: 900}}}
+	}
+	if w.Night.DaysSince(date) == 6 {
+		m.Changes = []elt.SchemaChange{
+			{Column: "vat_number", Kind: elt.ColumnAdded, To: "string"}, {Column: "credit_limit", Kind: elt.TypeWidened, From: "decimal(10,2)", To: "decimal(12,2)"},
+		}
+	}
+	return m
 }
 
 // stepShare is how a dataset's minutes part into its steps, in percent.

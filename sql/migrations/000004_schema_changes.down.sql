@@ -1,0 +1,2 @@
+DROP INDEX events_schema_changed;
+UPDATE counters SET value = 3 WHERE name = 'schema';
