@@ -88,9 +88,14 @@ func (s *Service) getWait(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	name, err := waiterName(c)
+	if err != nil {
+		return err
+	}
 	if _, err := s.look(c); err != nil {
 		return err
 	}
+	defer s.waiters.join(name, needs)()
 	// A server without deadlines (a test's) cannot set one either, and needs none.
 	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(timeout + writeGrace))
 	s.metrics.waiters.Inc()

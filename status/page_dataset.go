@@ -37,6 +37,13 @@ type datasetData struct {
 	Changes          []changeRow
 	Notes            []noteRow
 	Note             *actForm // pins another
+	Waiters          []waiterRow
+}
+
+// waiterRow is who waits for a day of the dataset now.
+type waiterRow struct {
+	Name, Date string
+	Since      stamp
 }
 
 type dayRow struct {
@@ -97,6 +104,9 @@ func (s *Service) datasetPage(c echo.Context) error {
 	}
 	if len(set.Inputs)+len(set.feeds) > 0 {
 		data.Lineage = v.drawLineage(set)
+	}
+	for _, w := range s.waitersOf(v, set) {
+		data.Waiters = append(data.Waiters, waiterRow{w.Name, shortDate(w.Date, today), stampOf(w.Since, set.zone, today)})
 	}
 	data.Note = s.noteForm(c, set.Name, elt.Date{})
 	if data.Notes, err = s.notesOf(c, v, set.Name, elt.Date{}); err != nil {

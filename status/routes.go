@@ -45,7 +45,7 @@ func (s *Service) routes() []route {
 	span := []parameter{{"from", "the first data date"}, {"to", "the last data date"}}
 	runs := []parameter{{"schedule", "its name"}, {"state", "of the run"}}
 	needs := []parameter{{"need", "orders@2026-01-05,users@2026-01-05"}}
-	timeout := []parameter{{"timeout", "how long to wait, 55s by default, 5m at most"}}
+	timeout := []parameter{{"timeout", "how long to wait, 55s by default, 5m at most"}, {"as", "who waits, for the dataset's page"}}
 	after := []parameter{{"after", "the number of the last event seen, as Last-Event-ID"}}
 	open := []parameter{{"open", "true for the open ones only"}}
 	join := slices.Concat[[]parameter]
@@ -64,6 +64,7 @@ func (s *Service) routes() []route {
 		{method: get, path: "/v1/datasets/:dataset/days", handler: s.getDays, caller: "reports over a range", answers: api.Days{}, query: join(span)},
 		{method: get, path: "/v1/datasets/:dataset/days/:date", handler: s.getDay, caller: "jobs that want the reason", answers: api.Day{}},
 		{method: get, path: "/v1/datasets/:dataset/lineage", handler: s.getLineage, caller: "catalogues", answers: api.Lineage{}},
+		{method: get, path: "/v1/datasets/:dataset/waiters", handler: s.getWaiters, caller: "whoever is on call: who would be glad of it?", answers: api.Waiters{}},
 		{method: get, path: "/v1/runs", handler: s.getRuns, caller: "operators' scripts", answers: api.Runs{}, query: join(runs, page, span)},
 		{method: get, path: "/v1/runs/:run", handler: s.getRun, caller: "operators' scripts", answers: api.Run{}},
 		{method: get, path: "/v1/runs/:run/steps", handler: s.getSteps, caller: "progress displays", answers: api.Steps{}},

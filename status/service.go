@@ -75,6 +75,7 @@ type Service struct {
 	pages   *pages
 	metrics *metrics
 	access  *access
+	waiters *waiters
 	assets  *assets
 	openAPI []byte
 	handler http.Handler
@@ -105,7 +106,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the page's own files: %w", err)
 	}
-	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), closing: make(chan struct{})}
+	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), waiters: newWaiters(o.Now), closing: make(chan struct{})}
 	s.metrics = newMetrics(s.current)
 	s.feed = &feed{
 		ledger: o.Ledger, schedule: s.nextTicks, location: o.Location, now: o.Now, log: o.Log,

@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -15,6 +17,7 @@ type Wait struct {
 	Service
 	Needs   []string      `arg:"" name:"need" help:"Days, such as revenue@2026-01-05."`
 	Timeout time.Duration `default:"6h" help:"How long to wait; 0 asks once."`
+	As      string        `env:"DAYBREAK_WAITER" placeholder:"NAME" help:"Who waits, for the dataset's page; by default user@machine."`
 	Quiet   bool          `short:"q" help:"Say nothing; only exit."`
 }
 
@@ -42,6 +45,7 @@ func (w *Wait) Run(ctx context.Context, g *Globals, c *Console) error {
 	if err != nil {
 		return err
 	}
+	service.As(cmp.Or(w.As, here()))
 	gate, err := w.ask(ctx, service, needs)
 	if ended := stop(); err == nil {
 		err = ended
@@ -57,6 +61,15 @@ func (w *Wait) Run(ctx context.Context, g *Globals, c *Console) error {
 		w.say(c, "%s %s: %s\n", n.Verdict, client.Need{Dataset: n.Dataset, Date: n.Date}, n.Reason)
 	}
 	return exitStatus(gateExit(gate))
+}
+
+// here names this user on this machine.
+func here() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return actor()
+	}
+	return actor() + "@" + host
 }
 
 func (w *Wait) ask(ctx context.Context, service *client.Client, needs []client.Need) (api.Gate, error) {

@@ -1,6 +1,10 @@
 package api
 
-import "github.com/daybreak-data/daybreak/internal/elt"
+import (
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
 
 // Done answers whatever changes something.
 type Done struct {
@@ -28,4 +32,17 @@ type Tokens struct {
 type Remarks struct {
 	Meta
 	Remarks []elt.Remark `json:"remarks"`
+}
+
+// Waiter is who waits for a day of a dataset now.
+type Waiter struct {
+	Name  string    `json:"name"`
+	Date  elt.Date  `json:"date"`
+	Since time.Time `json:"since"`
+}
+
+// Waiters are those of a dataset at this service, whoever came first at the head.
+type Waiters struct {
+	Meta
+	Waiters []Waiter `json:"waiters"`
 }

@@ -27,6 +27,7 @@ const (
 type Client struct {
 	base  *url.URL
 	token string
+	name  string // who waits, for the dataset's page
 	http  *http.Client
 }
 
@@ -44,6 +45,10 @@ func New(baseURL, token string) (*Client, error) {
 // Use sends requests through another transport, for a proxy or a certificate authority of one's own. It
 // is called before the client is used.
 func (c *Client) Use(transport http.RoundTripper) { c.http.Transport = transport }
+
+// As names whoever waits with this client, so that the pages can say who would be glad of a dataset; without it the
+// service calls them what their token is. It is called before the client is used.
+func (c *Client) As(name string) { c.name = name }
 
 // Error is what the service refused, or why it could not be asked.
 type Error struct {
@@ -142,6 +147,9 @@ func (c *Client) Wait(ctx context.Context, needs ...Need) (api.Gate, error) {
 	pause := time.Second
 	for {
 		query := needsQuery(needs)
+		if c.name != "" {
+			query.Set("as", c.name)
+		}
 		query.Set("timeout", strconv.FormatInt(c.nextPoll(ctx).Milliseconds(), 10)+"ms")
 		gate, err := ask[api.Gate](ctx, c, "/v1/wait", query)
 		switch {
