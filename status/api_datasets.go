@@ -118,10 +118,7 @@ func (s *Service) getDataset(c echo.Context) error {
 		return err
 	}
 	body := &api.OneDataset{Dataset: v.datasetBody(set)}
-	held, err := s.heldOf(c.Request().Context(), v, set)
-	if err != nil {
-		return err
-	}
+	held := s.heldOf(c.Request().Context(), v, set)
 	body.Fidelity, body.Quarantined, body.SchemaChanges = held.uses, held.quarantined, held.changes
 	return s.answer(c, v, true, body, &body.Meta)
 }

@@ -20,25 +20,29 @@ type held struct {
 	changes     []elt.DatasetChanges
 }
 
-// heldOf reads it from the ledger. A model has neither: it is made from what is held.
-func (s *Service) heldOf(ctx context.Context, v view, set *dataset) (h held, err error) {
+// heldOf reads it from the ledger. A model has neither: it is made from what is held. While the ledger is away, what else is
+// known of the dataset is told without it.
+func (s *Service) heldOf(ctx context.Context, v view, set *dataset) held {
+	h := held{date: set.headline.LatestReady}
 	if set.Kind != elt.TableDataset {
-		return h, nil
+		return h
 	}
+	var err error
 	if h.changes, err = s.opts.Ledger.SchemaChanges(ctx, set.Name, changesShown); err != nil {
-		return h, ledgerAway(err)
+		s.log.Warn("how the columns of a dataset changed is not known", "dataset", set.Name, "error", err)
+		return h
 	}
-	h.date = set.headline.LatestReady
 	version, ok := v.versions[elt.DayKey{Dataset: set.Name, Date: h.date}]
 	if !ok || version.Manifest == "" {
-		return h, nil
+		return h
 	}
 	m, err := s.opts.Ledger.Manifest(ctx, version.Manifest)
 	if err != nil {
-		return h, ledgerAway(err)
+		s.log.Warn("what a version was read from is not known", "version", version.ID, "error", err)
+		return h
 	}
 	h.uses, h.quarantined = m.Fidelity, m.SetAside()
-	return h, nil
+	return h
 }
 
 // heldData is what the page says about values that are not held as they are.

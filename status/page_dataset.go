@@ -86,10 +86,7 @@ func (s *Service) datasetPage(c echo.Context) error {
 		data.Days = append(data.Days, v.dayRow(set, d, today))
 	}
 	data.Progress = v.progressOf(set)
-	held, err := s.heldOf(c.Request().Context(), v, set)
-	if err != nil {
-		return err
-	}
+	held := s.heldOf(c.Request().Context(), v, set)
 	data.Held = sayHeld(set.Name, held.date, shortDate(held.date, today), held.uses, held.quarantined)
 	data.Changes = changeRows(set.Name, held.changes, today)
 	waitFor := to
