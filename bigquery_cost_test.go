@@ -47,7 +47,9 @@ status: {public: true}
 	if a := do(t, dir, nil, "plan"); a.code != 0 || !strings.Contains(a.out, "READS") || strings.Count(a.out, "unknown") < 2 {
 		t.Errorf("before the first night, plan says (exit %d)\n%s%s", a.code, a.out, a.errors)
 	}
-	must(t, dir, nil, "run", "--yes")
+	if a := must(t, dir, nil, "run", "--yes"); !strings.Contains(a.out+a.errors, ", billed for ") {
+		t.Errorf("the night's summary does not say what was billed:\n%s%s", a.out, a.errors)
+	}
 	if a := do(t, dir, nil, "plan"); a.code != 0 || !strings.Contains(a.out, "10 kB") {
 		t.Errorf("after it, plan says (exit %d)\n%s%s", a.code, a.out, a.errors)
 	}

@@ -104,6 +104,7 @@ func (s *Service) getRun(c echo.Context) error {
 	for _, st := range steps {
 		body.Steps[st.State]++
 	}
+	body.Usage = usageOf(steps)
 	body.Sentence, _ = v.describeRun(run, steps)
 	return s.answer(c, v, false, body, &body.Meta)
 }
@@ -208,6 +209,10 @@ func (s *snapshot) describeRun(run elt.Run, steps []elt.Step) (head, detail stri
 	}
 	if run.State == elt.RunRunning && len(held) > 0 {
 		detail += " " + listed(held, 3) + " " + be(len(held)) + " held back."
+	}
+	if used := usageOf(steps); used.BytesBilled > 0 {
+		text, _ := billed(used)
+		detail += " It was billed for " + text + "."
 	}
 	if run.Reason != "" {
 		detail += " " + sentence("asked for by "+run.Reason)

@@ -73,6 +73,11 @@ func (s *Service) datasetPage(c echo.Context) error {
 	data.Sentence, data.Detail = v.describeDataset(set)
 	data.Trouble = v.troubleWith(set.Name)
 	data.Facts = v.datasetFacts(set, today)
+	used, err := s.costOf(c.Request().Context(), set.headline.Latest.Run, set.Name)
+	if err != nil {
+		return err
+	}
+	data.Facts = append(data.Facts, billedFacts(used)...)
 	to := v.night.date
 	if last := set.headline.Latest.Date; last.After(to) || to.IsZero() {
 		to = last
@@ -277,6 +282,11 @@ func (s *Service) dayPage(c echo.Context) error {
 	today := elt.DateOf(v.facts.Now.In(set.zone))
 	data := dayData{Dataset: string(set.Name), DatasetHref: datasetHref(set.Name), Sentence: body.Sentence, Detail: body.Detail, Checks: body.Checks}
 	data.Facts = v.dayFacts(set, body)
+	var used elt.Usage
+	for _, st := range body.Steps {
+		used = used.Plus(st.Usage)
+	}
+	data.Facts = append(data.Facts, billedFacts(used)...)
 	if body.Cause != nil {
 		data.Failure = body.Cause.Failure
 		if body.Cause.Dataset != set.Name {

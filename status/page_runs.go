@@ -99,6 +99,10 @@ func says(st *elt.Step) string {
 			parts = append(parts, sentence(n.Message))
 		}
 	}
+	if !st.Usage.IsZero() {
+		text, small := billed(st.Usage)
+		parts = append(parts, "Billed "+text+"; "+small+".")
+	}
 	return joinSentences(parts)
 }
 
@@ -255,6 +259,7 @@ func (s *Service) runPage(c echo.Context) error {
 		{Term: "Extracted", Text: extracted, Small: size},
 		{Term: "Schedule", Text: strings.TrimSpace(string(run.Schedule)), Small: string(run.Kind), Href: "/schedules"},
 	}
+	data.Facts = append(data.Facts, billedFacts(usageOf(steps))...)
 	data.Gantt = v.drawGantt(run, full, today)
 	data.Acts = s.runForms(c, run)
 	return s.page(c, http.StatusOK, "run", "Run of "+shortDate(run.Date, v.today()), data)

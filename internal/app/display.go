@@ -105,9 +105,10 @@ func stepLine(s elt.Step, o elt.Outcome, took time.Duration) string {
 
 // nightSummary says how a run ended, naming what failed: nobody should have to look for it.
 func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
-	var rows int64
+	var rows, billed int64
 	published, held := 0, map[elt.DatasetName]bool{}
 	for _, s := range steps {
+		billed += s.Usage.BytesBilled
 		switch {
 		case s.Kind == elt.ExtractStep && s.State == elt.StepSucceeded:
 			rows += s.Result.Rows
@@ -125,6 +126,9 @@ func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
 	}
 	line := fmt.Sprintf("%s %s  %s published, %s rows extracted, %s",
 		mark, day(run.Date), plural(published, "dataset"), count(rows), lasted(took))
+	if billed > 0 {
+		line += fmt.Sprintf(", billed for %s", size(billed))
+	}
 	if len(held) > 0 {
 		line += fmt.Sprintf("; %s held back, keeping the version before", plural(len(held), "dataset"))
 	}

@@ -217,6 +217,7 @@ type Run struct {
 	elt.Run
 	Sentence string                `json:"sentence"`
 	Steps    map[elt.StepState]int `json:"steps"`
+	Usage    elt.Usage             `json:"usage,omitzero"` // what the warehouse has done for it, where that is billed
 }
 
 // Steps are a run's steps in the order in which they can run.
