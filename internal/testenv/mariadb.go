@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -67,6 +69,26 @@ func (m *MariaDBServer) Stop(t testing.TB) {
 	}
 }
 
+// Restart ends the server as a crash would, and returns when it serves again. Only a server of NewMariaDB is the test's
+// to restart.
+func (m *MariaDBServer) Restart(t testing.TB) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.server.dir, "server"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err == nil {
+		err = m.server.await(60 * time.Second)
+	}
+	if err != nil {
+		t.Fatalf("restart MariaDB: %v", err)
+	}
+}
+
 // mariadb is one MariaDB data folder and the server over it.
 type mariadb struct {
 	dir       string
@@ -104,7 +126,7 @@ func startMariaDB(options ...string) (*mariadb, error) {
 	// What makes a server survive a power cut is off: a killed server loses nothing by it.
 	line := slices.Concat([]string{daemon, "--no-defaults"}, as, []string{
 		"--datadir=" + data, "--socket=" + filepath.Join(dir, "s.sock"), "--pid-file=" + filepath.Join(dir, "pid"),
-		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", "--innodb-buffer-pool-size=64M",
+		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", "--innodb-buffer-pool-size=64M",
 	}, options)
 	for range ports {
 		if err = m.start(line); err == nil {
@@ -130,12 +152,14 @@ func (m *mariadb) own() ([]string, error) {
 	return []string{"--user=mysql"}, os.Chown(m.dir, uid, -1)
 }
 
-// start runs the server until this process is gone.
+// start runs the server, again whenever it ends, until this process is gone.
 func (m *mariadb) start(line []string) (err error) {
 	if m.port, err = freePort(); err != nil {
 		return err
 	}
-	m.keeper, err = keep(`dir=$1; shift; "$@" >"$dir/log" 2>&1 & server=$!; `+untilGone+`; kill -9 $server; rm -rf -- "$dir"`,
+	m.keeper, err = keep(`dir=$1; shift; >"$dir/serve"
+		(while [ -e "$dir/serve" ]; do "$@" >>"$dir/log" 2>&1 & echo $! >"$dir/server"; wait $!; done) &
+		`+untilGone+`; rm "$dir/serve"; kill -9 $(cat "$dir/server"); wait; rm -rf -- "$dir"`,
 		append(append([]string{m.dir}, line...), "--port="+strconv.Itoa(m.port))...)
 	if err != nil {
 		return err
