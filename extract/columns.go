@@ -66,6 +66,7 @@ func choose(info TableInfo, e elt.Extraction, before *elt.Manifest) (selection, 
 	s.key = messageKey(e, info, s.columns)
 	if e.Mode == elt.Incremental {
 		s.cursor = c.cursor(e, s.columns)
+		c.softDelete(e, s.columns)
 	}
 	if err := e.Layout.Fits(s.columns); err != nil {
 		c.wrong("layout_invalid", err.Error(), "correct partition_by and cluster_by in the schedule")
@@ -186,6 +187,13 @@ func (c *checker) cursor(e elt.Extraction, columns elt.Schema) elt.Column {
 	case !ok:
 		c.wrong("cursor_missing", fmt.Sprintf("the cursor names the column %q, which the table does not have", e.Cursor),
 			"correct the name; the table has "+strings.Join(c.table.Columns.Names(), ", "))
+	case column.Type.Kind == elt.Int64 && e.OverlapNumbers == nil:
+		c.wrong("cursor_overlap", fmt.Sprintf("the cursor column %q (%s) is a number, and overlap does not say how many numbers below the last are read again", e.Cursor, column.SourceType),
+			"set overlap: to a number, more than are ever given out while one transaction lasts: overlap: 10000")
+	case column.Type.Kind == elt.Int64:
+	case e.OverlapNumbers != nil:
+		c.wrong("cursor_overlap", fmt.Sprintf("overlap is a number, and the cursor column %q (%s) is no integer of 64 bits", e.Cursor, column.SourceType),
+			"give overlap as a span of time such as 2h, or name an integer column")
 	case column.Type.Kind == elt.Timestamp:
 	case column.Type.Kind != elt.LocalTimestamp && column.Type.Kind != elt.DateKind:
 		c.wrong("cursor_type", fmt.Sprintf("the cursor column %q is of type %s and says no time", e.Cursor, column.SourceType),
@@ -195,4 +203,28 @@ func (c *checker) cursor(e elt.Extraction, columns elt.Schema) elt.Column {
 			"add cursor_timezone: to the table in its schedule: the zone in which the application writes it, for example UTC")
 	}
 	return column
+}
+
+// softDelete checks that the column which flags deleted rows can be told.
+func (c *checker) softDelete(e elt.Extraction, columns elt.Schema) {
+	name := e.Deletes.Column
+	if e.Deletes.Mode != elt.DeletesSoft || name == "" {
+		return
+	}
+	column, ok := columns.Column(name)
+	switch {
+	case !ok:
+		c.wrong("column_missing", fmt.Sprintf("soft_delete names the column %q, which is not extracted", name),
+			"correct the name; the table has "+strings.Join(c.table.Columns.Names(), ", "))
+	case column.Masked != "":
+		c.wrong("soft_delete_type", fmt.Sprintf("the soft-delete column %q is masked", name), "extract it as it is")
+	}
+	switch column.Type.Kind {
+	case elt.Bool, elt.Int64, elt.Timestamp, elt.LocalTimestamp, elt.DateKind:
+	default:
+		if ok {
+			c.wrong("soft_delete_type", fmt.Sprintf("the soft-delete column %q (%s) is neither a boolean, an integer nor a time", name, column.SourceType),
+				"name a column that is true, not zero or not NULL in deleted rows")
+		}
+	}
 }

@@ -22,6 +22,10 @@ type Job struct {
 	// Published is the manifest of the dataset's published version, which the columns are compared with; nil when
 	// nothing is published.
 	Published *elt.Manifest
+	// After is the manifest that an integer cursor goes on from; nil for the first load.
+	After *elt.Manifest
+	// Keys says that every key is read, too, so that deletes can be told.
+	Keys bool
 }
 
 // attempt is one call of Extract, over as many snapshots as it takes.
@@ -34,6 +38,7 @@ type attempt struct {
 	progress elt.Progress
 	parts    int // that were begun, in whichever snapshot: no key is used twice
 	asides   int // likewise, of quarantined rows
+	keys     int // likewise, of keys
 }
 
 func (a *attempt) update(change func(*elt.Progress)) {
@@ -89,7 +94,7 @@ func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Ma
 	}
 	started := x.opts.Now()
 	to := parquet.NewWriter(request.Columns, parquet.Options{
-		PartBytes: x.opts.PartBytes,
+		PartBytes: x.opts.PartBytes, Digests: request.Facts.Digest, Unlike: request.Facts.Unlike,
 		Create: func(int) (parquet.Sink, error) {
 			return newPart(ctx, x.opts.Lake, fmt.Sprintf("%spart-%05d.parquet", m.Prefix(), a.next(&a.parts))), nil
 		},
@@ -119,6 +124,14 @@ func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Ma
 			Do:   "report it with the step's log; nothing was published",
 		}
 	}
+	if err := x.complete(job, request, to, m); err != nil {
+		return nil, err
+	}
+	if job.Keys {
+		if m.Keys, err = x.keys(ctx, a, request, in, m); err != nil {
+			return nil, err
+		}
+	}
 	m.CreatedAt = x.opts.Now().UTC()
 	if err := x.writeManifest(ctx, m); err != nil {
 		return nil, err
@@ -132,7 +145,7 @@ func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Ma
 // request works out what the job reads, by the catalog of its snapshot.
 func (x *Extractor) request(ctx context.Context, job Job, in Snapshot) (Request, selection, TableInfo, error) {
 	e := job.Extraction
-	r := Request{Extraction: e, Mask: x.mask}
+	r := Request{Extraction: e, Mask: x.mask, Facts: &Facts{Digest: e.Verify == elt.LevelRows}}
 	info, err := in.Describe(ctx, e.Table)
 	if err != nil {
 		return r, selection{}, info, err
@@ -142,7 +155,12 @@ func (x *Extractor) request(ctx context.Context, job Job, in Snapshot) (Request,
 		return r, chosen, info, wrong[0]
 	}
 	r.Columns, r.Key, r.Rules = chosen.columns, chosen.key, chosen.rules
-	if e.Mode == elt.Incremental {
+	r.Facts.Unlike = unlike(r.Columns, r.Rules, info)
+	switch {
+	case e.Mode != elt.Incremental:
+	case e.OverlapNumbers != nil:
+		r.Range = openRange(chosen.cursor, e, job.After.Next(*e.OverlapNumbers))
+	default:
 		if job.Window == nil {
 			return r, chosen, info, fmt.Errorf("extract %s: an incremental job came without a window", e.Dataset)
 		}
@@ -168,7 +186,7 @@ func closed(e elt.Extraction, w elt.Window, now time.Time) error {
 }
 
 // CodeWindowOpen is the code with which rows may still come into a window.
-const CodeWindowOpen elt.Code = "window_open"
+const CodeWindowOpen = elt.WindowOpen
 
 func (x *Extractor) manifest(job Job, r Request, in *epoch) *elt.Manifest {
 	e := job.Extraction
@@ -180,6 +198,12 @@ func (x *Extractor) manifest(job Job, r Request, in *epoch) *elt.Manifest {
 	if r.Range != nil {
 		m.Mode, m.Cursor, m.Window = elt.Incremental, e.Cursor, job.Window
 		m.Range = &elt.CursorRange{From: r.Range.From, To: r.Range.To, All: r.Range.All}
+		if r.Range.Open {
+			m.Window, m.Range, m.Numbers = nil, nil, job.After.Next(*e.OverlapNumbers)
+		}
+	}
+	if e.Deletes.Mode == elt.DeletesSoft {
+		m.SoftDelete = e.Deletes.Column
 	}
 	for _, c := range r.Columns {
 		if c.Masked == MaskHash {

@@ -59,17 +59,22 @@ type Request struct {
 	Mask       *Masker                 // set when a column is hashed
 	// Paused is told why reading waits on purpose, and "" when it goes on.
 	Paused func(why string)
+	Facts  *Facts // what else is wanted of the rows; never nil
 }
 
 // Range limits the rows to those whose cursor is at least From and below To. Both are in the cursor's own
-// unit: days since 1970-01-01 for a date, else microseconds since then, as its wall clock reads when it
-// has no zone.
+// unit: the number for an integer, days since 1970-01-01 for a date, else microseconds since then, as its wall clock
+// reads when it has no zone.
 type Range struct {
 	Cursor   elt.Column
 	From, To int64
 	All      bool // no lower bound: From says nothing
+	Open     bool // no upper bound: To and Window say nothing
 	Window   elt.Window
+	Nulls    elt.NullCursors // never empty
 }
 
 // Has reports whether a cursor's value lies in the range.
-func (r *Range) Has(cursor int64) bool { return cursor < r.To && (r.All || cursor >= r.From) }
+func (r *Range) Has(cursor int64) bool {
+	return (r.Open || cursor < r.To) && (r.All || cursor >= r.From)
+}

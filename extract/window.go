@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -8,7 +9,7 @@ import (
 
 // newRange returns the range of cursor values that the window asks for, the overlap before it included.
 func newRange(cursor elt.Column, e elt.Extraction, w elt.Window) *Range {
-	r := &Range{Cursor: cursor, All: w.From.IsZero(), Window: w}
+	r := &Range{Cursor: cursor, All: w.From.IsZero(), Window: w, Nulls: nulls(e)}
 	r.To = reading(w.To, cursor.Type.Kind, e.CursorZone)
 	if !r.All {
 		from := w.From.Add(-e.Overlap)
@@ -22,6 +23,17 @@ func newRange(cursor elt.Column, e elt.Extraction, w elt.Window) *Range {
 	}
 	return r
 }
+
+// openRange returns the range of an integer cursor's values, whose end is what the snapshot sees.
+func openRange(cursor elt.Column, e elt.Extraction, n *elt.Numbers) *Range {
+	r := &Range{Cursor: cursor, All: n.From == nil, Open: true, Nulls: nulls(e)}
+	if n.From != nil {
+		r.From = *n.From
+	}
+	return r
+}
+
+func nulls(e elt.Extraction) elt.NullCursors { return cmp.Or(e.NullCursors, elt.NullsFail) }
 
 // reading returns how a cursor of that kind would show the instant t.
 func reading(t time.Time, kind elt.Kind, zone *time.Location) int64 {

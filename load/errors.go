@@ -11,6 +11,8 @@ const (
 	codeRowsDiffer         elt.Code = "rows_differ"
 	codeSpoolFailed        elt.Code = "spool_failed"
 	codeVerificationFailed elt.Code = "verification_failed"
+	codeKeysDiffer         elt.Code = "keys_differ"
+	codeDeletesOverCap     elt.Code = "deletes_over_cap"
 	codeEmptyOverRows      elt.Code = "empty_over_rows"
 )
 

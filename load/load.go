@@ -25,6 +25,8 @@ type Warehouse interface {
 	Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, relation string, files []string, progress func(rows int64)) (int64, error)
 	Measure(ctx context.Context, run elt.RunID, d elt.DatasetName, schema elt.Schema) (elt.TableStats, error)
 	PublishedRows(ctx context.Context, relation string) (rows int64, exists bool, err error)
+	Digest(ctx context.Context, run elt.RunID, d elt.DatasetName, schema elt.Schema) (elt.RowDigest, error)
+	Deletes(ctx context.Context, run elt.RunID, m *elt.Manifest, relation string, files []string) (elt.Deletion, error)
 }
 
 // Options are what a Loader works with.

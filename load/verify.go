@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -8,44 +9,70 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// levelColumns is the verification level that Verify reaches: facts of every column.
-const levelColumns = "columns"
-
 // shownMismatches is how many mismatches an error spells out.
 const shownMismatches = 5
 
 // Rules are what a dataset says about its verification.
 type Rules struct {
-	AllowEmpty bool // a full load of zero rows may replace a table that had rows
+	AllowEmpty bool      // a full load of zero rows may replace a table that had rows
+	Level      elt.Level // how deep; empty means elt.LevelColumns
 }
 
 // Verify compares what the warehouse staged with the manifest, fact by fact, and refuses a full load of no
-// rows over a published table that has some. The errors are verification_failed and empty_over_rows.
+// rows over a published table that has some. The errors are verification_failed, keys_differ, empty_over_rows and
+// deletes_over_cap; with the last two the result comes, too: a person may let the day pass.
 func (l *Loader) Verify(ctx context.Context, manifestKey string, rules Rules) (elt.Result, error) {
 	m, err := l.manifest(ctx, manifestKey)
 	if err != nil {
 		return elt.Result{}, err
 	}
-	got, err := l.warehouse.Measure(ctx, m.Run, m.Dataset, m.Schema)
+	level := cmp.Or(rules.Level, elt.LevelColumns)
+	if level == elt.LevelRows && m.Stats.Digest == nil {
+		level = elt.LevelColumns // it was extracted when less was asked for
+	}
+	got, err := l.measure(ctx, m, level)
 	if err != nil {
 		return elt.Result{}, err
 	}
-	if err := mismatch(m, got); err != nil {
+	if err := mismatch(m, got, level); err != nil {
 		return elt.Result{}, err
+	}
+	result := elt.Result{Rows: got.Rows, Manifest: manifestKey, Checks: elt.ChecksPassed, Level: level}
+	if result.Deletes, err = l.deletes(ctx, m, level); err != nil {
+		return result, err
 	}
 	if m.Mode == elt.Full && m.Rows() == 0 && !rules.AllowEmpty {
 		if err := l.notOverRows(ctx, m); err != nil {
-			return elt.Result{}, err
+			return result, err
 		}
 	}
-	return elt.Result{Rows: got.Rows, Manifest: manifestKey, Checks: elt.ChecksPassed, Level: levelColumns}, nil
+	return result, nil
+}
+
+// measure takes the facts of what is staged that the level wants.
+func (l *Loader) measure(ctx context.Context, m *elt.Manifest, level elt.Level) (elt.TableStats, error) {
+	var columns elt.Schema
+	if level != elt.LevelCounts {
+		columns = m.Schema
+	}
+	got, err := l.warehouse.Measure(ctx, m.Run, m.Dataset, columns)
+	if err != nil || level != elt.LevelRows {
+		return got, err
+	}
+	digest, err := l.warehouse.Digest(ctx, m.Run, m.Dataset, m.Schema)
+	got.Digest = &digest
+	return got, err
 }
 
 // mismatch returns the error that names the facts on which the warehouse and the manifest disagree. Values of
 // masked columns are left out.
-func mismatch(m *elt.Manifest, got elt.TableStats) error {
-	differ := m.Stats.Compare(got)
-	if len(m.Stats.Columns) != len(m.Schema) {
+func mismatch(m *elt.Manifest, got elt.TableStats, level elt.Level) error {
+	want := m.Stats
+	if level == elt.LevelCounts {
+		want.Columns = nil
+	}
+	differ := want.Compare(got)
+	if level != elt.LevelCounts && len(m.Stats.Columns) != len(m.Schema) {
 		differ = append(differ, elt.Mismatch{
 			Fact: "columns", Want: fmt.Sprint(len(m.Schema)), Got: fmt.Sprintf("%d with facts in the manifest", len(m.Stats.Columns)),
 		})

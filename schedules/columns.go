@@ -65,6 +65,8 @@ func (r *reading) columnRule(t Table, rules map[string]string, rule, c string, a
 	case rule != "exclude" && t.Allow != nil && !slices.Contains(t.Allow, c):
 		r.problem(codeColumnRules, fmt.Sprintf("the column %q is under %s, and not on the list of allowed columns: it would never leave the source", c, rule), "add it under allow, or remove it here", at...)
 	case rule == "keep":
+	case c == t.Deletes.Column:
+		r.problem(codeColumnRules, fmt.Sprintf("the soft-delete column %q cannot be under %s: deleted rows are told by its value", c, rule), "remove it from the list", at...)
 	case c == t.Cursor:
 		r.problem(codeColumnRules, fmt.Sprintf("the cursor column %q cannot be under %s: the window is read by its value", c, rule), "remove it from the list", at...)
 	case rule != "hash" && slices.Contains(t.Key, c):

@@ -69,6 +69,8 @@ func (r *reading) replaceable(t *Table, problem func(what, do string, path ...an
 		problem("replace says nothing in mode full, which replaces the whole table", "remove it", "replace")
 	case t.Layout.PartitionBy == "":
 		problem("replace: partitions needs partition_by", do, "replace")
+	case t.Deletes.Mode == elt.DeletesByKey:
+		problem("replace: partitions and deletes: key_diff do not go together: a night's window is replaced whole, what is gone from it included", "remove one of them", "replace")
 	case t.Layout.PartitionBy != t.Cursor:
 		problem(fmt.Sprintf("a night brings the rows of a window of %s, not whole partitions of %s: replacing those would lose rows", t.Cursor, t.Layout.PartitionBy), do, "replace")
 	}

@@ -36,6 +36,11 @@ const (
 	codeCursorMissing      elt.Code = "cursor_missing"
 	codeIncrementalOnly    elt.Code = "incremental_only"
 	codeBadOverlap         elt.Code = "bad_overlap"
+	codeBadNullCursor      elt.Code = "bad_null_cursor"
+	codeNumbersOnly        elt.Code = "numbers_only"
+	codeNumbersByDate      elt.Code = "numbers_by_date"
+	codeBadDeletes         elt.Code = "bad_deletes"
+	codeBadLevel           elt.Code = "bad_level"
 	codeColumnRules        elt.Code = "column_rules"
 	codeTypeRule           elt.Code = "type_rule"
 	codeDriftRule          elt.Code = "drift_rule"
@@ -122,6 +127,7 @@ type retriesYAML struct {
 	Attempts int           `yaml:"attempts"`
 	First    time.Duration `yaml:"first_delay"`
 	Max      time.Duration `yaml:"max_delay"`
+	Wait     time.Duration `yaml:"max_wait"`
 }
 
 type parser struct {
@@ -151,7 +157,7 @@ func (p *parser) schedule(name elt.ScheduleName, file string, data []byte) {
 		p.add(problems...)
 		return // it could not be read: what it lacks is no further problem
 	}
-	r.text = scheduleYAML{Retries: retriesYAML{Attempts: 3, First: 30 * time.Second, Max: 10 * time.Minute}}
+	r.text = scheduleYAML{Retries: retriesYAML{Attempts: 3, First: 30 * time.Second, Max: 10 * time.Minute, Wait: time.Hour}}
 	problems = append(problems, f.Decode(&r.text)...)
 	r.time()
 	r.zone()
@@ -260,6 +266,8 @@ func (r *reading) retries() {
 	switch {
 	case t.Attempts < 1 || t.Attempts > most:
 		r.problem(codeBadRetries, fmt.Sprintf("%d attempts are not possible", t.Attempts), fmt.Sprintf("give a number from 1 (no retry) to %d", most), "retries", "attempts")
+	case t.Wait < 0:
+		r.problem(codeBadRetries, fmt.Sprintf("max_wait %s is negative", t.Wait), "give how long to wait for a source, such as 1h", "retries", "max_wait")
 	case t.First < 0:
 		r.problem(codeBadRetries, fmt.Sprintf("the delay %s is negative", t.First), "give a delay such as 30s", "retries", "first_delay")
 	case t.Max < t.First:

@@ -63,6 +63,9 @@ type Retries struct {
 	Attempts int
 	First    time.Duration
 	Max      time.Duration
+	// Wait is how long a step may wait for a source that asks for time, such as for a transaction to end: that is no
+	// failure and costs no attempt.
+	Wait time.Duration
 }
 
 // Runner carries the runs of the ledger forward, a step at a time. What is due, what is blocked and when a
@@ -274,9 +277,15 @@ func (r *Runner) outcome(ctx context.Context, s elt.Step, result elt.Result, wor
 	if err != nil {
 		return elt.Outcome{}, err
 	}
-	failed, err := r.failedAttempts(ctx, s.ID)
+	failed, waits, err := r.earlier(ctx, s.ID, policy)
 	if err != nil {
 		return elt.Outcome{}, err
+	}
+	if failure.Class == elt.Budget { // the source asked for time, and nothing failed
+		if !waits.IsZero() && now.Sub(waits) >= policy.Wait {
+			return elt.Outcome{State: elt.StepFailed, Result: result, Error: failure}, nil
+		}
+		return elt.Outcome{State: elt.StepRetrying, Error: failure, NextAttemptAt: now.Add(policy.delay(failed))}, nil
 	}
 	if !retriable(failure.Class) || failed+1 >= policy.Attempts {
 		return elt.Outcome{State: elt.StepFailed, Result: result, Error: failure}, nil
@@ -287,18 +296,27 @@ func (r *Runner) outcome(ctx context.Context, s elt.Step, result elt.Result, wor
 	}, nil
 }
 
-// failedAttempts counts the earlier attempts that failed by themselves. An interruption is no failure.
-func (r *Runner) failedAttempts(ctx context.Context, step elt.StepID) (n int, err error) {
+// earlier counts the attempts that failed by themselves, and says since when attempts end because the source asks for
+// time, if the last one did. An interruption is no failure.
+func (r *Runner) earlier(ctx context.Context, step elt.StepID, policy Retries) (failed int, waits time.Time, err error) {
 	attempts, err := r.Ledger.Attempts(ctx, step)
 	if err != nil {
-		return 0, fmt.Errorf("read the attempts of %s: %w", step, err)
+		return 0, waits, fmt.Errorf("read the attempts of %s: %w", step, err)
 	}
+	var last time.Time
 	for _, a := range attempts {
-		if a.Error != nil && a.Error.Code != elt.Interrupted {
-			n++
+		switch {
+		case a.Error == nil || a.Error.Code == elt.Interrupted:
+			continue
+		case a.Error.Class != elt.Budget:
+			failed++
+			waits = time.Time{}
+		case waits.IsZero() || a.StartedAt.Sub(last) > 2*policy.Max: // or a person has tried it again
+			waits = a.StartedAt
 		}
+		last = a.FinishedAt
 	}
-	return n, nil
+	return failed, waits, nil
 }
 
 // retriable reports whether time alone may mend an error of the class.

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/yamlfile"
@@ -13,13 +12,21 @@ import (
 
 // tableYAML is a table of a schedule as it is written.
 type tableYAML struct {
-	Table       string        `yaml:"table"`
-	Mode        elt.Mode      `yaml:"mode"`
-	Key         []string      `yaml:"key"`
-	Cursor      string        `yaml:"cursor"`
-	CursorZone  string        `yaml:"cursor_timezone"`
-	Overlap     time.Duration `yaml:"overlap"`
-	Start       elt.Date      `yaml:"start"`
+	Table      string      `yaml:"table"`
+	Mode       elt.Mode    `yaml:"mode"`
+	Key        []string    `yaml:"key"`
+	Cursor     string      `yaml:"cursor"`
+	CursorZone string      `yaml:"cursor_timezone"`
+	Overlap    overlapYAML `yaml:"overlap"`
+	Start      elt.Date    `yaml:"start"`
+
+	NullCursor   elt.NullCursors `yaml:"null_cursor"`
+	Deletes      elt.DeleteMode  `yaml:"deletes"`
+	DeletesEvery wholeDays       `yaml:"deletes_every"`
+	MaxDeletes   *percent        `yaml:"max_deletes"`
+	SoftDelete   string          `yaml:"soft_delete"`
+	Verify       elt.Level       `yaml:"verify"`
+
 	Columns     columnsYAML   `yaml:"columns"`
 	AllowEmpty  bool          `yaml:"allow_empty"`
 	PartitionBy partitionYAML `yaml:"partition_by"`
@@ -90,12 +97,13 @@ func (r *reading) table(name elt.DatasetName, source elt.SourceName, rest string
 	t := Table{
 		Extraction: elt.Extraction{
 			Dataset: name, Source: source, Table: tt.Table, Mode: tt.Mode, Key: tt.Key, Cursor: tt.Cursor,
-			Overlap: tt.Overlap, Start: tt.Start, AllowEmpty: tt.AllowEmpty,
+			NullCursors: tt.NullCursor, Verify: tt.Verify, Start: tt.Start, AllowEmpty: tt.AllowEmpty,
 			Defaults: r.Defaults[source].ColumnRules, DecidePII: r.DecidePII,
 			Drift: elt.DriftRules{NewColumn: tt.NewColumn, TypeChange: tt.TypeChange, DroppedColumn: tt.Dropped, Widened: tt.Widened},
 		},
 		Description: tt.Description, Owners: tt.Owners, Tags: tt.Tags, Deadline: tt.Deadline,
 	}
+	t.Overlap, t.OverlapNumbers = tt.Overlap.read()
 	if t.Table == "" {
 		t.Table = rest
 	}
@@ -115,6 +123,11 @@ func (r *reading) table(name elt.DatasetName, source elt.SourceName, rest string
 			fmt.Sprintf("the dataset %s has %s, and somebody must be there when one is away", name, ownersText(t.Owners)),
 			"name at least two under owners:", "tables", key))
 	}
+	switch t.Verify {
+	case "", elt.LevelCounts, elt.LevelColumns, elt.LevelRows:
+	default:
+		r.problem(codeBadLevel, fmt.Sprintf("verify cannot be %q", t.Verify), "write counts, columns (the default) or rows", "tables", key, "verify")
+	}
 	r.mode(&t, tt)
 	r.columns(&t, tt.Columns)
 	r.drift(&t)
@@ -127,50 +140,6 @@ func ownersText(owners []string) string {
 		return "no owner"
 	}
 	return "one owner"
-}
-
-// mode checks what belongs to full and what to incremental.
-func (r *reading) mode(t *Table, tt tableYAML) {
-	key := string(t.Dataset)
-	switch t.Mode {
-	case "":
-		t.Mode = elt.Full
-		fallthrough
-	case elt.Full:
-		for _, only := range []string{"cursor", "cursor_timezone", "overlap", "start"} {
-			if r.given("tables", key, only) {
-				r.problem(codeIncrementalOnly, fmt.Sprintf("%s of %s has no meaning in mode full, which reads every row", only, key),
-					"set mode: incremental, or remove it", "tables", key, only)
-			}
-		}
-		return
-	case elt.Incremental:
-	default:
-		r.problem(codeBadMode, fmt.Sprintf("mode cannot be %q", t.Mode), "write full (every row) or incremental (the rows of a window)", "tables", key, "mode")
-		return
-	}
-	if len(t.Key) == 0 && r.absent(yamlfile.Sequence, "tables", key, "key") {
-		r.problem(codeKeyMissing, fmt.Sprintf("%s is incremental and has no key, so its rows could not be told apart", key),
-			"name its primary key: key: [id]", "tables", key)
-	}
-	if t.Cursor == "" && r.absent(yamlfile.Scalar, "tables", key, "cursor") {
-		r.problem(codeCursorMissing, fmt.Sprintf("%s is incremental and has no cursor, so nobody knows which rows changed", key),
-			"name the column that says when a row last changed: cursor: updated_at", "tables", key)
-	}
-	if t.Overlap < 0 {
-		r.problem(codeBadOverlap, fmt.Sprintf("the overlap %s is negative", t.Overlap), "give how far to read again before the window, such as 2h", "tables", key, "overlap")
-	}
-	if tt.CursorZone != "" {
-		t.CursorZone = r.location(tt.CursorZone, "tables", key, "cursor_timezone")
-	}
-	if r.text.CatchUp == "" || r.text.CatchUp == CatchUpLatest {
-		r.problem(codeCatchUpGap, fmt.Sprintf("%s is incremental, and catch_up: latest would leave out the rows of every missed date", key),
-			"set catch_up: all in this schedule", "tables", key, "mode")
-	}
-	if !r.schedule.calendar.daily() {
-		r.problem(codeCalendarGap, fmt.Sprintf("%s is incremental, and the schedule does not run every day: the rows of the other dates would be left out", key),
-			"let the schedule run every day, or bring the table in mode full", "tables", key, "mode")
-	}
 }
 
 // absent reports whether nothing is there that could be wanted: something of another kind was reported already.

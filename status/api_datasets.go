@@ -270,9 +270,13 @@ func (s *Service) dayBody(ctx context.Context, v view, set *dataset, date elt.Da
 
 func sourceFacts(m *elt.Manifest) *api.SourceFacts {
 	f := &api.SourceFacts{
-		SourcePosition: m.Source, Mode: m.Mode, Window: m.Window, Parts: len(m.Parts),
+		SourcePosition: m.Source, Mode: m.Mode, Window: m.Window, Numbers: m.Numbers, Parts: len(m.Parts),
+		NullCursors: m.NullCursors, NullPolicy: m.NullPolicy, Uncompared: m.Uncompared,
 		Rows: m.Rows(), Bytes: m.Bytes(), Columns: len(m.Schema),
 		MaskKey: m.MaskKey, Fidelity: m.Fidelity, Quarantined: m.SetAside(), SchemaChanges: m.Changes,
+	}
+	if m.Keys != nil {
+		f.Keys = m.Keys.Rows()
 	}
 	for _, col := range m.Schema {
 		if col.Masked != "" {

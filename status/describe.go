@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -114,10 +115,25 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 
 // awaited is what a waiting day waits for.
 func awaited(d elt.DayStatus) string {
+	if len(d.BlockedBy) == 0 { // what it waits for is in its cause
+		return "its source"
+	}
 	if len(d.BlockedBy) == 1 {
 		return string(d.BlockedBy[0])
 	}
 	return counted(len(d.BlockedBy), "input")
+}
+
+// waitsForSource says what a day waits for whose source may still change it.
+func waitsForSource(d elt.DayStatus, zone *time.Location, today elt.Date) string {
+	text := "waits for its source"
+	if !d.NextAttemptAt.IsZero() {
+		text += ", asked again at " + moment(d.NextAttemptAt, zone, today)
+	}
+	if d.Cause != nil && d.Cause.Failure != nil {
+		text += ": " + d.Cause.Failure.Message
+	}
+	return text
 }
 
 // holder is what holds a blocked day up: its root cause.
@@ -166,6 +182,9 @@ func (s *snapshot) clause(set *dataset, d elt.DayStatus) string {
 	case elt.DayRetrying:
 		return "failed while " + doing(d.Step) + " and is tried again at " + moment(d.NextAttemptAt, set.zone, today)
 	case elt.DayWaiting:
+		if len(d.BlockedBy) == 0 {
+			return waitsForSource(d, set.zone, today)
+		}
 		return "waits for " + listed(d.BlockedBy, 3)
 	case elt.DayScheduled:
 		return "has not started"

@@ -337,11 +337,24 @@ func (v view) dayFacts(set *dataset, d *api.Day) []fact {
 	}
 	if d.State == elt.DayReady {
 		facts = append(facts, fact{Term: "Rows", Text: grouped(d.Rows)})
+		if d.Level != "" {
+			facts = append(facts, fact{Term: "Verified", Text: string(d.Level), Small: levelText[d.Level]})
+		}
+		if d.Deletes > 0 {
+			facts = append(facts, fact{Term: "Deleted", Text: counted(int(d.Deletes), "row"), Small: "the source no longer has them"})
+		}
 	}
 	if d.Run != "" {
 		facts = append(facts, fact{Term: "Run", Text: string(d.Run), Href: "/runs/" + string(d.Run)})
 	}
 	return facts
+}
+
+// levelText says what each level compared.
+var levelText = map[elt.Level]string{
+	elt.LevelCounts:  "as many rows in the source, the lake and the warehouse",
+	elt.LevelColumns: "facts of each column, in the lake and the warehouse",
+	elt.LevelRows:    "every row, in the source, the lake and the warehouse",
 }
 
 // sourceRows say what was read, where and when.
@@ -359,6 +372,20 @@ func sourceRows(f *api.SourceFacts, zone *time.Location, today elt.Date) []fact 
 	if f.CrossTableConsistent {
 		rows[1].Small = "one snapshot for every table of the run"
 	}
+	if f.Numbers != nil {
+		rows[2].Small = numbersText(f.Numbers)
+	}
+	if f.Keys > 0 {
+		rows = append(rows, fact{Term: "Keys compared", Text: grouped(f.Keys), Small: "to find rows that were deleted"})
+	}
+	if f.NullCursors > 0 {
+		rows = append(rows, fact{Term: "Without a cursor", Text: counted(int(f.NullCursors), "row"), Small: map[elt.NullCursors]string{
+			elt.NullsInclude: "brought every night", elt.NullsSkip: "left out",
+		}[f.NullPolicy]})
+	}
+	if len(f.Uncompared) > 0 {
+		rows = append(rows, fact{Term: "Not compared with the source", Text: strings.Join(f.Uncompared, ", "), Small: "the source knows no hashes"})
+	}
 	if len(f.Masked) > 0 {
 		masked := fact{Term: "Masked", Text: strings.Join(f.Masked, ", ")}
 		if f.MaskKey != "" {
@@ -367,6 +394,16 @@ func sourceRows(f *api.SourceFacts, zone *time.Location, today elt.Date) []fact 
 		rows = append(rows, masked)
 	}
 	return rows
+}
+
+func numbersText(n *elt.Numbers) string {
+	switch {
+	case n.High == nil:
+		return "there was nothing"
+	case n.From == nil:
+		return fmt.Sprintf("every row up to number %d", *n.High)
+	}
+	return fmt.Sprintf("numbers from %d to %d", *n.From, *n.High)
 }
 
 func windowText(w *elt.Window, zone *time.Location) string {

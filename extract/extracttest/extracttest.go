@@ -124,10 +124,10 @@ func Log(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }
 
-// Table returns a full extraction of a table as the dataset shop.<last part of its name>.
+// Table returns a full extraction of a table as the dataset shop.<last part of its name>, verified at the level rows.
 func Table(name string) elt.Extraction {
 	last := name[strings.LastIndexByte(name, '.')+1:]
-	return elt.Extraction{Dataset: elt.DatasetName("shop." + last), Source: "shop", Table: name, Mode: elt.Full}
+	return elt.Extraction{Dataset: elt.DatasetName("shop." + last), Source: "shop", Table: name, Mode: elt.Full, Verify: elt.LevelRows}
 }
 
 // Job returns a job of the extraction.

@@ -58,7 +58,8 @@ func TestWindows(t *testing.T) {
 		{"DATETIME NOT NULL", time.UTC, 0, time.Time{}, []string{"2026-01-00 00:00:00"}, "value_not_representable"},
 		{"DATETIME NULL", time.UTC, 0, day(5), []string{"NULL"}, "cursor_null"},
 		{"DATETIME NOT NULL", nil, 0, day(5), nil, "cursor_zone_missing"},
-		{"INT NOT NULL", nil, 0, day(5), nil, "cursor_type"},
+		{"INT NOT NULL", nil, 0, day(5), nil, "cursor_overlap"},
+		{"TEXT NOT NULL", nil, 0, day(5), nil, "cursor_type"},
 	} {
 		t.Run(fmt.Sprint(c.declared, " ", i), func(t *testing.T) {
 			exec(t, db, `DROP TABLE IF EXISTS v`, `CREATE TABLE v (id INT PRIMARY KEY, at `+c.declared+`)`)

@@ -48,17 +48,35 @@ func (w *session) unchanged(ctx context.Context, t table) error {
 	return nil
 }
 
-// noNullCursor refuses rows without a cursor, which is what a date of zeros says too.
-func (w *session) noNullCursor(ctx context.Context, t table, r extract.Request) error {
-	if r.Range == nil {
+// nullCursors refuses rows without a cursor, or counts them.
+func (w *session) nullCursors(ctx context.Context, t table, r extract.Request) error {
+	if r.Range == nil || r.Range.Nulls == elt.NullsInclude {
 		return nil
 	}
-	cursor := identifier(r.Range.Cursor.Name)
-	row, err := w.first(ctx, t, r, "''", t.name.sql()+" WHERE ("+cursor+" IS NULL OR "+cursor+" < '0001-01-01')")
+	without := t.name.sql() + " WHERE " + withoutCursor(r.Range)
+	if r.Range.Nulls == elt.NullsSkip {
+		rows, err := w.list(ctx, "SELECT COUNT(*) FROM "+without)
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseInt(rows[0][0], 10, 64)
+		r.Facts.Skipped(n)
+		return err
+	}
+	row, err := w.first(ctx, t, r, "''", without)
 	if err == nil && row != nil {
 		err = extract.NullCursor(r, row[0])
 	}
 	return err
+}
+
+// withoutCursor is the condition of rows that no window brings: a date of zeros means none.
+func withoutCursor(r *extract.Range) string {
+	name := identifier(r.Cursor.Name)
+	if r.Cursor.Type.Kind == elt.Int64 {
+		return name + " IS NULL"
+	}
+	return "(" + name + " IS NULL OR " + name + " < '0001-01-01')"
 }
 
 // fits refuses text of the chunk that does not come to UTF-8 and back.
@@ -126,7 +144,10 @@ func (w *session) readChunk(ctx context.Context, c chunk, reader *rowReader) (in
 	if err == nil && n != reader.rows-before {
 		err = fmt.Errorf("the server counted %d rows of a chunk, %d came", n, reader.rows-before)
 	}
-	return n, err
+	if err != nil {
+		return n, err
+	}
+	return n, w.digest(ctx, c, reader.request)
 }
 
 // What a server warns of when it has cut a value short, or made it NULL, because a limit of its own was too small.
@@ -164,14 +185,26 @@ func (w *session) intact(ctx context.Context) error {
 func rangeSQL(r *extract.Range) string {
 	name := identifier(r.Cursor.Name)
 	bound := func(x int64) string {
-		if r.Cursor.Type.Kind == elt.DateKind {
+		switch r.Cursor.Type.Kind {
+		case elt.Int64:
+			return strconv.FormatInt(x, 10)
+		case elt.DateKind:
 			return "'" + time.Unix(x*86400, 0).UTC().Format(time.DateOnly) + "'"
 		}
 		return "'" + time.UnixMicro(x).UTC().Format("2006-01-02 15:04:05.000000") + "'"
 	}
-	where := name + " < " + bound(r.To)
+	where := name + " IS NOT NULL"
+	if !r.Open {
+		where = name + " < " + bound(r.To)
+		if r.All && r.Nulls == elt.NullsSkip {
+			where += " AND NOT " + withoutCursor(r)
+		}
+	}
 	if !r.All {
 		where += " AND " + name + " >= " + bound(r.From)
+	}
+	if r.Nulls == elt.NullsInclude {
+		where = "((" + where + ") OR " + withoutCursor(r) + ")"
 	}
 	return where
 }

@@ -21,7 +21,7 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 	if r.Paused == nil {
 		r.Paused = func(string) {}
 	}
-	if r.Range != nil {
+	if r.Range != nil && !r.Range.Open {
 		if err := s.older.closed(r.Extraction.Dataset, r.Range.Window.To); err != nil {
 			return 0, err
 		}
@@ -84,7 +84,7 @@ func (d *reading) take(ctx context.Context, in *session) (int, chunk, bool, erro
 		return 0, chunk{}, false, err
 	}
 	if d.cutter == nil {
-		if err := in.noNullCursor(ctx, d.table, d.request); err != nil {
+		if err := in.nullCursors(ctx, d.table, d.request); err != nil {
 			return 0, chunk{}, false, err
 		}
 		cutter, err := in.newCutter(ctx, d.table, d.request.Range)

@@ -83,6 +83,7 @@ func (s *snapshot) take(ctx context.Context, first *session, tables []elt.Extrac
 		if s.older, err = first.listOlder(ctx); err != nil {
 			return sessions, err
 		}
+		s.position.OpenSince = s.older.since()
 	}
 	// A table that is altered between here and its turn is not the same any more, and is found out then.
 	for _, e := range tables {

@@ -72,6 +72,19 @@ func unix(text string) (time.Time, error) {
 	return time.UnixMicro(int64(seconds * 1e6)), err
 }
 
+// since returns when the oldest of the transactions began: the beginning of time where they cannot be seen.
+func (o *older) since() (oldest time.Time) {
+	if o.hidden != nil {
+		return time.Unix(0, 0).UTC()
+	}
+	for _, t := range o.transactions {
+		if oldest.IsZero() || t.began.Before(oldest) {
+			oldest = t.began.UTC()
+		}
+	}
+	return oldest
+}
+
 // closed refuses a window into which an open transaction could still bring rows.
 func (o *older) closed(dataset elt.DatasetName, to time.Time) error {
 	if o.hidden != nil {

@@ -18,6 +18,7 @@ type Tally struct {
 	columns []columnTally
 	names   []string
 	uses    map[use]int64
+	digests []*Digest // of the rows as they are, and as their source sees them; none unless asked for
 }
 
 // NewTally returns a tally of no rows.
@@ -25,8 +26,21 @@ func NewTally(schema elt.Schema) *Tally {
 	return &Tally{columns: make([]columnTally, len(schema)), names: schema.Names(), uses: make(map[use]int64)}
 }
 
+// WithDigests has the tally take digests of whole rows, too: as they are, and as their source sees them, for which
+// the columns that are unlike are left out.
+func (t *Tally) WithDigests(schema elt.Schema, unlike ...string) *Tally {
+	t.digests = []*Digest{NewDigest(schema)}
+	if source := NewSourceDigest(schema, unlike); !source.tellsAll() {
+		t.digests = append(t.digests, source)
+	}
+	return t
+}
+
 // Add counts a batch.
 func (t *Tally) Add(b *Batch) {
+	for _, d := range t.digests {
+		d.Add(b)
+	}
 	t.rows += int64(b.Rows())
 	for i, v := range b.Columns {
 		t.columns[i].add(v)
@@ -45,6 +59,9 @@ func (t *Tally) count(uses map[use]int64) {
 func (t *Tally) Merge(other *Tally) {
 	t.rows += other.rows
 	t.count(other.uses)
+	for i, d := range t.digests {
+		d.merge(other.digests[i])
+	}
 	for i := range t.columns {
 		t.columns[i].merge(&other.columns[i])
 	}
@@ -56,8 +73,15 @@ func (t *Tally) Stats() elt.TableStats {
 	for i := range t.columns {
 		s.Columns[i] = t.columns[i].stats(t.names[i])
 	}
+	if len(t.digests) > 0 {
+		digest := t.digests[0].Sum()
+		s.Digest = &digest
+	}
 	return s
 }
+
+// AsSource returns the digest that the rows' source takes, where digests are taken.
+func (t *Tally) AsSource() elt.RowDigest { return t.digests[len(t.digests)-1].Sum() }
 
 // columnTally holds one column's facts. Integers are compared in their own width within a batch and widened
 // once for each batch.

@@ -37,9 +37,17 @@ type finished struct {
 	part         elt.Part
 }
 
+func (t *table) newTally() *Tally {
+	tally := NewTally(t.schema)
+	if t.opts.Digests {
+		tally.WithDigests(t.schema, t.opts.Unlike...)
+	}
+	return tally
+}
+
 // writer adds a writer to the table.
 func (t *table) writer() *Writer {
-	w := &Writer{table: t, tally: NewTally(t.schema), full: make(chan *Batch), free: make(chan *Batch, batches)}
+	w := &Writer{table: t, tally: t.newTally(), full: make(chan *Batch), free: make(chan *Batch, batches)}
 	w.rows = outlet{schema: t.schema, create: t.opts.Create, to: &t.parts, size: t.opts.PartBytes}
 	w.aside = outlet{schema: asideSchema, create: t.opts.CreateAside, to: &t.aside, size: t.opts.PartBytes}
 	w.batch = NewBatch(t.schema)

@@ -29,6 +29,10 @@ type Options struct {
 	// CreateAside opens the object of that number for rows that are set aside; nil where none can be.
 	CreateAside func(index int) (Sink, error)
 	Progress    func(rows int64, bytes int64) // called after each row group, one call at a time; may be nil
+	// Digests says that digests of whole rows are taken, and Unlike which columns are not as their source has them: the
+	// digest that it takes, too, leaves them out.
+	Digests bool
+	Unlike  []string
 }
 
 // Writer writes batches to parts on a goroutine of its own. Its methods are for one goroutine; for another one
@@ -54,7 +58,8 @@ func NewWriter(schema elt.Schema, opts Options) *Writer {
 	if opts.PartBytes <= 0 {
 		opts.PartBytes = DefaultPartBytes
 	}
-	t := &table{schema: schema, opts: opts, tally: NewTally(schema), failed: make(chan struct{})}
+	t := &table{schema: schema, opts: opts, failed: make(chan struct{})}
+	t.tally = t.newTally()
 	return t.writer()
 }
 
@@ -182,6 +187,9 @@ func (w *Writer) Fidelity() ([]elt.PolicyUse, *elt.QuarantinedRows) {
 	}
 	return w.table.tally.Fidelity(), q
 }
+
+// AsSource returns the digest of all rows as their source takes it, once the Writer is closed.
+func (w *Writer) AsSource() elt.RowDigest { return w.table.tally.AsSource() }
 
 // Abort gives up what every writer of the table is writing because of err. Parts that were ended stay where they
 // are, and no manifest names them.

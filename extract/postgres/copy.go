@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ func (d *reading) copy(ctx context.Context, in *session, p piece, to *parquet.Wr
 			Do:   "report it with the step's log; nothing was published",
 		}
 	}
-	return rows.rows, nil
+	return rows.rows, d.digest(ctx, in, p)
 }
 
 // rangeSQL returns the condition for the cursor's range.
@@ -48,6 +49,8 @@ func rangeSQL(r *extract.Range) string {
 	name := pgx.Identifier{r.Cursor.Name}.Sanitize()
 	literal := func(x int64) string {
 		switch r.Cursor.Type.Kind {
+		case elt.Int64:
+			return strconv.FormatInt(x, 10)
 		case elt.DateKind:
 			return "'" + time.Unix(x*86400, 0).UTC().Format(time.DateOnly) + "'::date"
 		case elt.Timestamp:
@@ -55,16 +58,31 @@ func rangeSQL(r *extract.Range) string {
 		}
 		return "'" + time.UnixMicro(x).UTC().Format("2006-01-02 15:04:05.000000") + "'::timestamp"
 	}
-	where := name + " < " + literal(r.To)
+	where := name + " IS NOT NULL"
+	if !r.Open {
+		where = name + " < " + literal(r.To)
+	}
 	if !r.All {
 		where += " AND " + name + " >= " + literal(r.From)
+	}
+	if r.Nulls == elt.NullsInclude {
+		return "(" + where + " OR " + name + " IS NULL)"
 	}
 	return where
 }
 
-// noNullCursor refuses a table in which a row has no cursor: no window would ever bring it.
-func noNullCursor(ctx context.Context, in *session, t table, r extract.Request) error {
-	if r.Range == nil || !r.Range.Cursor.Nullable {
+// nullCursors refuses a table in which a row has no cursor, or counts such rows: no window would ever bring them.
+func nullCursors(ctx context.Context, in *session, t table, r extract.Request) error {
+	if r.Range == nil || !r.Range.Cursor.Nullable || r.Range.Nulls == elt.NullsInclude {
+		return nil
+	}
+	where := " FROM " + t.name.sql() + " WHERE " + pgx.Identifier{r.Range.Cursor.Name}.Sanitize() + " IS NULL"
+	if r.Range.Nulls == elt.NullsSkip {
+		var n int64
+		if err := in.QueryRow(ctx, "SELECT count(*)"+where).Scan(&n); err != nil {
+			return fault(ctx, err, "cannot read table %s of source %s", t.info.Name, r.Extraction.Source)
+		}
+		r.Facts.Skipped(n)
 		return nil
 	}
 	list := "'without a key'"
@@ -76,7 +94,7 @@ func noNullCursor(ctx context.Context, in *session, t table, r extract.Request) 
 		list = strings.Join(parts, " || ', ' || ")
 	}
 	var key string
-	err := in.QueryRow(ctx, "SELECT "+list+" FROM "+t.name.sql()+" WHERE "+pgx.Identifier{r.Range.Cursor.Name}.Sanitize()+" IS NULL LIMIT 1").Scan(&key)
+	err := in.QueryRow(ctx, "SELECT "+list+where+" LIMIT 1").Scan(&key)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil

@@ -59,7 +59,7 @@ func reader() (*rowReader, *parquet.Writer) {
 		{Name: "l", Type: elt.Type{Kind: elt.List, Elem: &elt.Type{Kind: elt.Decimal, Precision: 6, Scale: 2}}}}
 	to := parquet.NewWriter(schema, parquet.Options{})
 	return &rowReader{
-		request: extract.Request{Extraction: elt.Extraction{Table: "t"}, Columns: schema, Key: []string{"id"}},
+		request: extract.Request{Extraction: elt.Extraction{Table: "t"}, Columns: schema, Key: []string{"id"}, Facts: &extract.Facts{}},
 		to:      to, batch: to.Batch(), fields: make([]field, len(schema)),
 		decoders: []decoder{decodeInt8, decodeText, decodeArray(decodeNumeric(6, 2))},
 	}, to

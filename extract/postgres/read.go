@@ -25,7 +25,7 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 	if err != nil {
 		return 0, err
 	}
-	if r.Range != nil {
+	if r.Range != nil && !r.Range.Open {
 		if err := s.older.closed(r.Extraction.Dataset, r.Range.Window.To); err != nil {
 			return 0, err
 		}
@@ -133,7 +133,7 @@ func (d *reading) lane(ctx context.Context, to *parquet.Writer, do func(*lane) e
 
 // prepare cuts the table.
 func (d *reading) prepare(ctx context.Context, in *session) error {
-	if err := noNullCursor(ctx, in, d.table, d.request); err != nil {
+	if err := nullCursors(ctx, in, d.table, d.request); err != nil {
 		return err
 	}
 	chunks, err := d.snapshot.chunks(ctx, in, d.table, d.request)

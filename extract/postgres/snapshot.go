@@ -82,6 +82,7 @@ func (s *snapshot) take(ctx context.Context, tables []elt.Extraction) error {
 		if s.older, err = s.source.listOlder(ctx, s.keeper); err != nil {
 			return err
 		}
+		s.position.OpenSince = s.older.since()
 	}
 	var names []table
 	for _, e := range tables {

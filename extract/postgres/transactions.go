@@ -113,6 +113,19 @@ func (o *older) keep(now older) {
 	o.transactions = kept
 }
 
+// since returns when the oldest of the transactions began: the beginning of time where that cannot be seen.
+func (o *older) since() (oldest time.Time) {
+	for _, t := range o.transactions {
+		switch {
+		case t.began == nil:
+			return time.Unix(0, 0).UTC()
+		case oldest.IsZero() || t.began.Before(oldest):
+			oldest = t.began.UTC()
+		}
+	}
+	return oldest
+}
+
 // closed refuses a window into which an open transaction could still bring rows.
 func (o *older) closed(dataset elt.DatasetName, to time.Time) error {
 	refuse := func(why string) error {

@@ -12,6 +12,7 @@ type decoder func(to *parquet.Vector, raw []byte) error
 type column struct {
 	elt.Column
 	cast   string // appended to the column's name in the select list
+	blank  bool   // char(n): its blanks belong to it
 	decode decoder
 }
 
@@ -47,6 +48,7 @@ var plainTypes = map[uint32]plain{
 const (
 	oidNumeric = 1700
 	oidMoney   = 790
+	oidBlank   = 1042
 )
 
 // catalogType is a column's type as the catalog has it, domains resolved.
@@ -59,6 +61,7 @@ type catalogType struct {
 // newColumn works out how a column of that type is read.
 func newColumn(name string, t catalogType, notNull bool, sourceType string) column {
 	c := column{Column: elt.Column{Name: name, Nullable: !notNull, SourceType: sourceType}}
+	c.blank = t.oid == oidBlank || t.element == oidBlank
 	if t.element != 0 {
 		element, decode, ok := binaryType(t.element, t.modifier)
 		if !ok {

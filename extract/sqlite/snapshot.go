@@ -103,6 +103,9 @@ func (s *snapshot) read(ctx context.Context, r extract.Request, to *parquet.Writ
 		return 0, err
 	}
 	rows := &rowReader{request: r, to: to, batch: to.Batch()}
+	if r.Facts.Digest {
+		rows.digest, rows.alone = parquet.NewSourceDigest(r.Columns, r.Facts.Unlike), parquet.NewBatch(r.Columns)
+	}
 	items, err := rows.prepare(info)
 	if err != nil {
 		return 0, err
@@ -135,6 +138,10 @@ func (s *snapshot) read(ctx context.Context, r extract.Request, to *parquet.Writ
 			Do:   "report it with the step's log; nothing was published",
 		}
 	}
+	if rows.digest != nil {
+		r.Facts.Rows(rows.digest.Sum())
+	}
+	r.Facts.Skipped(rows.skipped)
 	return rows.taken, nil
 }
 
@@ -145,6 +152,12 @@ func rangeSQL(r *extract.Range) string {
 		return ""
 	}
 	name := quote(r.Cursor.Name)
+	if r.Cursor.Type.Kind == elt.Int64 {
+		if r.All {
+			return ""
+		}
+		return fmt.Sprintf(" WHERE %s >= %d OR %[1]s IS NULL OR typeof(%[1]s) <> 'integer'", name, r.From)
+	}
 	day := func(x int64, shift int) string {
 		t := time.UnixMicro(x)
 		if r.Cursor.Type.Kind == elt.DateKind {
@@ -175,6 +188,10 @@ type rowReader struct {
 	cursor  int // the cursor's place behind the columns; -1 without a range
 	seen    int64
 	taken   int64
+	skipped int64 // without a cursor
+	// digest is taken of each row by itself, as the driver gave it and before it gets among others; nil unless wanted.
+	digest *parquet.Digest
+	alone  *parquet.Batch
 }
 
 // prepare returns the select list. The + before a name changes no value; it keeps the driver from turning
@@ -286,6 +303,24 @@ func (r *rowReader) take(row []driver.Value) error {
 	}
 	r.taken++
 	r.batch.EndRow(size)
+	if r.digest != nil {
+		return r.takeAlone(row)
+	}
+	return nil
+}
+
+// takeAlone takes the digest of a row.
+func (r *rowReader) takeAlone(row []driver.Value) error {
+	r.alone.Reset()
+	for i, c := range r.cells {
+		if row[i] == nil || r.request.Facts.Leaves(c.column.Name) {
+			r.alone.Columns[i].AppendNull()
+		} else if bad := c.accept(r.alone.Columns[i], row[i]); bad != nil {
+			return extract.Unfit(r.request, c.column, (&rowInHand{r, row}).Key(), bad.Value, bad.Why)
+		}
+	}
+	r.alone.EndRow(0)
+	r.digest.Add(r.alone)
 	return nil
 }
 
@@ -296,24 +331,38 @@ func (r *rowReader) inRange(row []driver.Value) (bool, error) {
 	}
 	asked, value := r.request.Range, row[r.cursor]
 	if value == nil {
+		switch asked.Nulls {
+		case elt.NullsInclude:
+			return true, nil
+		case elt.NullsSkip:
+			r.skipped++
+			return false, nil
+		}
 		return false, extract.NullCursor(r.request, (&rowInHand{r, row}).Key())
 	}
-	var at int64
-	var bad *extract.Misfit
-	if asked.Cursor.Type.Kind == elt.DateKind {
-		text, _ := value.(string)
-		days, rest, ok := cutDate(text)
-		if !ok || rest != "" {
-			bad = refuse(value, "is no date such as 2026-01-05")
-		}
-		at = days
-	} else {
-		at, bad = stamp(value, asked.Cursor.Type.Kind == elt.Timestamp)
-	}
+	at, bad := cursorOf(value, asked.Cursor.Type.Kind)
 	if bad != nil {
 		return false, extract.Unfit(r.request, asked.Cursor, (&rowInHand{r, row}).Key(), bad.Value, bad.Why)
 	}
 	return asked.Has(at), nil
+}
+
+// cursorOf returns a cursor's value in its own unit.
+func cursorOf(value driver.Value, kind elt.Kind) (int64, *extract.Misfit) {
+	switch kind {
+	case elt.Int64:
+		if n, ok := value.(int64); ok {
+			return n, nil
+		}
+		return 0, refuse(value, "is no integer")
+	case elt.DateKind:
+		text, _ := value.(string)
+		if days, rest, ok := cutDate(text); ok && rest == "" {
+			return days, nil
+		}
+		return 0, refuse(value, "is no date such as 2026-01-05")
+	}
+	return stamp(value, kind == elt.Timestamp)
 }
 
 // rowInHand is the row that is being read, for who must tell of it.

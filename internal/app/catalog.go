@@ -135,6 +135,11 @@ func (c *catalog) table(d elt.DatasetName) (elt.Extraction, error) {
 	return t, nil
 }
 
+// anyDate reports whether any date of the dataset can be brought at any time: its rows say to which date they belong.
+func (c *catalog) anyDate(d elt.Dataset) bool {
+	return d.Materialized == string(elt.Incremental) && c.tables[d.Name].OverlapNumbers == nil
+}
+
 // zone returns the zone of the dataset's data dates.
 func (c *catalog) zone(d elt.DatasetName) *time.Location {
 	if s := c.schedules[c.byName[d].Schedule]; s != nil {

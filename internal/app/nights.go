@@ -187,6 +187,11 @@ func (n *nights) retriable(ctx context.Context, run elt.Run) error {
 		return err
 	}
 	for _, st := range steps {
+		if st.Kind == elt.ExtractStep && st.State == elt.StepSucceeded {
+			if err := n.stages.notOlder(ctx, st.Dataset, run.ID, st.Result.Manifest); err != nil {
+				return err
+			}
+		}
 		if st.State == elt.StepSucceeded || st.Dataset == "" {
 			continue
 		}

@@ -77,13 +77,14 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 		return nil, err
 	}
 	p.stages = &stages{
-		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, loader: loader,
+		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, lake: p.lake, loader: loader,
 		models:    models,
 		budget:    budget,
 		log:       log,
 		nights:    make(map[elt.RunID]*extract.Night),
 		published: make(map[elt.DatasetName]elt.Version),
 		dates:     make(map[elt.DayKey]elt.Version),
+		through:   make(map[elt.DatasetName]elt.Date),
 	}
 	p.closers = append(p.closers, p.stages.endNights)
 	if err := p.reconcile(ctx); err != nil {

@@ -13,6 +13,8 @@ type outcome struct {
 	rows     int64
 	checks   elt.Checks
 	manifest string
+	level    elt.Level
+	deletes  int64
 }
 
 // passed returns the datasets of the run whose every step succeeded, and those that are held back.
@@ -38,6 +40,9 @@ func (s *stages) passed(ctx context.Context, run elt.RunID) (out map[elt.Dataset
 		case elt.LoadStep, elt.TransformStep:
 			o.rows = st.Result.Rows
 		case elt.VerifyStep, elt.TestStep:
+			if st.Kind == elt.VerifyStep {
+				o.level, o.deletes = st.Result.Level, st.Result.Deletes
+			}
 			if o.checks != elt.ChecksWarned {
 				o.checks = st.Result.Checks
 			}
@@ -120,7 +125,7 @@ func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt
 			return item, err
 		}
 		if m.Mode == elt.Incremental { // with nothing published yet, a merge is a first load
-			item.Strategy, item.Key, item.Changes = elt.Merge, m.Key, m.Changes
+			item.Strategy, item.Key, item.Changes, item.SoftDelete = elt.Merge, m.Key, m.Changes, m.SoftDelete
 			if s.catalog.layout(d.Name).ReplacePartitions && m.Range != nil {
 				item.Strategy, item.Cursor, item.Range = elt.Replace, m.Cursor, m.Range
 			}
@@ -139,7 +144,7 @@ func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt
 	}
 	item.Version = elt.Version{
 		ID: elt.NewVersionID(d.Name, step.Run), Dataset: d.Name, Date: step.Date, Run: step.Run,
-		Fence: lease.Fence, Manifest: o.manifest, Rows: o.rows, Checks: o.checks,
+		Fence: lease.Fence, Manifest: o.manifest, Rows: o.rows, Checks: o.checks, Level: o.level, Deletes: o.deletes,
 	}
 	if item.Version.Checks == "" {
 		item.Version.Checks = elt.ChecksNone
@@ -173,6 +178,9 @@ func (s *stages) remember(versions []elt.Version) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range versions {
+		if v.Restores != "" || v.Date.After(s.through[v.Dataset]) {
+			s.through[v.Dataset] = v.Date
+		}
 		if old, ok := s.published[v.Dataset]; !ok || !v.PublishedAt.Before(old.PublishedAt) {
 			s.published[v.Dataset] = v
 		}

@@ -8,10 +8,10 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/lake"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/load"
 )
@@ -23,6 +23,7 @@ type stages struct {
 	ledger    *ledger.Ledger
 	warehouse warehouse
 	extractor *extract.Extractor
+	lake      lake.Store
 	loader    *load.Loader
 	models    *models
 	budget    *budget // nil where nothing is billed
@@ -32,6 +33,7 @@ type stages struct {
 	nights    map[elt.RunID]*extract.Night    // the sources' snapshots, shared by a run's extractions
 	published map[elt.DatasetName]elt.Version // newest version of each dataset, as the warehouse has it
 	dates     map[elt.DayKey]elt.Version      // the same of each of its dates
+	through   map[elt.DatasetName]elt.Date    // the last date that each dataset's content has brought
 }
 
 // Do does one step, within the run's budget. It implements schedules.Stages.
@@ -77,8 +79,8 @@ func (s *stages) extract(ctx context.Context, step elt.Step, lease elt.Lease, pr
 		return elt.Result{}, err
 	}
 	job := extract.Job{Extraction: table, Run: step.Run, Date: step.Date, Attempt: lease.Attempt}
-	if table.Mode == elt.Incremental {
-		job.Window = s.window(table, step.Date)
+	if err := s.incremental(ctx, &job); err != nil {
+		return elt.Result{}, err
 	}
 	if job.Published, err = s.publishedManifest(ctx, step.Dataset); err != nil {
 		return elt.Result{}, err
@@ -121,24 +123,6 @@ func snapshotNotes(m *elt.Manifest) []elt.Check {
 		Message: fmt.Sprintf("%s was read at %s, in a snapshot that not every table of the run shares: rows of two tables may not match",
 			m.Dataset, m.Source.TakenAt.UTC().Format("15:04:05 UTC")),
 	}}
-}
-
-// window returns what an incremental extraction of the date reads: the date's own window once the dataset
-// has a version, and everything since its start before that.
-func (s *stages) window(table elt.Extraction, date elt.Date) *elt.Window {
-	zone := s.catalog.zone(table.Dataset)
-	w := date.Window(zone)
-	s.mu.Lock()
-	_, begun := s.published[table.Dataset]
-	s.mu.Unlock()
-	if begun {
-		return &w
-	}
-	w.From = time.Time{}
-	if !table.Start.IsZero() {
-		w.From = table.Start.Start(zone)
-	}
-	return &w
 }
 
 // night returns the run's shared snapshots, begun over the tables that are still to be extracted.
@@ -200,13 +184,13 @@ func (s *stages) endNights() error {
 }
 
 // supersededBy reports whether a newer date of the dataset is published already, so that an older one can not be
-// brought any more: a full table's past is gone from production. Incremental datasets take any date, unless they are
-// to be built whole.
+// brought any more: what a full table, or an integer cursor, said then is gone from production. Other incremental datasets
+// take any date, unless they are to be built whole.
 func (s *stages) supersededBy(d elt.Dataset, date elt.Date, whole bool) (newer elt.Date, superseded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.published[d.Name]
-	return v.Date, ok && v.Date.After(date) && (d.Materialized != string(elt.Incremental) || whole && d.Kind == elt.ModelDataset)
+	return v.Date, ok && v.Date.After(date) && (!s.catalog.anyDate(d) || whole && d.Kind == elt.ModelDataset)
 }
 
 // manifestOf returns the key of the manifest that the dataset's extract step of the run wrote.
@@ -227,6 +211,9 @@ func (s *stages) load(ctx context.Context, step elt.Step, progress func(elt.Prog
 	if err != nil {
 		return elt.Result{}, err
 	}
+	if err := s.notOlder(ctx, step.Dataset, step.Run, key); err != nil {
+		return elt.Result{}, err
+	}
 	return s.loader.Load(ctx, key, s.catalog.relation(step.Dataset), progress)
 }
 
@@ -239,7 +226,7 @@ func (s *stages) verify(ctx context.Context, step elt.Step) (elt.Result, error) 
 	if err != nil {
 		return elt.Result{}, err
 	}
-	rules := load.Rules{AllowEmpty: table.AllowEmpty}
+	rules := load.Rules{AllowEmpty: table.AllowEmpty, Level: table.Verify}
 	result, err := s.loader.Verify(ctx, key, rules)
 	if elt.CodeOf(err) == "staging_missing" { // a newer night swept it while this one waited to be retried
 		if _, err := s.load(ctx, step, func(elt.Progress) {}); err != nil {

@@ -54,6 +54,12 @@ type Extraction struct {
 	// CursorZone is the zone in which a cursor without zone is written; nil when it has one.
 	CursorZone *time.Location
 	Overlap    time.Duration // read again this far before the window, for late commits
+	// OverlapNumbers says that the cursor is an integer, and how far below what was brought it is read again; nil for a
+	// cursor that tells a time.
+	OverlapNumbers *int64
+	NullCursors    NullCursors // incremental only; empty means NullsFail
+	Deletes        DeleteRule  // incremental only
+	Verify         Level       // empty means LevelColumns
 	// Start is the first data date of an incremental dataset's history; zero means from the beginning.
 	Start Date
 	// ColumnRules are the dataset's own, Defaults those of its source for what they leave open.
@@ -79,6 +85,9 @@ type Version struct {
 	PublishedAt time.Time   `json:"published_at"`
 	// Checks is how it stood the checks: passed, warned or none.
 	Checks Checks `json:"checks"`
+	Level  Level  `json:"level,omitempty"` // how deep a table was verified
+	// Deletes is how many published rows went because the source no longer has them.
+	Deletes int64 `json:"deletes,omitempty"`
 	// Inputs are the versions that it was made from.
 	Inputs map[DatasetName]VersionID `json:"inputs,omitempty"`
 	// Restores is the version whose content this one brought back, by a rollback or from the lake. What was published

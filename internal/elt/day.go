@@ -12,7 +12,7 @@ type DayState string
 const (
 	DayNotExpected DayState = "not_expected" // the calendar says that no data is due
 	DayScheduled   DayState = "scheduled"    // expected, nothing started
-	DayWaiting     DayState = "waiting"      // an input is not ready yet
+	DayWaiting     DayState = "waiting"      // an input is not ready yet, or its source may still change it
 	DayRunning     DayState = "running"      // a live lease holds it, or its run is between two of its steps
 	DayRetrying    DayState = "retrying"     // an attempt failed, the next one has a time
 	DayReady       DayState = "ready"        // a version passed its checks and is published
@@ -94,8 +94,10 @@ type DayStatus struct {
 	Version       VersionID     `json:"version,omitempty"`
 	Rows          int64         `json:"rows,omitempty"`
 	Checks        Checks        `json:"checks,omitempty"`
+	Level         Level         `json:"level,omitempty"`      // ready, of a table: how deep it was verified
+	Deletes       int64         `json:"deletes,omitempty"`    // ready, of a table: rows that went because the source no longer has them
 	BlockedBy     []DatasetName `json:"blocked_by,omitempty"` // waiting, blocked, unknown: the inputs that hold it up
-	Cause         *Cause        `json:"cause,omitempty"`      // failed, blocked, retrying: the root cause
+	Cause         *Cause        `json:"cause,omitempty"`      // failed, blocked, retrying: the root cause; waiting: what it waits for, unless that is an input
 	NextAttemptAt time.Time     `json:"next_attempt_at,omitzero"`
 	Step          StepKind      `json:"step,omitempty"` // running, retrying, failed, unknown: where it is
 	Restating     bool          `json:"restating,omitempty"`
@@ -144,6 +146,7 @@ func Derive(f DayFacts) DayStatus {
 	case f.Version != nil:
 		s.State = DayReady
 		s.Version, s.ReadyAt, s.Rows, s.Checks = f.Version.ID, f.Version.PublishedAt, f.Version.Rows, f.Version.Checks
+		s.Level, s.Deletes = f.Version.Level, f.Version.Deletes
 		s.Restating = f.Day.Run != f.Version.Run && (own.state == DayRunning || own.state == DayRetrying)
 		s.deriveOutdated(f)
 		if s.Withdrawn == "" {
@@ -220,6 +223,9 @@ func (s *DayStatus) deriveFromInputs(f DayFacts, own ownFacts) {
 	s.NextAttemptAt = own.next
 	if own.state == DayRetrying {
 		s.Cause = &Cause{f.Day.Dataset, own.step, own.failure}
+		if own.failure != nil && own.failure.Code == WindowOpen { // nothing failed: it was too early
+			s.State = DayWaiting
+		}
 	}
 }
 

@@ -56,6 +56,9 @@ type Failure struct {
 // Interrupted is the code of an attempt that was stopped from outside: it counts as no failure.
 const Interrupted Code = "interrupted"
 
+// WindowOpen is the code of an attempt that came too early: rows may still come into its window. The day waits.
+const WindowOpen Code = "window_open"
+
 // CodeOf returns the code of the outermost Error in err's chain, or "".
 func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {

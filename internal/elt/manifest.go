@@ -46,6 +46,9 @@ type SourcePosition struct {
 	Epoch    int        `json:"epoch,omitempty"`    // which of the run's snapshots of the source this is, from 1
 	// CrossTableConsistent is true when every table of the run was read in this one snapshot.
 	CrossTableConsistent bool `json:"cross_table_consistent"`
+	// OpenSince is when the oldest transaction began that was open just before; zero when there was none, or nobody
+	// needed to know.
+	OpenSince time.Time `json:"open_since,omitzero"`
 }
 
 // Manifest is the hand-over from extract to load: what was read, where it lies, and the facts that it
@@ -58,9 +61,10 @@ type Manifest struct {
 	Attempt int            `json:"attempt"`
 	Mode    Mode           `json:"mode"`
 	Key     []string       `json:"primary_key,omitempty"`
-	Cursor  string         `json:"cursor,omitempty"` // the cursor column, incremental only
-	Window  *Window        `json:"window,omitempty"` // incremental only; a zero From is the first load
-	Range   *CursorRange   `json:"range,omitempty"`  // incremental only: the window with its overlap, as the cursor's values
+	Cursor  string         `json:"cursor,omitempty"`  // the cursor column, incremental only
+	Window  *Window        `json:"window,omitempty"`  // incremental only; a zero From is the first load
+	Range   *CursorRange   `json:"range,omitempty"`   // incremental only: the window with its overlap, as the cursor's values
+	Numbers *Numbers       `json:"numbers,omitempty"` // incremental only, instead of a window where the cursor is an integer
 	Source  SourcePosition `json:"source"`
 	Schema  Schema         `json:"schema"`
 	Parts   []Part         `json:"parts"`
@@ -73,6 +77,16 @@ type Manifest struct {
 	Changes   []SchemaChange `json:"schema_changes,omitempty"`
 	Ignored   []string       `json:"ignored_columns,omitempty"` // of the source, by on_new_column: ignore
 	CreatedAt time.Time      `json:"created_at"`
+	// NullCursors is how many rows had no cursor: they were brought, or left out, as NullPolicy says.
+	NullCursors int64       `json:"null_cursors,omitempty"`
+	NullPolicy  NullCursors `json:"null_policy,omitempty"`
+	Keys        *KeySet     `json:"keys,omitempty"`        // every key of the table, where deletes are found by them
+	SoftDelete  string      `json:"soft_delete,omitempty"` // the column that flags deleted rows
+	// SourceDigest is what the source itself made of the rows in the snapshot in which they were read, at the level
+	// rows. Uncompared are the columns of which it cannot say what became of them: hashed ones, and those with a type
+	// rule of their own.
+	SourceDigest *RowDigest `json:"source_digest,omitempty"`
+	Uncompared   []string   `json:"uncompared,omitempty"`
 }
 
 // Rows returns the number of rows over all parts.
@@ -144,6 +158,12 @@ func DecodeManifest(b []byte) (*Manifest, error) {
 		if rowsOf(q.Parts) != q.Rows {
 			return nil, fmt.Errorf("decode manifest of %s %s: %d rows are quarantined in parts of %d", m.Dataset, m.Date, q.Rows, rowsOf(q.Parts))
 		}
+	}
+	if m.Keys != nil {
+		if m.Keys.Rows() != m.Keys.Stats.Rows {
+			return nil, fmt.Errorf("decode manifest of %s %s: the parts of its keys hold %d, their stats say %d", m.Dataset, m.Date, m.Keys.Rows(), m.Keys.Stats.Rows)
+		}
+		parts = slices.Concat(parts, m.Keys.Parts)
 	}
 	seen := make(map[string]bool, len(parts))
 	for _, p := range parts {

@@ -171,7 +171,8 @@ type Result struct {
 	Bytes    int64   `json:"bytes,omitempty"`
 	Manifest string  `json:"manifest,omitempty"` // extract: the manifest's key in the lake
 	Checks   Checks  `json:"checks,omitempty"`   // verify, test
-	Level    string  `json:"level,omitempty"`    // verify: the level that it passed ("columns")
+	Level    Level   `json:"level,omitempty"`    // verify: the level that it passed
+	Deletes  int64   `json:"deletes,omitempty"`  // load, verify: published rows that the source no longer has
 	Notes    []Check `json:"notes,omitempty"`    // test: each test and what it found
 	Versions int     `json:"versions,omitempty"` // publish: how many datasets became visible
 	// Fidelity, Quarantined and Changes are of an extraction's manifest.

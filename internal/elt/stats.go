@@ -27,16 +27,18 @@ type ColumnStats struct {
 	NaNs    int64  `json:"nans,omitempty"`
 }
 
-// TableStats are the facts that the verification level "columns" compares.
+// TableStats are the facts that the verification levels compare.
 type TableStats struct {
 	Rows    int64         `json:"rows"`
 	Columns []ColumnStats `json:"columns"`
+	// Digest is of every row; only the level "rows" takes it.
+	Digest *RowDigest `json:"digest,omitempty"`
 }
 
 // Mismatch is one fact on which two sides disagree.
 type Mismatch struct {
 	Column string // empty for the row count
-	Fact   string // "rows", "non_null", "sum", "length", "min", "max", "nans", "missing", "extra"
+	Fact   string // "rows", "non_null", "sum", "length", "min", "max", "nans", "digest", "missing", "extra"
 	Want   string
 	Got    string
 }
@@ -59,6 +61,9 @@ func (s TableStats) Compare(got TableStats) []Mismatch {
 		}
 	}
 	differ("", "rows", s.Rows, got.Rows)
+	if s.Digest != nil && got.Digest != nil && !s.Digest.Equal(*got.Digest) {
+		out = append(out, Mismatch{"", "digest", s.Digest.String(), got.Digest.String()})
+	}
 	have := make(map[string]ColumnStats, len(got.Columns))
 	for _, c := range got.Columns {
 		have[c.Column] = c

@@ -59,6 +59,8 @@ type PublicationItem struct {
 	// Strategy and Key say how staged rows meet the published ones; an empty Strategy replaces the relation.
 	Strategy Strategy
 	Key      []string
+	// SoftDelete is the column whose flagged rows are not published; empty where there is none.
+	SoftDelete string
 	// Cursor and Range are of the strategy Replace: which published rows the staged ones take the place of.
 	Cursor string
 	Range  *CursorRange

@@ -10,10 +10,10 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-const versionColumns = `id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at, restores, rolled_back`
+const versionColumns = `id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at, restores, rolled_back, level, deletes`
 
 func scanVersion(row scanner) (v elt.Version, err error) {
-	err = row.Scan(&v.ID, &v.Dataset, intoDate{&v.Date}, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, intoInputs{&v.Inputs}, intoInstant{&v.PublishedAt}, &v.Restores, &v.RolledBack)
+	err = row.Scan(&v.ID, &v.Dataset, intoDate{&v.Date}, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, intoInputs{&v.Inputs}, intoInstant{&v.PublishedAt}, &v.Restores, &v.RolledBack, &v.Level, &v.Deletes)
 	return v, err
 }
 
@@ -54,10 +54,10 @@ func (l *Ledger) RecordVersions(ctx context.Context, versions []elt.Version) err
 			if published.IsZero() {
 				published = c.now
 			}
-			const text = `INSERT INTO versions (id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at, restores)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING`
+			const text = `INSERT INTO versions (id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at, restores, level, deletes)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING`
 			n, err := c.exec(ctx, text, string(v.ID), string(v.Dataset), v.Date.String(), string(v.Run), v.Fence, v.Manifest,
-				v.Rows, string(cmp.Or(v.Checks, elt.ChecksNone)), inputs, instant(published), string(v.Restores))
+				v.Rows, string(cmp.Or(v.Checks, elt.ChecksNone)), inputs, instant(published), string(v.Restores), string(v.Level), v.Deletes)
 			if err != nil {
 				return err
 			}

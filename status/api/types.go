@@ -149,18 +149,23 @@ type Input struct {
 // SourceFacts say what was read where, without any value of it.
 type SourceFacts struct {
 	elt.SourcePosition
-	Mode    elt.Mode    `json:"mode"`
-	Window  *elt.Window `json:"window,omitempty"`
-	Parts   int         `json:"parts"`
-	Rows    int64       `json:"rows"`
-	Bytes   int64       `json:"bytes"`
-	Columns int         `json:"columns"`
-	Masked  []string    `json:"masked,omitempty"`
-	MaskKey string      `json:"mask_key,omitempty"` // the id of the key that hashed columns
+	Mode    elt.Mode     `json:"mode"`
+	Window  *elt.Window  `json:"window,omitempty"`
+	Numbers *elt.Numbers `json:"numbers,omitempty"` // instead of a window where the cursor is an integer
+	Parts   int          `json:"parts"`
+	Rows    int64        `json:"rows"`
+	Bytes   int64        `json:"bytes"`
+	Columns int          `json:"columns"`
+	Masked  []string     `json:"masked,omitempty"`
+	MaskKey string       `json:"mask_key,omitempty"` // the id of the key that hashed columns
 	// Fidelity counts the values that are not held as they are in the source, by the policy of their column.
 	Fidelity      []elt.PolicyUse    `json:"fidelity,omitempty"`
 	Quarantined   int64              `json:"quarantined,omitempty"`    // rows that are left out, and kept in the lake
 	SchemaChanges []elt.SchemaChange `json:"schema_changes,omitempty"` // since the version before
+	Keys          int64              `json:"keys,omitempty"`           // that were compared to find deletes
+	NullCursors   int64              `json:"null_cursors,omitempty"`
+	NullPolicy    elt.NullCursors    `json:"null_policy,omitempty"`
+	Uncompared    []string           `json:"uncompared,omitempty"` // columns that the source could not vouch for at the level rows
 }
 
 // Progress is how far a step is, and how fast.

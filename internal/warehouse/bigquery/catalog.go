@@ -16,6 +16,7 @@ import (
 // catalogTables are Daybreak's own tables.
 //
 //	versions   every version that was ever published: a version is visible if and only if its row is here
+//	verified   how deep a version was verified, and how many rows it deleted because the source no longer has them
 //	fences     the highest fence under which each dataset was published
 //	published  what each published name is: a table, a view, or only claimed so far by a first publication
 //	restored   which earlier version's content a version brought back
@@ -34,6 +35,7 @@ func catalogTables() map[string]bigquery.Schema {
 			typed("fence", bigquery.IntegerFieldType), text("manifest"), text("relation"), typed("rows", bigquery.IntegerFieldType),
 			text("checks"), text("inputs"), typed("published_at", bigquery.TimestampFieldType),
 		},
+		"verified":  {text("version_id"), text("level"), typed("deletes", bigquery.IntegerFieldType)},
 		"fences":    {text("dataset"), typed("fence", bigquery.IntegerFieldType)},
 		"published": {text("relation"), text("dataset"), text("kind")},
 		"restored":  {text("version_id"), text("restores")},
@@ -62,8 +64,8 @@ func (w *Warehouse) Versions(ctx context.Context) ([]elt.Version, error) {
 func (w *Warehouse) versionsWhere(ctx context.Context, condition string) (versions []elt.Version, err error) {
 	err = w.rows(ctx, statement{
 		what: "read the published versions", step: "catalog", labels: labels("catalog", "", ""),
-		sql: "SELECT version_id, dataset, CAST(data_date AS STRING), run_id, fence, manifest, `rows`, checks, inputs, UNIX_MICROS(published_at), COALESCE(restores, '') FROM " +
-			w.catalog("versions") + " LEFT JOIN " + w.catalog("restored") + " USING (version_id) WHERE " + condition + " ORDER BY published_at, version_id",
+		sql: "SELECT version_id, dataset, CAST(data_date AS STRING), run_id, fence, manifest, `rows`, checks, inputs, UNIX_MICROS(published_at), COALESCE(restores, ''), COALESCE(level, ''), COALESCE(deletes, 0) FROM " +
+			w.catalog("versions") + " LEFT JOIN " + w.catalog("restored") + " USING (version_id) LEFT JOIN " + w.catalog("verified") + " USING (version_id) WHERE " + condition + " ORDER BY published_at, version_id",
 	}, func(row []bigquery.Value) error {
 		v, err := versionOf(row)
 		versions = append(versions, v)
@@ -73,12 +75,12 @@ func (w *Warehouse) versionsWhere(ctx context.Context, condition string) (versio
 }
 
 func versionOf(row []bigquery.Value) (v elt.Version, err error) {
-	var text [8]string
-	var numbers [3]int64
-	for i, at := range []int{0, 1, 2, 3, 5, 7, 8, 10} {
+	var text [9]string
+	var numbers [4]int64
+	for i, at := range []int{0, 1, 2, 3, 5, 7, 8, 10, 11} {
 		text[i] = fmt.Sprint(row[at])
 	}
-	for i, at := range []int{4, 6, 9} {
+	for i, at := range []int{4, 6, 9, 12} {
 		var ok bool
 		if numbers[i], ok = row[at].(int64); !ok {
 			return v, fmt.Errorf("version %s: column %d is %v, not an integer", text[0], at, row[at])
@@ -87,6 +89,7 @@ func versionOf(row []bigquery.Value) (v elt.Version, err error) {
 	v = elt.Version{
 		ID: elt.VersionID(text[0]), Dataset: elt.DatasetName(text[1]), Run: elt.RunID(text[3]), Fence: numbers[0], Manifest: text[4],
 		Rows: numbers[1], Checks: elt.Checks(text[5]), PublishedAt: time.UnixMicro(numbers[2]).UTC(), Restores: elt.VersionID(text[7]),
+		Level: elt.Level(text[8]), Deletes: numbers[3],
 	}
 	if v.Date, err = elt.ParseDate(text[2]); err != nil {
 		return v, fmt.Errorf("version %s: %w", v.ID, err)

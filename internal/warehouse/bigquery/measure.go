@@ -32,6 +32,10 @@ func (w *Warehouse) Measure(ctx context.Context, run elt.RunID, d elt.DatasetNam
 		return elt.TableStats{}, w.stagingMissing(run, d)
 	}
 	stats := elt.TableStats{}
+	if len(schema) == 0 {
+		stats.Rows, err = w.number(ctx, statement{what: what, step: "verify", labels: labels("verify", run, d), sql: "SELECT COUNT(*) FROM " + nameOf(table)})
+		return stats, w.fail(ctx, what, err)
+	}
 	for columns := range slices.Chunk(schema, maxColumnsRead) {
 		part := elt.TableStats{Columns: make([]elt.ColumnStats, len(columns))}
 		var m measurement

@@ -30,6 +30,8 @@ type plan struct {
 	placed  bool // the rows are in the published table already, and no version says so
 	// inPlace is true when its rows are put into the published table by the transaction that records its version.
 	inPlace bool
+	deleted string          // the condition of staged rows that are not published; empty for none
+	gone    *bigquery.Table // the keys of published rows that go; nil for none
 }
 
 // merges reports whether the rows are merged into the published table, rather than put in its place.
@@ -99,6 +101,9 @@ func (w *Warehouse) planItem(ctx context.Context, run elt.RunID, p *plan) (err e
 		return err
 	}
 	p.schema, p.staged = columnsOf(md.Schema), md
+	if err := w.withoutDeleted(ctx, run, p); err != nil {
+		return err
+	}
 	if p.stands != asTable {
 		return nil
 	}
@@ -136,7 +141,7 @@ func (w *Warehouse) planMerge(ctx context.Context, p *plan) (err error) {
 	} else if !changed.IsZero() {
 		same, p.carry = false, carry
 	}
-	if p.Strategy == elt.Replace && same && !w.Together && p.staged.NumRows > 0 {
+	if p.Strategy == elt.Replace && same && !w.Together && p.staged.NumRows > 0 && p.deleted == "" {
 		p.partition, _ = onePartition(layoutOf(p.staged), kindOf(fieldOf(p.staged.Schema, p.Cursor)), p.Range)
 	}
 	if same && p.Strategy == elt.Append {

@@ -17,11 +17,11 @@ func (w *Warehouse) rebuild(ctx context.Context, p *plan) error {
 	w.Log.Warn("the whole table is made anew, because it is to be arranged in another way, or its columns changed", "dataset", d,
 		"was", layoutOf(p.published).String(), "will_be", layoutOf(p.staged).String(), "changes", elt.ChangesText(p.Changes))
 	into := w.rebuiltOf(*p)
-	whole := staging{w: w, physical: p.from.TableID, base: p.Relation, strategy: p.Strategy, key: p.Key, span: p.Range, carry: p.carry}
+	whole := staging{w: w, physical: p.from.TableID, base: p.Relation, strategy: p.Strategy, key: p.Key, span: p.Range, carry: p.carry, deleted: p.deleted}
 	whole.cursor, _ = columnsOf(p.published.Schema).Column(p.Cursor)
 	_, _, err := w.execute(ctx, statement{
 		what: "make " + string(d) + " anew", step: "publish", labels: labels("publish", p.Version.Run, d),
-		sql: whole.candidate(p.schema.Names()), into: into, layout: layoutOf(p.staged),
+		sql: whole.candidate(p.schema.Names(), p.gone), into: into, layout: layoutOf(p.staged),
 	})
 	p.from, p.rebuilt = into, true
 	return err

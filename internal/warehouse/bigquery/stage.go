@@ -55,6 +55,9 @@ func (w *Warehouse) StageStreams(ctx context.Context, run elt.RunID, m *elt.Mani
 		return 0, layoutInvalid(m.Dataset, err)
 	}
 	what := "stage " + string(m.Dataset)
+	if c, soft := m.Schema.Column(m.SoftDelete); soft {
+		s.deleted = elt.Deleted(c.Type.Kind, quote(c.Name))
+	}
 	if m.Mode == elt.Incremental {
 		if err := s.onto(ctx, relation, s.replaces(m), m.Key); err != nil {
 			return 0, w.fail(ctx, what, err)

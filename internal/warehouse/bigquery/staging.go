@@ -27,6 +27,8 @@ type staging struct {
 	// cursor and span are of the strategy Replace.
 	cursor elt.Column
 	span   *elt.CursorRange
+	// deleted is the condition of rows that are flagged as deleted; empty when no column flags any.
+	deleted string
 }
 
 // stage begins an attempt at the dataset's staged relation, as a table that nothing else is called by.
@@ -135,14 +137,18 @@ func (s *staging) hasKey(ctx context.Context, columns elt.Schema, key []string, 
 // it will be; columns are those of the rows.
 func (s *staging) finish(ctx context.Context, columns []string) error {
 	shape, query := whole, "SELECT * FROM "+nameOf(s.table())
+	if s.deleted != "" {
+		query += " WHERE NOT " + s.deleted
+	}
 	if s.base != "" {
-		shape, query = delta, s.candidate(columns)
+		shape, query = delta, s.candidate(columns, nil)
 	}
 	return s.point(ctx, shape, query)
 }
 
-// candidate is the SELECT of the published relation as it will be once the delta is merged.
-func (s *staging) candidate(columns []string) string {
+// candidate is the SELECT of the published relation as it will be once the delta is merged, without the rows whose keys
+// the table gone holds, if there is one.
+func (s *staging) candidate(columns []string, gone *bigquery.Table) string {
 	published, staged := s.w.Published(s.base), nameOf(s.table())
 	older := make([]string, len(columns))
 	for i, c := range columns {
@@ -151,15 +157,26 @@ func (s *staging) candidate(columns []string) string {
 			older[i] = expr + " AS " + quote(c)
 		}
 	}
-	kept := "SELECT " + strings.Join(older, ", ") + " FROM " + published + " AS p"
+	var kept []string
 	switch s.strategy {
 	case elt.Append:
 	case elt.Replace:
-		kept += " WHERE " + outside("p", s.cursor.Name, s.cursor.Type.Kind, s.span)
+		kept = append(kept, outside("p", s.cursor.Name, s.cursor.Type.Kind, s.span))
 	default:
-		kept += " WHERE " + keyOf("p", s.key) + " NOT IN (SELECT " + keyOf("d", s.key) + " FROM " + staged + " AS d)"
+		kept = append(kept, keyOf("p", s.key)+" NOT IN (SELECT "+keyOf("d", s.key)+" FROM "+staged+" AS d)")
 	}
-	return kept + " UNION ALL SELECT " + quoteAll("d.", columns) + " FROM " + staged + " AS d"
+	if gone != nil {
+		kept = append(kept, keyOf("p", s.key)+" NOT IN (SELECT "+keyOf("g", s.key)+" FROM "+nameOf(gone)+" AS g)")
+	}
+	query := "SELECT " + strings.Join(older, ", ") + " FROM " + published + " AS p"
+	if len(kept) > 0 {
+		query += " WHERE " + strings.Join(kept, " AND ")
+	}
+	query += " UNION ALL SELECT " + quoteAll("d.", columns) + " FROM " + staged + " AS d"
+	if s.deleted != "" {
+		query += " WHERE NOT " + s.deleted
+	}
+	return query
 }
 
 // shape is what a run has staged for a dataset. The view of its staging name carries it as a label.

@@ -13,8 +13,8 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// maxTables is how many tables one transaction changes beside Daybreak's own three: BigQuery allows a hundred.
-const maxTables = 97
+// maxTables is how many tables one transaction changes beside Daybreak's own five: BigQuery allows a hundred.
+const maxTables = 95
 
 // together splits off the items that one transaction can put in place. A table is made first, empty, where there is
 // none. Views, and tables whose columns changed, cannot be changed in a transaction; they follow by themselves.
@@ -141,6 +141,9 @@ func (w *Warehouse) script(ctx context.Context, p elt.Publication, items []plan)
 	}
 	add("INSERT INTO %s (version_id, dataset, data_date, run_id, fence, manifest, relation, `rows`, checks, inputs, published_at) VALUES %s", w.catalog("versions"), strings.Join(versions, ", "))
 	for _, item := range items {
+		if v := item.Version; v.Level != "" {
+			add("INSERT INTO %s (version_id, level, deletes) VALUES (%s, %s, %d)", w.catalog("verified"), literal(string(v.ID)), literal(string(v.Level)), v.Deletes)
+		}
 		if v := item.Version; v.Restores != "" {
 			add("INSERT INTO %s (version_id, restores) VALUES (%s)", w.catalog("restored"), literals([]elt.VersionID{v.ID, v.Restores}))
 		}
@@ -158,6 +161,9 @@ func (w *Warehouse) script(ctx context.Context, p elt.Publication, items []plan)
 func (w *Warehouse) putRows(ctx context.Context, item plan) ([]string, error) {
 	into, from, columns := w.Published(item.Relation), nameOf(item.from), quoteAll("", item.schema.Names())
 	insert := fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", into, columns, columns, from)
+	if item.deleted != "" {
+		insert += " WHERE NOT " + item.deleted
+	}
 	switch {
 	case !item.merges():
 		return []string{"TRUNCATE TABLE " + into, insert}, nil
@@ -179,6 +185,10 @@ func (w *Warehouse) putRows(ctx context.Context, item plan) ([]string, error) {
 		}
 		out = slices.Insert(out, 0, fmt.Sprintf("MERGE INTO %s AS p USING (SELECT DISTINCT %s AS k FROM %s AS d) AS d ON %s AND %s WHEN MATCHED THEN DELETE",
 			into, keyOf("d", item.Key), from, touches.where, on))
+	}
+	if item.gone != nil { // keys that are gone may be in any partition
+		out = slices.Insert(out, 0, fmt.Sprintf("MERGE INTO %s AS p USING (SELECT DISTINCT %s AS k FROM %s AS d) AS d ON %s WHEN MATCHED THEN DELETE",
+			into, keyOf("d", item.Key), nameOf(item.gone), on))
 	}
 	if !touches.whole {
 		out = slices.Insert(out, 0, fmt.Sprintf("SELECT IF((%s) != %d, ERROR('%s'), 'ok')",

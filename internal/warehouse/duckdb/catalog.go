@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS _daybreak.versions (
 	version_id VARCHAR PRIMARY KEY, dataset VARCHAR NOT NULL, data_date DATE NOT NULL, run_id VARCHAR NOT NULL,
 	fence BIGINT NOT NULL, manifest VARCHAR NOT NULL, relation VARCHAR NOT NULL, "rows" BIGINT NOT NULL,
 	checks VARCHAR NOT NULL, inputs JSON NOT NULL, published_at TIMESTAMPTZ NOT NULL);
+ALTER TABLE _daybreak.versions ADD COLUMN IF NOT EXISTS deletes BIGINT DEFAULT 0;
+ALTER TABLE _daybreak.versions ADD COLUMN IF NOT EXISTS level VARCHAR DEFAULT '';
 CREATE TABLE IF NOT EXISTS _daybreak.fences (dataset VARCHAR PRIMARY KEY, fence BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS _daybreak.published (
 	relation VARCHAR PRIMARY KEY, dataset VARCHAR NOT NULL, physical VARCHAR NOT NULL);
@@ -56,7 +58,7 @@ func (w *Warehouse) Versions(ctx context.Context) ([]elt.Version, error) {
 // versionsWhere returns the versions that meet an SQL condition, oldest first.
 func versionsWhere(ctx context.Context, q queryer, condition string, args ...any) ([]elt.Version, error) {
 	rows, err := q.QueryContext(ctx, `SELECT version_id, dataset, CAST(data_date AS VARCHAR), run_id, fence, manifest,
-		"rows", checks, CAST(inputs AS VARCHAR), published_at, coalesce(restores, '')
+		"rows", checks, CAST(inputs AS VARCHAR), published_at, coalesce(restores, ''), deletes, level
 		FROM _daybreak.versions LEFT JOIN _daybreak.restored USING (version_id)
 		WHERE `+condition+` ORDER BY published_at, version_id`, args...)
 	if err != nil {
@@ -67,7 +69,7 @@ func versionsWhere(ctx context.Context, q queryer, condition string, args ...any
 	for rows.Next() {
 		var v elt.Version
 		var date, inputs string
-		if err := rows.Scan(&v.ID, &v.Dataset, &date, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, &inputs, &v.PublishedAt, &v.Restores); err != nil {
+		if err := rows.Scan(&v.ID, &v.Dataset, &date, &v.Run, &v.Fence, &v.Manifest, &v.Rows, &v.Checks, &inputs, &v.PublishedAt, &v.Restores, &v.Deletes, &v.Level); err != nil {
 			return nil, err
 		}
 		if v.Date, err = elt.ParseDate(date); err != nil {

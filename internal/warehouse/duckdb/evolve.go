@@ -71,11 +71,14 @@ func widen(ctx context.Context, tx *sql.Tx, table string, added elt.Schema) erro
 func wholeName(d elt.DatasetName) string { return string(d) + ":whole" }
 
 // anew makes the whole table as it will be, beside the one that is published, which stays as it is for who restores it.
-func (w *Warehouse) anew(ctx context.Context, tx *sql.Tx, run elt.RunID, item elt.PublicationItem, columns elt.Schema, carry map[string]string) (settled, error) {
+func (w *Warehouse) anew(ctx context.Context, tx *sql.Tx, run elt.RunID, item elt.PublicationItem, columns elt.Schema, carry map[string]string, gone string) (settled, error) {
 	d := item.Version.Dataset
 	s := staging{w: w, run: run, dataset: d, base: item.Relation, strategy: item.Strategy, key: item.Key, span: item.Range, carry: carry}
 	s.cursor, _ = columns.Column(item.Cursor)
+	if item.SoftDelete != "" {
+		s.deleted = deletedIn(columns, item.SoftDelete)
+	}
 	physical := qualified(runSchema(run), wholeName(d))
-	_, err := tx.ExecContext(ctx, "CREATE OR REPLACE TABLE "+physical+" AS "+s.candidate(columns.Names()))
+	_, err := tx.ExecContext(ctx, "CREATE OR REPLACE TABLE "+physical+" AS "+s.candidate(columns.Names(), gone))
 	return settled{physical: physical}, err
 }

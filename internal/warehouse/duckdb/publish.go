@@ -167,6 +167,12 @@ func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item 
 		return settled{}, w.stagingMissing(run, d)
 	case shape == whole && (item.Strategy == "" || current == ""):
 		return settled{physical: staged}, nil
+	case shape == delta && current == "" && item.SoftDelete != "": // a first load, of which deleted rows were verified, too
+		columns, err := columnsOf(ctx, tx, staged)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, "DELETE FROM "+staged+" WHERE "+deletedIn(columns, item.SoftDelete))
+		}
+		return settled{physical: staged}, err
 	case shape == view || item.Strategy == "" || current == "":
 		return settled{}, fmt.Errorf("publish %s: run %s staged what strategy %q cannot publish as %s", d, run, item.Strategy, item.Relation)
 	}
@@ -179,8 +185,12 @@ func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item 
 	if err != nil {
 		return settled{}, err
 	}
+	gone, err := goneTable(ctx, tx, run, d)
+	if err != nil {
+		return settled{}, err
+	}
 	if !changed.IsZero() && !changed.OnlyAdds() {
-		return w.anew(ctx, tx, run, item, columns, carry)
+		return w.anew(ctx, tx, run, item, columns, carry, gone)
 	}
 	if err := widen(ctx, tx, current, changed.Added); err != nil {
 		return settled{}, err
@@ -188,11 +198,32 @@ func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item 
 	out := settled{physical: current, merged: staged, renewed: changed.OnlyAdds()}
 	if w.keep > 0 {
 		out.undo = qualified(runSchema(run), undoName(d))
-		if err := saveReplaced(ctx, tx, out, columns, item); err != nil {
+		if err := saveReplaced(ctx, tx, out, columns, item, gone); err != nil {
+			return settled{}, err
+		}
+	}
+	if gone != "" {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+current+" AS p USING "+gone+" AS g WHERE "+sameKey("p", "g", item.Key)); err != nil {
 			return settled{}, err
 		}
 	}
 	return out, merge(ctx, tx, current, staged, columns, item)
+}
+
+// deletedIn is the condition of rows that the soft-delete column flags.
+func deletedIn(columns elt.Schema, name string) string {
+	c, _ := columns.Column(name)
+	return elt.Deleted(c.Type.Kind, quote(name))
+}
+
+// goneTable returns the quoted name of the table of the keys of which the run found that the source no longer has them,
+// or nothing.
+func goneTable(ctx context.Context, q queryer, run elt.RunID, d elt.DatasetName) (string, error) {
+	kinds, err := relationKinds(ctx, q, runSchema(run))
+	if _, found := kinds[goneName(d)]; err != nil || !found {
+		return "", err
+	}
+	return qualified(runSchema(run), goneName(d)), nil
 }
 
 // merge puts staged rows into the table behind a published name.
@@ -216,7 +247,11 @@ func merge(ctx context.Context, tx *sql.Tx, table, staged string, columns elt.Sc
 		}
 	}
 	list := quoteAll("", columns.Names())
-	_, err := tx.ExecContext(ctx, "INSERT INTO "+table+" ("+list+") SELECT "+list+" FROM "+staged)
+	insert := "INSERT INTO " + table + " (" + list + ") SELECT " + list + " FROM " + staged
+	if item.SoftDelete != "" {
+		insert += " WHERE NOT " + deletedIn(columns, item.SoftDelete)
+	}
+	_, err := tx.ExecContext(ctx, insert)
 	return err
 }
 
@@ -275,9 +310,11 @@ func record(ctx context.Context, tx *sql.Tx, v elt.Version, relation, physical s
 	statements := []statement{
 		{`INSERT OR REPLACE INTO _daybreak.published VALUES (?, ?, ?)`, []any{relation, string(v.Dataset), physical}},
 		{`INSERT OR REPLACE INTO _daybreak.fences VALUES (?, ?)`, []any{string(v.Dataset), v.Fence}},
-		{`INSERT INTO _daybreak.versions VALUES (?, CAST(? AS VARCHAR), CAST(CAST(? AS VARCHAR) AS DATE), ?, ?, ?, ?, ?, ?, CAST(? AS JSON), ?)`, []any{
+		{`INSERT INTO _daybreak.versions BY NAME
+			SELECT ? AS version_id, CAST(? AS VARCHAR) AS dataset, CAST(CAST(? AS VARCHAR) AS DATE) AS data_date, ? AS run_id, ? AS fence, ? AS manifest, ? AS relation,
+			? AS "rows", ? AS checks, CAST(? AS JSON) AS inputs, ? AS published_at, ? AS deletes, ? AS level`, []any{
 			string(v.ID), string(v.Dataset), v.Date.String(), string(v.Run), v.Fence, v.Manifest, relation, v.Rows,
-			string(v.Checks), string(encoded), v.PublishedAt,
+			string(v.Checks), string(encoded), v.PublishedAt, v.Deletes, string(v.Level),
 		}},
 	}
 	if v.Restores != "" {

@@ -193,8 +193,8 @@ func keep(ctx context.Context, tx *sql.Tx, item elt.PublicationItem, s settled) 
 	return err
 }
 
-// saveReplaced keeps the rows that a merge will take the place of.
-func saveReplaced(ctx context.Context, tx *sql.Tx, s settled, columns elt.Schema, item elt.PublicationItem) error {
+// saveReplaced keeps the rows that a merge will take the place of, and those whose keys the table gone holds.
+func saveReplaced(ctx context.Context, tx *sql.Tx, s settled, columns elt.Schema, item elt.PublicationItem, gone string) error {
 	rows := " WHERE false"
 	switch item.Strategy {
 	case elt.Append:
@@ -207,6 +207,10 @@ func saveReplaced(ctx context.Context, tx *sql.Tx, s settled, columns elt.Schema
 		rows = " AS p SEMI JOIN " + s.merged + " AS d ON (" + sameKey("p", "d", item.Key) + ")"
 	}
 	_, err := tx.ExecContext(ctx, "CREATE OR REPLACE TABLE "+s.undo+" AS SELECT * FROM "+s.physical+rows)
+	if err != nil || gone == "" {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO "+s.undo+" SELECT * FROM "+s.physical+" AS p SEMI JOIN "+gone+" AS g ON ("+sameKey("p", "g", item.Key)+")")
 	return err
 }
 

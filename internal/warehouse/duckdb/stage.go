@@ -33,6 +33,9 @@ func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, r
 			return 0, w.fail(ctx, what, err)
 		}
 	}
+	if c, ok := m.Schema.Column(m.SoftDelete); ok {
+		s.deleted = elt.Deleted(c.Type.Kind, quote(c.Name))
+	}
 	if err := s.evolve(ctx, m.Schema, m.Changes); err != nil {
 		return 0, w.fail(ctx, what, err)
 	}

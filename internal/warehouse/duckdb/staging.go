@@ -26,6 +26,8 @@ type staging struct {
 	// cursor and span are of the strategy Replace.
 	cursor elt.Column
 	span   *elt.CursorRange
+	// deleted is the condition of rows that are flagged as deleted; empty when no column flags any.
+	deleted string
 }
 
 // stage prepares the run's schema and returns an attempt at the dataset's staged relation.
@@ -177,21 +179,29 @@ func coalesced(exprs []string) string {
 // delta's name, and the staging name becomes a view of the table as it will be; columns are those of the rows.
 func (s *staging) finish(ctx context.Context, columns []string) error {
 	return s.replace(ctx, func(tx *sql.Tx) error {
-		name := string(s.dataset)
-		if s.base != "" {
+		name, whole := string(s.dataset), s.base == "" && s.deleted == ""
+		if !whole {
 			name = deltaName(s.dataset)
 		}
-		if _, err := tx.ExecContext(ctx, "ALTER TABLE "+s.table()+" RENAME TO "+quote(name)); err != nil || s.base == "" {
+		if _, err := tx.ExecContext(ctx, "ALTER TABLE "+s.table()+" RENAME TO "+quote(name)); err != nil || whole {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "CREATE VIEW "+s.w.Staged(s.run, s.dataset)+" AS "+s.candidate(columns))
+		_, err := tx.ExecContext(ctx, "CREATE VIEW "+s.w.Staged(s.run, s.dataset)+" AS "+s.candidate(columns, ""))
 		return err
 	})
 }
 
-// candidate is the SELECT of the published relation as it will be once the delta is merged.
-func (s *staging) candidate(columns []string) string {
+// candidate is the SELECT of the published relation as it will be once the delta is merged, without the rows whose keys
+// the table gone holds, if it is named.
+func (s *staging) candidate(columns []string, gone string) string {
 	delta := qualified(runSchema(s.run), deltaName(s.dataset))
+	fresh := "SELECT " + quoteAll("", columns) + " FROM " + delta
+	if s.deleted != "" {
+		fresh += " WHERE NOT " + s.deleted
+	}
+	if s.base == "" {
+		return fresh
+	}
 	older := make([]string, len(columns))
 	for i, c := range columns {
 		older[i] = "p." + quote(c)
@@ -207,7 +217,10 @@ func (s *staging) candidate(columns []string) string {
 	default:
 		kept += " ANTI JOIN " + delta + " AS d ON (" + sameKey("p", "d", s.key) + ")"
 	}
-	return kept + " UNION ALL SELECT " + quoteAll("", columns) + " FROM " + delta
+	if gone != "" {
+		kept += " ANTI JOIN " + gone + " AS g ON (" + sameKey("p", "g", s.key) + ")"
+	}
+	return kept + " UNION ALL " + fresh
 }
 
 // sameKey is the null-safe condition that two rows have the same key.
@@ -243,7 +256,7 @@ func (s *staging) replace(ctx context.Context, put func(*sql.Tx) error) error {
 		if err != nil {
 			return err
 		}
-		for _, name := range []string{string(s.dataset), deltaName(s.dataset)} {
+		for _, name := range []string{string(s.dataset), deltaName(s.dataset), keysName(s.dataset), goneName(s.dataset)} {
 			if view, ok := kinds[name]; ok {
 				if err := drop(ctx, tx, schema, name, view); err != nil {
 					return err

@@ -15,6 +15,8 @@ type Stager interface {
 	Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, relation string, files []string, progress func(rows int64)) (int64, error)
 	Measure(ctx context.Context, run elt.RunID, d elt.DatasetName, schema elt.Schema) (elt.TableStats, error)
 	PublishedRows(ctx context.Context, relation string) (rows int64, exists bool, err error)
+	Digest(ctx context.Context, run elt.RunID, d elt.DatasetName, schema elt.Schema) (elt.RowDigest, error)
+	Deletes(ctx context.Context, run elt.RunID, m *elt.Manifest, relation string, files []string) (elt.Deletion, error)
 }
 
 // Builder is what transform needs of a warehouse.
@@ -95,7 +97,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		name  string
 		tests map[string]func(*testing.T, Harness)
 	}{
-		{"stage", stageTests}, {"incremental", incrementalTests}, {"drift", driftTests}, {"layout", layoutTests}, {"build", buildTests}, {"publish", publishTests},
+		{"stage", stageTests}, {"incremental", incrementalTests}, {"deletes", deletesTests}, {"drift", driftTests}, {"layout", layoutTests}, {"build", buildTests}, {"publish", publishTests},
 		{"restore", restoreTests},
 	} {
 		for name, test := range group.tests {

@@ -47,7 +47,7 @@ func (c checker) value(path string, s schema, typ reflect.Type) {
 	for typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
 	}
-	if reflect.PointerTo(typ).Implements(reflect.TypeFor[yamlfile.Unmarshaler]()) {
+	if typ.Kind() == reflect.Struct && reflect.PointerTo(typ).Implements(reflect.TypeFor[yamlfile.Unmarshaler]()) {
 		// A type that reads itself is one of several; the variant with keys is its struct.
 		for _, variant := range s.AnyOf {
 			if variant.is("object") {

@@ -37,7 +37,12 @@ var functions = map[string]func(args []string) string{
 	"DATE_TRUNC":      func(a []string) string { return "CAST(date_trunc('" + a[1] + "', " + a[0] + ") AS DATE)" },
 	"TIMESTAMP_TRUNC": func(a []string) string { return "date_trunc('" + a[1] + "', " + a[0] + ")" },
 	"DATETIME_TRUNC":  func(a []string) string { return "date_trunc('" + a[1] + "', " + a[0] + ")" },
-	"FORMAT": func(a []string) string { // of a decimal, '%.2f'
+	"IS_INF":          named("isinf"),
+	"MD5":             func(a []string) string { return "unhex(md5(" + a[0] + "))" },
+	"FORMAT": func(a []string) string { // of a decimal, '%.2f', or of a double, '%.14e'
+		if strings.HasSuffix(a[0], "e'") {
+			return "printf(" + strings.Join(a, ", ") + ")"
+		}
 		return "CAST(CAST(" + a[1] + " AS DECIMAL(38," + strings.Trim(a[0], "'%.f") + ")) AS VARCHAR)"
 	},
 	"FORMAT_TIMESTAMP":  func(a []string) string { return "CAST((" + a[1] + " AT TIME ZONE 'UTC') AS VARCHAR) || '+00'" },
@@ -58,7 +63,7 @@ func named(name string) func([]string) string {
 }
 
 // same are functions that mean the same in both.
-var same = words("COUNT SUM MIN MAX AVG UPPER LOWER COALESCE ROUND ABS SUBSTR LENGTH TRIM ERROR")
+var same = words("COUNT SUM MIN MAX AVG UPPER LOWER COALESCE ROUND ABS SUBSTR LENGTH TRIM RTRIM REPLACE STRPOS STRING_AGG ERROR")
 
 // notFunctions are words that a parenthesis may follow.
 var notFunctions = words("IN AS VALUES ON USING OVER AND OR NOT EXISTS FROM SELECT WHERE BY THEN WHEN ELSE ALL JOIN DISTINCT INTO UNION HAVING")
@@ -224,6 +229,9 @@ func renderWord(all []token) (used int, translated string, err error) {
 	}
 	inner := all[next+1 : end]
 	switch name {
+	case "UNNEST":
+		used, translated, err = renderUnnest(inner, all[end+1:])
+		return end + 1 + used, translated, err
 	case "CAST":
 		translated, err = renderCast(inner)
 		return end + 1, translated, err
@@ -251,6 +259,29 @@ func renderWord(all []token) (used int, translated string, err error) {
 		return 0, "", failf("invalidQuery", "No matching signature for function %s: %d arguments", name, len(args))
 	}
 	return end + 1, function(args), nil
+}
+
+// unnested is how the elements and the places of an array are called.
+var unnested = regexp.MustCompile(`^ AS ([a-z]+) WITH OFFSET AS ([a-z]+)`)
+
+// renderUnnest translates an array that is read as a table, and how its elements and their places are called.
+func renderUnnest(inner, after []token) (used int, translated string, err error) {
+	array, err := render(inner)
+	if err != nil {
+		return 0, "", err
+	}
+	var rest strings.Builder
+	for _, t := range after {
+		rest.WriteString(t.text)
+	}
+	names := unnested.FindStringSubmatch(rest.String())
+	if names == nil {
+		return 0, "", failf("invalidQuery", "the double knows UNNEST(…) AS e WITH OFFSET AS o only")
+	}
+	for text := ""; text != names[0]; used++ {
+		text += after[used].text
+	}
+	return used, "(SELECT unnest(" + array + ") AS " + names[1] + ", generate_subscripts(" + array + ", 1) AS " + names[2] + ")", nil
 }
 
 // renderCast translates what stands in the parentheses of a CAST.

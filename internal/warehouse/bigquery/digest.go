@@ -1,0 +1,110 @@
+package bigquery
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"cloud.google.com/go/bigquery"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Digest takes the digest of every row that the run staged for the dataset, of the delta where it staged one.
+func (w *Warehouse) Digest(ctx context.Context, run elt.RunID, d elt.DatasetName, schema elt.Schema) (elt.RowDigest, error) {
+	what := "take the digest of " + string(d)
+	shape, table, err := w.stagedShape(ctx, run, d)
+	if err != nil {
+		return elt.RowDigest{}, w.fail(ctx, what, err)
+	}
+	if shape == nothing || shape == view {
+		return elt.RowDigest{}, w.stagingMissing(run, d)
+	}
+	sum, err := w.rowDigest(ctx, statement{what: what, step: "verify", labels: labels("verify", run, d)}, nameOf(table), schema)
+	return sum, w.fail(ctx, what, err)
+}
+
+func (w *Warehouse) rowDigest(ctx context.Context, s statement, table string, schema elt.Schema) (sum elt.RowDigest, err error) {
+	slice := func(from int) string {
+		return "SUM(CAST(CAST(CONCAT('0x', SUBSTR(h, " + strconv.Itoa(from) + ", 15)) AS INT64) AS NUMERIC))"
+	}
+	s.sql = "SELECT COUNT(*) AS n, " + slice(1) + " AS a, " + slice(17) + " AS b FROM (SELECT TO_HEX(MD5(" + rowText(schema) + ")) AS h FROM " + table + ")"
+	err = w.rows(ctx, s, func(row []bigquery.Value) error {
+		if err := integer(&sum.Rows)(row[0]); err != nil || sum.Rows == 0 {
+			return err
+		}
+		if err := scaled(&sum.A, 0)(row[1]); err != nil {
+			return err
+		}
+		return scaled(&sum.B, 0)(row[2])
+	})
+	return sum, err
+}
+
+// rowText returns the expression of a row's canonical text, as extract/parquet's Digest describes it.
+func rowText(schema elt.Schema) string {
+	fields := make([]string, len(schema))
+	for i, c := range schema {
+		fields[i] = fieldText(c.Type, quote(c.Name))
+	}
+	return "CONCAT(" + strings.Join(fields, ", ") + ")"
+}
+
+// fieldText puts the length in octets before a value's canonical text, unless the value is NULL.
+func fieldText(t elt.Type, value string) string {
+	text := canonical(t, value)
+	return fmt.Sprintf("IF(%s IS NULL, '-', CONCAT(CAST(BYTE_LENGTH(CAST(%s AS BYTES)) AS STRING), ':', %[2]s))", value, text)
+}
+
+func canonical(t elt.Type, value string) string {
+	switch t.Kind {
+	case elt.Bool:
+		return "IF(" + value + ", '1', '0')"
+	case elt.Uint64: // kept as NUMERIC, of which what stands before a point is all
+		text := "CONCAT(CAST(" + value + " AS STRING), '.')"
+		return "SUBSTR(" + text + ", 1, STRPOS(" + text + ", '.') - 1)"
+	case elt.Decimal:
+		return "CAST(SAFE_MULTIPLY(" + value + ", BIGNUMERIC '1" + strings.Repeat("0", t.Scale) + "') AS STRING)"
+	case elt.Float64:
+		return floatDigits(value)
+	case elt.DateKind:
+		return "CAST(UNIX_DATE(" + value + ") AS STRING)"
+	case elt.TimeKind:
+		return "CAST(TIME_DIFF(" + value + ", TIME '00:00:00', MICROSECOND) AS STRING)"
+	case elt.Timestamp:
+		return "CAST(UNIX_MICROS(" + value + ") AS STRING)"
+	case elt.LocalTimestamp:
+		return "CAST(UNIX_MICROS(TIMESTAMP(" + value + ")) AS STRING)"
+	case elt.Bytes:
+		return "TO_HEX(" + value + ")"
+	case elt.List:
+		return "COALESCE((SELECT STRING_AGG(" + fieldText(*t.Elem, "e.element") + ", '' ORDER BY o) FROM UNNEST(" + value + ".list) AS e WITH OFFSET AS o), '')"
+	}
+	return "CAST(" + value + " AS STRING)"
+}
+
+// The digits that a double can need, and those that one below the least normal number can do with.
+const (
+	leastDigits, mostDigits = 15, 17
+	leastNormal             = "2.2250738585072014e-308"
+)
+
+// floatDigits returns the digits and the exponent of the shortest text that reads back equal. BigQuery gives no such
+// text, so the fewest digits are looked for.
+func floatDigits(value string) string {
+	positive := "ABS(" + value + ")"
+	shortest := func(from int) string {
+		last := fmt.Sprintf("FORMAT('%%.%de', %s)", mostDigits-1, positive)
+		for n := mostDigits - 1; n >= from; n-- {
+			text := fmt.Sprintf("FORMAT('%%.%de', %s)", n-1, positive)
+			last = fmt.Sprintf("IF(CAST(%s AS FLOAT64) = %s, %s, %s)", text, positive, text, last)
+		}
+		return last
+	}
+	text := "IF(" + positive + " < " + leastNormal + ", " + shortest(1) + ", " + shortest(leastDigits) + ")"
+	digits := "RTRIM(REPLACE(SUBSTR(" + text + ", 1, STRPOS(" + text + ", 'e') - 1), '.', ''), '0')"
+	exponent := "CAST(CAST(REPLACE(SUBSTR(" + text + ", STRPOS(" + text + ", 'e') + 1), '+', '') AS INT64) AS STRING)"
+	return "IF(" + value + " = 0, '0', IF(IS_NAN(" + value + "), 'nan', IF(IS_INF(" + value + "), IF(" + value + " > 0, 'inf', '-inf'), CONCAT(IF(" + value +
+		" < 0, '-', ''), " + digits + ", 'e', " + exponent + "))))"
+}

@@ -1,0 +1,3 @@
+ALTER TABLE versions DROP COLUMN deletes;
+ALTER TABLE versions DROP COLUMN level;
+UPDATE counters SET value = 4 WHERE name = 'schema';
