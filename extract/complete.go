@@ -55,7 +55,7 @@ func (x *Extractor) complete(job Job, r Request, to *parquet.Writer, m *elt.Mani
 		}
 		high = &n
 	}
-	m.Numbers.Settle(high, job.After, m.Source.OpenSince)
+	m.Numbers.Settle(high, job.Published, m.Source.OpenSince)
 	return nil
 }
 

@@ -19,11 +19,9 @@ type Job struct {
 	Date       elt.Date
 	Attempt    int
 	Window     *elt.Window // incremental only; a zero From reads everything below To
-	// Published is the manifest of the dataset's published version, which the columns are compared with; nil when
-	// nothing is published.
+	// Published is the manifest of the dataset's published version, which the columns are compared with and which an
+	// integer cursor goes on from; nil when nothing is published.
 	Published *elt.Manifest
-	// After is the manifest that an integer cursor goes on from; nil for the first load.
-	After *elt.Manifest
 	// Keys says that every key is read, too, so that deletes can be told.
 	Keys bool
 }
@@ -159,7 +157,7 @@ func (x *Extractor) request(ctx context.Context, job Job, in Snapshot) (Request,
 	switch {
 	case e.Mode != elt.Incremental:
 	case e.OverlapNumbers != nil:
-		r.Range = openRange(chosen.cursor, e, job.After.Next(*e.OverlapNumbers))
+		r.Range = openRange(chosen.cursor, e, job.Published.Next(*e.OverlapNumbers))
 	default:
 		if job.Window == nil {
 			return r, chosen, info, fmt.Errorf("extract %s: an incremental job came without a window", e.Dataset)
@@ -199,7 +197,7 @@ func (x *Extractor) manifest(job Job, r Request, in *epoch) *elt.Manifest {
 		m.Mode, m.Cursor, m.Window = elt.Incremental, e.Cursor, job.Window
 		m.Range = &elt.CursorRange{From: r.Range.From, To: r.Range.To, All: r.Range.All}
 		if r.Range.Open {
-			m.Window, m.Range, m.Numbers = nil, nil, job.After.Next(*e.OverlapNumbers)
+			m.Window, m.Range, m.Numbers = nil, nil, job.Published.Next(*e.OverlapNumbers)
 		}
 	}
 	if e.Deletes.Mode == elt.DeletesSoft {

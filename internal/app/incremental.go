@@ -18,14 +18,9 @@ func (s *stages) incremental(ctx context.Context, job *extract.Job) error {
 	}
 	if table.OverlapNumbers == nil {
 		job.Window = s.window(table, job.Date)
-	} else {
-		var err error
-		if job.After, err = s.last(ctx, table.Dataset); err != nil {
-			return err
-		}
 	}
-	var err error
-	job.Keys, err = s.wantsKeys(ctx, table, job.Date)
+	keys, err := s.wantsKeys(ctx, table, job.Date)
+	job.Keys = keys
 	return err
 }
 
@@ -48,17 +43,6 @@ func (s *stages) window(table elt.Extraction, date elt.Date) *elt.Window {
 		w.From = table.Start.Start(zone).UTC()
 	}
 	return &w
-}
-
-// last returns the manifest of what is published of the dataset; nil when nothing is, or it was made from none.
-func (s *stages) last(ctx context.Context, d elt.DatasetName) (*elt.Manifest, error) {
-	s.mu.Lock()
-	v, begun := s.published[d]
-	s.mu.Unlock()
-	if !begun || v.Manifest == "" {
-		return nil, nil
-	}
-	return s.manifest(ctx, v.Manifest)
 }
 
 // manifest returns a manifest as the ledger has it, or as the lake does where the ledger is a new one.
