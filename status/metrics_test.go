@@ -1,6 +1,8 @@
 package status
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -49,5 +51,30 @@ func TestMetrics(t *testing.T) {
 	}
 	if strings.Contains(page, "/v1/summary?") {
 		t.Error("a path is a label")
+	}
+}
+
+// The alert rules and the dashboard of the book ask for nothing that is not told.
+func TestMonitoringAsksForWhatIsTold(t *testing.T) {
+	s := serve(t, statustest.Busy())
+	get(t, s, "/v1/summary")
+	s.metrics.observe(nil)
+	s.metrics.observe([]elt.Event{{Kind: "run.created"}, {Kind: "step.running", Step: "r/load/x"}, {Kind: "step.succeeded", Step: "r/load/x"}})
+	_, told := get(t, s, "/metrics")
+	name := regexp.MustCompile(`daybreak_[a-z_]+`)
+	for _, file := range []string{"alerts.yaml", "grafana.json"} {
+		b, err := os.ReadFile("../docs/monitoring/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := name.FindAllString(string(b), -1)
+		if len(asked) < 8 {
+			t.Errorf("%s asks for %v alone", file, asked)
+		}
+		for _, n := range asked {
+			if !strings.Contains(told, "\n"+n+"{") && !strings.Contains(told, "\n"+n+" ") {
+				t.Errorf("%s asks for %s, which is not told", file, n)
+			}
+		}
 	}
 }
