@@ -3,7 +3,9 @@ package bigquery
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 
 	"cloud.google.com/go/bigquery"
 
@@ -73,7 +75,12 @@ func (s *staging) loadKeys(ctx context.Context, m *elt.Manifest, files []string)
 	if converted.sql != "" {
 		target = s.w.beside(k.table(), "raw")
 	}
-	if _, err := k.load(ctx, &keys, &bigquery.TableMetadata{Schema: schema}, target, files, func(int64) {}); err != nil {
+	_, err = k.load(ctx, loading{
+		manifest: &keys, into: target, progress: func(int64) {},
+		open: func(_ context.Context, part int) (io.ReadCloser, error) { return os.Open(files[part]) },
+		made: &bigquery.TableMetadata{Schema: schema, Labels: labels("load", s.run, s.dataset), EncryptionConfig: s.w.encryption()},
+	})
+	if err != nil {
 		return nil, err
 	}
 	what := "stage the keys of " + string(m.Dataset)
