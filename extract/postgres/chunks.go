@@ -47,6 +47,7 @@ type leaf struct {
 // piece is what one COPY reads: a relation, or a range of its pages.
 type piece struct {
 	from  string // as a statement names it
+	where string // which of its rows; empty for all
 	first int64  // page
 	end   int64  // the page behind the last one; 0 for no end
 }
@@ -59,6 +60,9 @@ func (p piece) sql(r *extract.Range) string {
 	}
 	if p.end > 0 {
 		where = append(where, fmt.Sprintf("ctid < '(%d,0)'::tid", p.end))
+	}
+	if p.where != "" {
+		where = append(where, p.where)
 	}
 	if r != nil {
 		where = append(where, rangeSQL(r))
@@ -74,6 +78,8 @@ func (p piece) String() string {
 	switch {
 	case p.end > 0:
 		return fmt.Sprintf("pages %d to %d of %s", p.first, p.end-1, p.from)
+	case p.where != "":
+		return p.from + " where " + p.where
 	case p.first > 0:
 		return fmt.Sprintf("from page %d on of %s", p.first, p.from)
 	}
@@ -83,37 +89,55 @@ func (p piece) String() string {
 // chunk is pieces that are read one after the other into parts of their own.
 type chunk []piece
 
-// chunks cuts a table so that its chunks hold about as much each. What cannot be read by pages, or not leaf by
-// leaf, is one chunk; so is a window, whose rows an index may find.
-func (s *snapshot) chunks(ctx context.Context, in *session, t table, r extract.Request) ([]chunk, error) {
-	whole := []chunk{{{from: t.name.sql()}}}
+// chunks cuts a table so that its chunks hold about as much each: by pages where there are any, a window whose rows an
+// index finds by its cursor, and everything else by key, as far as that pays. alone says that one session must read
+// all of them.
+func (s *snapshot) chunks(ctx context.Context, in *session, t table, r extract.Request) (chunks []chunk, alone bool, err error) {
 	if t.kind == "v" || t.kind == "f" {
-		return whole, nil
+		return s.byKey(ctx, in, t, r)
 	}
 	leaves, err := s.leaves(ctx, in, t)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var bytes int64
 	for _, l := range leaves {
 		if l.rewritten {
-			return nil, &elt.Error{
+			return nil, false, &elt.Error{
 				Code: "table_rewritten", Class: elt.Transient,
 				What: fmt.Sprintf("%s of source %s was rewritten while the snapshot was taken", l.name, s.source.opts.Name),
 				Do:   "nothing: it is tried again",
 			}
 		}
 		if !l.open {
-			return whole, nil
+			return s.byKey(ctx, in, t, r)
 		}
 		bytes += l.bytes
 	}
 	leaves = slices.DeleteFunc(leaves, func(l leaf) bool { return l.without })
-	if s.version < tidRangeScans || r.Range != nil && !r.Range.All || len(leaves) == 0 {
-		return whole, nil
+	if s.version < tidRangeScans || len(leaves) == 0 {
+		return s.byKey(ctx, in, t, r)
 	}
-	connections := int64(cap(s.readers.slots))
-	return cut(leaves, min(max(bytes/(chunksPerConnection*connections), s.source.opts.ChunkBytes), largestChunk)), nil
+	size := min(max(bytes/(chunksPerConnection*int64(cap(s.readers.slots))), s.source.opts.ChunkBytes), largestChunk)
+	if r.Range == nil || r.Range.All {
+		return cut(leaves, size), false, nil
+	}
+	if bytes < 2*size {
+		return []chunk{{{from: t.name.sql()}}}, false, nil
+	}
+	window, err := s.explain(ctx, in, selectFrom(piece{from: t.name.sql()}, r))
+	if err != nil {
+		return nil, false, fault(ctx, err, "cannot plan the reading of table %s of source %s", t.info.Name, s.source.opts.Name)
+	}
+	if !window.any(func(n plan) bool { return n.Node == "Seq Scan" }) {
+		chunks, err := s.byCursor(ctx, in, t, r, window)
+		return chunks, false, err
+	}
+	// Partitions that cannot have rows of the window are not in the plan.
+	leaves = slices.DeleteFunc(leaves, func(l leaf) bool {
+		return !window.any(func(n plan) bool { return n.Schema == l.name.schema && n.Relation == l.name.table })
+	})
+	return cut(leaves, size), false, nil
 }
 
 func (s *snapshot) leaves(ctx context.Context, in *session, t table) ([]leaf, error) {

@@ -7,7 +7,9 @@
 //
 // A table is cut into ranges of its pages, leaf by leaf, which several sessions read side by side: no row that the
 // snapshot sees can leave its page while the snapshot lives. What has no pages, such as a view, or must not be read
-// leaf by leaf, such as a table whose policies say who sees which rows, is read by one COPY.
+// leaf by leaf, such as a table whose policies say who sees which rows, is cut by its key where the server says that an
+// index would find each range, and else read by one COPY. A foreign table is read in one session: each session would see
+// another moment of the other server. A window is cut by its cursor where an index finds it, else by pages, too.
 //
 // Rows come as binary COPY and are decoded straight into column vectors. A type without a decoder comes as
 // its text: under UTC, ISO dates and the intervalstyle postgres, whatever the server's defaults are.

@@ -42,7 +42,7 @@ func (l *lane) try(ctx context.Context, do func(context.Context, *session) error
 		}
 		err = errors.Join(err, l.snapshot.readers.drop(l.in)) // it may be in the middle of a statement
 		l.in = nil
-		if ctx.Err() != nil || l.to.Failed() || !sessionLost(err) || tried == tries {
+		if ctx.Err() != nil || l.to.Failed() || !sessionLost(err) || l.alone || tried == tries {
 			return err
 		}
 		l.snapshot.source.opts.Log.Warn("a session was lost, another goes on in the same snapshot", "dataset", l.request.Extraction.Dataset,

@@ -63,6 +63,7 @@ type reading struct {
 
 	mu       sync.Mutex
 	chunks   []chunk
+	alone    bool  // one session reads all of them
 	next     int   // of the chunks
 	returned []int // chunks that were taken, and not read
 	rows     int64
@@ -136,10 +137,10 @@ func (d *reading) prepare(ctx context.Context, in *session) error {
 	if err := nullCursors(ctx, in, d.table, d.request); err != nil {
 		return err
 	}
-	chunks, err := d.snapshot.chunks(ctx, in, d.table, d.request)
+	chunks, alone, err := d.snapshot.chunks(ctx, in, d.table, d.request)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.chunks = chunks
+	d.chunks, d.alone = chunks, alone
 	return err
 }
 
@@ -168,7 +169,7 @@ func (d *reading) giveBack(number int) {
 
 // widen has further sessions read, while there are chunks and free slots, and no other table waits for one.
 func (d *reading) widen(ctx context.Context, to *parquet.Writer) {
-	for d.snapshot.readers.waiting.Load() == 0 {
+	for !d.alone && d.snapshot.readers.waiting.Load() == 0 {
 		select {
 		case d.snapshot.readers.slots <- struct{}{}:
 		default:

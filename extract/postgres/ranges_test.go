@@ -1,0 +1,157 @@
+package postgres_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daybreak-data/daybreak/extract/extracttest"
+)
+
+// selected returns the rows of a query as texts, ordered.
+func selected(t *testing.T, conn *pgx.Conn, query string) [][]string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]string, error) {
+		texts := make([]string, len(row.FieldDescriptions()))
+		into := make([]any, len(texts))
+		for i := range texts {
+			into[i] = &texts[i]
+		}
+		return texts, row.Scan(into...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return byColumns(out)
+}
+
+// TestWithoutPages reads what has no pages of its own: by key where the server finds ranges of it in an index, else
+// whole.
+func TestWithoutPages(t *testing.T) {
+	url, conn := database(t,
+		`CREATE TABLE base (id int, name text, at timestamptz, v text)`,
+		`INSERT INTO base SELECT CASE WHEN i % 50 > 0 THEN i END, CASE WHEN i % 7 > 0 THEN 'näme '' ' || i % 500 END,
+		   CASE WHEN i % 5 > 0 THEN timestamptz '2026-01-01 00:00Z' + i * interval '1 minute' END, repeat('x', 200) FROM generate_series(-4000, 8000) i`,
+		`CREATE INDEX ON base (id)`, `CREATE INDEX ON base (name)`, `CREATE INDEX ON base (at)`,
+		`CREATE TABLE more AS SELECT * FROM base WHERE id > 0`, `CREATE INDEX ON more (id)`, `VACUUM ANALYZE base`, `VACUUM ANALYZE more`,
+		`CREATE VIEW plain AS SELECT id, name, at, v FROM base`,
+		`CREATE VIEW united AS SELECT id, v FROM base UNION ALL SELECT id, 'more' FROM more`,
+		`CREATE VIEW joined AS SELECT base.id, more.name FROM base LEFT JOIN more ON more.id = base.id`,
+		`CREATE VIEW numbered AS SELECT row_number() OVER () AS id, v FROM base`,
+		`CREATE VIEW few AS SELECT id, v FROM base ORDER BY v, id LIMIT 5000`,
+		`CREATE VIEW computed AS SELECT id * 2 AS id, v FROM base`,
+		`CREATE VIEW empty AS SELECT * FROM base WHERE id > 1000000`,
+		`CREATE VIEW nobody AS SELECT NULL::int AS id, v FROM base`)
+	for _, c := range []struct {
+		view, key string
+		cut       bool
+		list      string // the first two columns as texts
+	}{
+		{"plain", "id", true, `coalesce(id::text, 'NULL'), coalesce(name, 'NULL')`},
+		{"plain", "name", true, `coalesce(id::text, 'NULL'), coalesce(name, 'NULL')`},
+		{"plain", "at", true, `coalesce(id::text, 'NULL'), coalesce(name, 'NULL')`},
+		{"plain", "v", false, `coalesce(id::text, 'NULL'), coalesce(name, 'NULL')`},
+		{"plain", "", false, `coalesce(id::text, 'NULL'), coalesce(name, 'NULL')`},
+		{"united", "id", true, `coalesce(id::text, 'NULL'), v`},
+		{"joined", "id", true, `coalesce(id::text, 'NULL'), coalesce(name, 'NULL')`},
+		{"numbered", "id", false, `id::text, v`},
+		{"few", "id", false, `coalesce(id::text, 'NULL'), v`},
+		{"computed", "id", false, `coalesce(id::text, 'NULL'), v`},
+		{"empty", "id", false, `id::text, v`},
+		{"nobody", "id", false, `'NULL', v`},
+	} {
+		t.Run(c.view+" by "+c.key, func(t *testing.T) {
+			e := extracttest.Table("public." + c.view)
+			if c.key != "" {
+				e.Key = []string{c.key}
+			}
+			lake := &extracttest.Lake{}
+			m, err := extracttest.Extract(t, extracttest.New(t, cutting(t, url, 3), lake), extracttest.Job(e, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := lake.Rows(t, m)
+			for i := range got {
+				got[i] = got[i][:2]
+			}
+			want := selected(t, conn, "SELECT "+c.list+" FROM "+c.view)
+			if !slices.EqualFunc(want, byColumns(got), slices.Equal) {
+				t.Errorf("%d rows came of %d, or others", len(got), len(want))
+			}
+			if cut := len(m.Parts) > 3; cut != c.cut {
+				t.Errorf("it came in %d parts", len(m.Parts))
+			}
+		})
+	}
+}
+
+// TestForeignTable reads a table of another server while it changes there: all of it in one session, and so at one
+// moment.
+func TestForeignTable(t *testing.T) {
+	_, far := database(t, `CREATE TABLE far AS SELECT i AS id, 0 AS n, repeat('x', 300) AS v FROM generate_series(1, 20000) i`,
+		`ALTER TABLE far ADD PRIMARY KEY (id)`, `ANALYZE far`)
+	config := far.Config()
+	url, _ := database(t, `CREATE EXTENSION postgres_fdw`,
+		fmt.Sprintf(`CREATE SERVER there FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '%d', dbname '%s', use_remote_estimate 'true')`, config.Port, config.Database),
+		`CREATE USER MAPPING FOR postgres SERVER there OPTIONS (user 'postgres')`,
+		`CREATE FOREIGN TABLE far (id int, n int, v text) SERVER there`, `CREATE VIEW over_far AS SELECT id, n, v FROM far`)
+	for _, name := range []string{"public.far", "public.over_far"} {
+		t.Run(name, func(t *testing.T) {
+			parts := 0
+			lake := &extracttest.Lake{Before: func(string) error {
+				if parts++; parts == 2 { // every row changes, once the first chunk is there
+					if _, err := far.Exec(t.Context(), `UPDATE far SET n = n + 1`); err != nil {
+						t.Error(err)
+					}
+				}
+				return nil
+			}}
+			e := extracttest.Table(name)
+			e.Key = []string{"id"}
+			m, err := extracttest.Extract(t, extracttest.New(t, cutting(t, url, 3), lake), extracttest.Job(e, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := m.Stats.Columns[1]
+			if m.Rows() != 20000 || len(m.Parts) < 4 || n.Min != n.Max {
+				t.Errorf("%d rows came in %d parts, with n from %s to %s", m.Rows(), len(m.Parts), n.Min, n.Max)
+			}
+		})
+	}
+}
+
+// TestWindowsInChunks cuts windows: by the cursor where an index finds them, by pages where none does, without the
+// partitions that they cannot lie in.
+func TestWindowsInChunks(t *testing.T) {
+	const perDay, days = 8640, 8
+	from, to := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	rows := fmt.Sprintf(`SELECT i AS id, timestamptz '2026-01-01 00:00Z' + i * interval '10 seconds' AS at, repeat('x', 200) AS s FROM generate_series(0, %d) i`, perDay*days-1)
+	url, _ := database(t, `CREATE TABLE indexed AS `+rows, `CREATE INDEX ON indexed (at)`, `CREATE TABLE bare AS `+rows,
+		`CREATE TABLE parted (id int, at timestamptz, s text) PARTITION BY RANGE (at)`,
+		`CREATE TABLE parted_a PARTITION OF parted FOR VALUES FROM (MINVALUE) TO ('2026-01-04 00:00Z')`,
+		`CREATE TABLE parted_b PARTITION OF parted FOR VALUES FROM ('2026-01-04 00:00Z') TO ('2026-01-06 00:00Z')`,
+		`CREATE TABLE parted_c PARTITION OF parted DEFAULT`, `INSERT INTO parted `+rows, `ANALYZE`)
+	for _, name := range []string{"indexed", "bare", "parted"} {
+		t.Run(name, func(t *testing.T) {
+			lake := &extracttest.Lake{}
+			m, err := extracttest.Extract(t, extracttest.New(t, cutting(t, url, 3), lake), window(incremental("public."+name), 1, from, to))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids := make(map[string]bool)
+			for _, row := range lake.Rows(t, m) {
+				ids[row[0]] = true
+			}
+			if len(ids) != 3*perDay || m.Rows() != 3*perDay || len(m.Parts) < 4 {
+				t.Errorf("%d rows came, %d of them different, in %d parts", m.Rows(), len(ids), len(m.Parts))
+			}
+		})
+	}
+}
