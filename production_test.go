@@ -63,7 +63,7 @@ func TestPgbenchUnderLoadIsOneSnapshot(t *testing.T) {
 	pgbench := func(args ...string) *exec.Cmd {
 		return exec.CommandContext(t.Context(), "pgbench", append(args, url)...)
 	}
-	if out, err := pgbench("-i", "-q", "-s", "10").CombinedOutput(); err != nil {
+	if out, err := pgbench("-i", "-q", "-s", fmt.Sprint(pgbenchScale)).CombinedOutput(); err != nil {
 		t.Fatalf("pgbench -i: %v\n%s", err, out)
 	}
 	load := pgbench("-n", "-c", "4", "-T", "600")
@@ -103,7 +103,7 @@ func TestPgbenchUnderLoadIsOneSnapshot(t *testing.T) {
 			if lines := strings.Split(strings.TrimSpace(rows), "\n"); len(lines) != 2 || !strings.HasSuffix(lines[1], ",4") {
 				t.Errorf("the four sums differ, so the tables are not of one moment:\n%s", rows)
 			}
-			if n := must(t, dir, env, "query", "-f", "csv", "SELECT count(*) FROM bank.accounts").out; strings.TrimSpace(n) != "count_star()\n1000000" {
+			if n := must(t, dir, env, "query", "-f", "csv", "SELECT count(*) FROM bank.accounts").out; strings.TrimSpace(n) != fmt.Sprintf("count_star()\n%d", pgbenchScale*100_000) {
 				t.Errorf("accounts: %s", n)
 			}
 			must(t, dir, env, "verify", "bank.accounts")

@@ -69,6 +69,7 @@ func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Sna
 	}
 	snap.closing, snap.close = context.WithCancelCause(context.Background())
 	snap.eyes = &session{Conn: keeper, export: snap.position.Snapshot}
+	snap.look() // before anything is read: production may have no room already
 	go snap.watch()
 	s.opts.Log.Debug("snapshot taken", "source", s.opts.Name, "tables", len(snap.tables), "refused", len(snap.failed),
 		"server", snap.position.Server, "snapshot", snap.position.Snapshot)
