@@ -53,10 +53,11 @@ func (a *attempt) paused(why string) {
 	if a.progress.Paused == why {
 		return
 	}
-	if why != "" {
-		a.log.Warn("reading is paused", "dataset", a.Extraction.Dataset, "run", a.Run, "why", why)
-	} else {
+	switch { // once, however often the reason shows another number
+	case why == "":
 		a.log.Info("reading goes on", "dataset", a.Extraction.Dataset, "run", a.Run)
+	case a.progress.Paused == "":
+		a.log.Warn("reading is paused", "dataset", a.Extraction.Dataset, "run", a.Run, "why", why)
 	}
 	a.progress.Paused = why
 	a.tell(a.progress)

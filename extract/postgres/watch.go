@@ -249,10 +249,10 @@ func (s *snapshot) rest(why, do string) {
 
 // brief writes a duration as people do.
 func brief(d time.Duration) string {
-	if d >= time.Second {
-		d = d.Round(time.Second)
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond).String()
 	}
-	return d.String()
+	return d.Round(time.Second).String()
 }
 
 // soon limits what a server must answer quickly, waiting for locks included.
