@@ -21,6 +21,9 @@ type Scope struct {
 	Staged map[elt.DatasetName]bool
 	// Published reports whether a dataset has a published version; nil means that none has.
 	Published func(elt.DatasetName) bool
+	// Steps are the run's steps as the ledger has them: an engine that builds several datasets at once sees what
+	// remains to be done.
+	Steps []elt.Step
 	// FullRefresh builds incremental models whole.
 	FullRefresh bool
 	// ReadAt is when the run read what is tested: freshness counts from it. Zero means the end of the window.

@@ -304,6 +304,36 @@ func (c *checker) models() {
 			c.problem(CodeBadModels, fmt.Sprintf("%q cannot name a variable", name), "use letters, digits and _", "models", "vars", name)
 		}
 	}
+	c.dbt()
+}
+
+// dbt checks the keys of a dbt project, and that they are given only with one.
+func (c *checker) dbt() {
+	m := c.config.Models
+	if m.DBT == "" {
+		for _, key := range []string{"dbt", "dbt_command", "dbt_profile", "dbt_env"} {
+			if c.has("models", key) {
+				c.problem(CodeBadModels, "models."+key+" says nothing without the folder of a dbt project", "add dbt: ./analytics, or remove it", "models", key)
+			}
+		}
+		return
+	}
+	if c.has("models", "dir") {
+		c.problem(CodeBadModels, "models are given twice, as dir and as dbt", "remove dir, or dbt", "models", "dir")
+	}
+	if m.DBTCommand == "" {
+		c.problem(CodeBadModels, "models.dbt_command is empty", "leave it out for the dbt on PATH, or name the program", "models", "dbt_command")
+	}
+	for _, key := range []string{"type", "path", "schema", "dataset", "project", "database", "threads"} {
+		if _, given := m.DBTProfile[key]; given {
+			c.problem(CodeBadModels, "models.dbt_profile cannot set "+key+": Daybreak decides where a night is built", "remove it", "models", "dbt_profile", key)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.DBTEnv)) {
+		if !varName.MatchString(name) || strings.HasPrefix(name, "DAYBREAK_") {
+			c.problem(CodeBadModels, fmt.Sprintf("%q cannot name a variable of dbt's environment", name), "use letters, digits and _; DAYBREAK_… are Daybreak's own", "models", "dbt_env", name)
+		}
+	}
 }
 
 func (c *checker) limits() {

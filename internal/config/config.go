@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type Secret = yamlfile.Secret
 // process instead of the workspace.
 type Config struct {
 	Dir       string                    `yaml:"-"` // the workspace, as it was given to Load
+	Env       []string                  `yaml:"-"` // the environment variables that the file refers to, sorted
 	Title     string                    `yaml:"title"`
 	Ledger    Secret                    `yaml:"ledger"` // "sqlite:path" or "postgres://…"
 	Lake      Lake                      `yaml:"lake"`
@@ -156,7 +158,7 @@ type Masking struct {
 	Key Secret `yaml:"key"`
 }
 
-// Models says where the SQL is and how it is rendered.
+// Models says where the SQL is and how it is rendered: by Daybreak itself, or by the team's own dbt where DBT is set.
 type Models struct {
 	Dir    string         `yaml:"dir"`
 	Schema string         `yaml:"schema"`
@@ -166,6 +168,11 @@ type Models struct {
 	FailingRows int `yaml:"failing_rows"`
 	// Artifacts is the folder for manifest.json and run_results.json of each run; empty writes none.
 	Artifacts string `yaml:"artifacts"`
+
+	DBT        string            `yaml:"dbt"`         // the folder of a dbt project; empty for Daybreak's own engine
+	DBTCommand string            `yaml:"dbt_command"` // the program; found on PATH where it has no slash
+	DBTProfile map[string]any    `yaml:"dbt_profile"` // more keys of the profile that is generated
+	DBTEnv     map[string]Secret `yaml:"dbt_env"`     // more of dbt's environment
 }
 
 // Status is the HTTP service.
@@ -203,7 +210,7 @@ func defaults() *Config {
 		Ledger:    "sqlite:state/ledger.db",
 		Lake:      Lake{Folder: "lake"},
 		Warehouse: Warehouse{DuckDB: "state/warehouse.duckdb", ReadCopy: "read/warehouse.duckdb"},
-		Models:    Models{Dir: "sql", Schema: "analytics", Target: "prod", FailingRows: 5, Artifacts: "state/artifacts"},
+		Models:    Models{Dir: "sql", Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: "state/artifacts"},
 		Threads:   4,
 		Status:    Status{Listen: "127.0.0.1:8080"},
 	}
@@ -230,7 +237,7 @@ func Load(dir string) (*Config, elt.Problems) {
 	if problems.Err() != nil && f.Root().Kind == yamlfile.Null {
 		return c, problems
 	}
-	problems = append(problems, f.Expand(os.LookupEnv, func(path string) ([]byte, error) { return os.ReadFile(c.resolve(path)) })...)
+	problems = append(problems, f.Expand(c.lookupEnv, func(path string) ([]byte, error) { return os.ReadFile(c.resolve(path)) })...)
 	problems = append(problems, yamlfile.Without(c.decode(f), problems)...)
 	check := checker{file: f, config: c}
 	check.all()
@@ -238,6 +245,14 @@ func Load(dir string) (*Config, elt.Problems) {
 	c.resolvePaths()
 	yamlfile.Sort(problems)
 	return c, problems
+}
+
+// lookupEnv asks the environment, and notes what was asked for.
+func (c *Config) lookupEnv(name string) (string, bool) {
+	if at, known := slices.BinarySearch(c.Env, name); !known {
+		c.Env = slices.Insert(c.Env, at, name)
+	}
+	return os.LookupEnv(name)
 }
 
 // decode reads the file over the defaults.
@@ -274,6 +289,10 @@ func (c *Config) resolvePaths() {
 	c.Warehouse.ReadCopy = c.resolve(c.Warehouse.ReadCopy)
 	c.Models.Dir = c.resolve(c.Models.Dir)
 	c.Models.Artifacts = c.resolve(c.Models.Artifacts)
+	c.Models.DBT = c.resolve(c.Models.DBT)
+	if strings.ContainsRune(c.Models.DBTCommand, filepath.Separator) {
+		c.Models.DBTCommand = c.resolve(c.Models.DBTCommand)
+	}
 	for name, s := range c.Sources {
 		s.SQLite = c.resolve(s.SQLite)
 		c.Sources[name] = s

@@ -90,7 +90,7 @@ func TestDefaults(t *testing.T) {
 	}
 	in := func(path string) string { return filepath.Join(dir, path) }
 	want := &Config{
-		Dir: dir, Title: "Daybreak", Ledger: Secret("sqlite:" + in("state/ledger.db")), Lake: Lake{Folder: in("lake")},
+		Dir: dir, Env: []string{"SHOP_URL"}, Title: "Daybreak", Ledger: Secret("sqlite:" + in("state/ledger.db")), Lake: Lake{Folder: in("lake")},
 		Warehouse: Warehouse{DuckDB: in("state/warehouse.duckdb"), ReadCopy: in("read/warehouse.duckdb")},
 		Sources: map[elt.SourceName]Source{
 			"shop": {Postgres: "postgres://reader:pass@db.example.com/shop", Connections: 4},
@@ -98,7 +98,7 @@ func TestDefaults(t *testing.T) {
 			"far":  {SQLite: "/data/far.db"},
 			"old":  {MySQL: "mysql://h/d", Connections: 4},
 		},
-		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod", FailingRows: 5, Artifacts: filepath.Join(dir, "state/artifacts")}, Threads: 4, Status: Status{Listen: "127.0.0.1:8080"},
+		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: filepath.Join(dir, "state/artifacts")}, Threads: 4, Status: Status{Listen: "127.0.0.1:8080"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -126,12 +126,12 @@ notify: {slack: {webhook: "${env:SLACK_WEBHOOK}", channel: "#data"}, webhooks: [
 		t.Fatal(problems)
 	}
 	want := &Config{
-		Dir: dir, Title: "Acme data", Ledger: "postgres://ledger@db.example.com/ledger",
+		Dir: dir, Env: []string{"DAYBREAK_TOKEN", "LEDGER_URL", "NUMBER", "SHOP_URL", "SLACK_WEBHOOK"}, Title: "Acme data", Ledger: "postgres://ledger@db.example.com/ledger",
 		Lake:      Lake{S3: &S3{Bucket: "b", Prefix: "p", Region: "r", Endpoint: "http://127.0.0.1:9000", PathStyle: true, AccessKey: "a", SecretKey: "s"}},
 		Warehouse: Warehouse{DuckDB: "/w/w.duckdb", ReadCopy: filepath.Join(dir, "r.duckdb"), Memory: "2GB"},
 		Sources:   map[elt.SourceName]Source{"shop": {Postgres: "postgres://reader:pass@db.example.com/shop", Connections: 7}},
 		Masking:   Masking{Key: "0123456789abcdef0123456789abcdef"},
-		Models:    Models{Dir: filepath.Join(dir, "models"), Schema: "marts", Vars: map[string]any{"since": "2026-01-01", "n": int64(3), "l": []any{"a"}}, Target: "dev", FailingRows: 2, Artifacts: filepath.Join(dir, "out")},
+		Models:    Models{Dir: filepath.Join(dir, "models"), Schema: "marts", Vars: map[string]any{"since": "2026-01-01", "n": int64(3), "l": []any{"a"}}, Target: "dev", DBTCommand: "dbt", FailingRows: 2, Artifacts: filepath.Join(dir, "out")},
 		Threads:   8,
 		Status:    Status{Listen: ":80", Public: true, Token: "0123456789abcdef0123456789abcdef", BaseURL: "https://d.example.com"},
 		Notify: Notify{

@@ -18,7 +18,7 @@ func otherEngines(part string) (names []string, have string) {
 	case "lake":
 		return []string{"gcs", "azure"}, "a folder and s3 (which Google's and most other stores speak, too)"
 	case "models":
-		return []string{"dbt"}, "dir, a folder of SQL models written as for dbt"
+		return []string{"sqlmesh", "dataform"}, "dir, a folder of SQL models written as for dbt, and dbt, a dbt project"
 	}
 	return nil, ""
 }

@@ -67,3 +67,11 @@ type PublicationItem struct {
 	// Changes are how the columns of the staged rows may differ from the published ones.
 	Changes []SchemaChange
 }
+
+// Exchange is a relation that passes between the warehouse and the file in which another program builds a night.
+type Exchange struct {
+	Dataset DatasetName
+	From    string // the SQL name of the relation in the warehouse; only for what is handed out
+	Schema  string // where it lies in the file
+	Name    string
+}

@@ -36,6 +36,10 @@ const (
 	codeRelationTaken  elt.Code = "relation_taken"
 	codeNoReadCopy     elt.Code = "read_copy_missing"
 	codeNotKept        elt.Code = "version_not_kept"
+	codeNotBuilt       elt.Code = "relation_not_built"
+	codeTakenWrong     elt.Code = "relation_changed"
+	codeFileBusy       elt.Code = "file_busy"
+	codeFileUnreadable elt.Code = "file_unreadable"
 )
 
 var (

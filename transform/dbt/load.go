@@ -1,0 +1,176 @@
+package dbt
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// Options say which project is built, by which dbt, and where.
+type Options struct {
+	Command Command
+	Folder  string         // the project's folder as messages write it
+	State   string         // a folder of Daybreak's own for profiles, logs and what dbt builds
+	Builder Builder        // where dbt builds
+	Target  string         // target.name
+	Schema  string         // where models are published; dbt's target.schema
+	Vars    map[string]any // dbt's vars; in texts, {{ data_date }} and the like stand for those of the night
+	Profile map[string]any // more keys of the profile
+	Threads int
+	Tables  []elt.Dataset // the extracted datasets, which sources may name
+}
+
+// Builder is a place where dbt builds a night.
+type Builder interface {
+	// Adapter is dbt's name of its kind, "duckdb".
+	Adapter() string
+	// Profile returns the target of the generated profile. It holds no secret, and names what differs from one
+	// dbt process to the next by environment variables.
+	Profile() map[string]any
+	// Prepare makes the place of one dbt process, and returns the environment variables that Profile names.
+	Prepare(ctx context.Context, p Place, inputs []elt.Exchange) (map[string]string, error)
+	// Collect stages what dbt has built there, and returns the rows of each. It may be called again.
+	Collect(ctx context.Context, p Place, built []elt.Exchange) (map[elt.DatasetName]int64, error)
+	// Discard lets go of the place.
+	Discard(ctx context.Context, p Place) error
+}
+
+// Place is where one dbt process builds for a run.
+type Place struct {
+	Run    elt.RunID
+	Folder string // its folder on this machine, for everything that is a file
+}
+
+// Load has dbt parse the project, unless nothing has changed since it last did, and returns it with what cannot be
+// brought. Without a project, what is wrong is among the problems.
+func Load(ctx context.Context, o Options) (*Project, elt.Problems) {
+	if _, err := os.Stat(filepath.Join(o.Command.Project, "dbt_project.yml")); err != nil {
+		return nil, elt.Problems{{
+			File: path.Join(o.Folder, "dbt_project.yml"), Code: CodeProjectMissing, What: "there is no dbt project: " + err.Error(),
+			Do: "set models.dbt to the folder that holds dbt_project.yml",
+		}}
+	}
+	site := filepath.Join(o.State, "parse")
+	key, err := o.parseKey()
+	if err != nil {
+		return nil, elt.Problems{{File: o.Folder, Code: CodeParse, What: "the project cannot be read: " + err.Error(), Do: "check its permissions"}}
+	}
+	if m := parsedBefore(site, key); m != nil {
+		return newProject(m, o.Folder, o.Tables)
+	}
+	m, problem := o.parse(ctx, site)
+	if problem != nil {
+		return nil, elt.Problems{*problem}
+	}
+	if err := writeFile(filepath.Join(site, "key"), []byte(key)); err != nil {
+		o.Command.Log.Warn("the project will be parsed again next time", "error", err)
+	}
+	return newProject(m, o.Folder, o.Tables)
+}
+
+// parse runs dbt parse and reads the manifest that it writes.
+func (o Options) parse(ctx context.Context, site string) (*manifest, *elt.Problem) {
+	problem := func(err error) *elt.Problem {
+		p := &elt.Problem{File: path.Join(o.Folder, "dbt_project.yml"), Code: CodeFailed, What: err.Error(), Do: "run dbt parse in " + o.Folder + " and see what it says"}
+		if e, ok := errors.AsType[*elt.Error](err); ok {
+			p.Code, p.Do = e.Code, e.Do
+		}
+		return p
+	}
+	file := filepath.Join(site, "target", "manifest.json")
+	if err := errors.Join(removeFile(file), removeFile(filepath.Join(site, "key")), o.writeProfile(site)); err != nil {
+		return nil, problem(err)
+	}
+	args, err := o.args("parse", site, exampleNight)
+	if err != nil {
+		return nil, problem(err)
+	}
+	command := o.Command
+	command.Env = append(command.Env, "DAYBREAK_DBT_FILE="+filepath.Join(site, fileName), "DAYBREAK_DBT_SCHEMA="+o.Schema)
+	end, err := command.run(ctx, args, func(event) {})
+	if err != nil {
+		return nil, problem(err)
+	}
+	if end.code != 0 {
+		p := parseProblem(o.Folder, end)
+		return nil, &p
+	}
+	m, err := readManifest(file)
+	if err != nil {
+		return nil, problem(err)
+	}
+	if m.Metadata.AdapterType != o.Builder.Adapter() {
+		return nil, problem(&elt.Error{
+			Code: CodeAdapterMissing, Class: elt.Config,
+			What: fmt.Sprintf("dbt parsed the project for %s, but the warehouse is %s", m.Metadata.AdapterType, o.Builder.Adapter()),
+			Do:   "remove models.dbt_profile.type and DBT_ variables that choose another profile",
+		})
+	}
+	return m, nil
+}
+
+// parsedBefore returns the manifest that an earlier parse of the same files wrote, or nil.
+func parsedBefore(site, key string) *manifest {
+	old, err := os.ReadFile(filepath.Join(site, "key"))
+	if err != nil || string(old) != key {
+		return nil
+	}
+	m, err := readManifest(filepath.Join(site, "target", "manifest.json"))
+	if err != nil {
+		return nil
+	}
+	return m
+}
+
+// parseKey is a digest of everything that a parse depends on: the project's files by size and time, the program, the
+// options. dbt's own environment variables may be read by any model, and count as well.
+func (o Options) parseKey() (string, error) {
+	h := sha256.New()
+	program, err := exec.LookPath(o.Command.Program)
+	if err == nil {
+		if info, err := os.Stat(program); err == nil {
+			fmt.Fprintln(h, program, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	settings, err := json.Marshal([]any{o.Builder.Profile(), o.Target, o.Schema, o.Vars, o.Profile, o.Command.Env, o.Tables})
+	if err != nil {
+		return "", err
+	}
+	h.Write(settings)
+	err = filepath.WalkDir(o.Command.Project, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() {
+			if file != o.Command.Project && (strings.HasPrefix(name, ".") || name == "target" || name == "logs") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		info, err := d.Info()
+		if err == nil {
+			fmt.Fprintln(h, file, info.Size(), info.ModTime().UnixNano())
+		}
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+func removeFile(file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
