@@ -19,12 +19,12 @@ type catalog struct {
 	schedules map[elt.ScheduleName]*schedules.Schedule
 	tables    map[elt.DatasetName]elt.Extraction
 	byName    map[elt.DatasetName]elt.Dataset
-	project   *transform.Project
+	project   project
 }
 
 // newCatalog joins the schedules with the project and says what does not fit together: a model that no schedule
-// builds, or two build.
-func newCatalog(scheds []*schedules.Schedule, project *transform.Project) (*catalog, elt.Problems) {
+// builds, or two build. where is the folder of the models, as people write it.
+func newCatalog(scheds []*schedules.Schedule, project project, where string) (*catalog, elt.Problems) {
 	c := &catalog{
 		schedules: make(map[elt.ScheduleName]*schedules.Schedule),
 		tables:    make(map[elt.DatasetName]elt.Extraction),
@@ -73,11 +73,11 @@ func newCatalog(scheds []*schedules.Schedule, project *transform.Project) (*cata
 			d.Owners = s.Owners
 		}
 		if len(d.Owners) < 2 {
-			problems = append(problems, oneOwner(d))
+			problems = append(problems, oneOwner(d, where))
 		}
 		if err := s.CheckDeadline(d.DeadlineTime); d.DeadlineTime != "" && err != nil {
 			problems = append(problems, elt.Problem{
-				File: "sql/models", Code: err.Code, What: fmt.Sprintf("the deadline of %s: %v", d.Name, err), Do: err.Do,
+				File: where, Code: err.Code, What: fmt.Sprintf("the deadline of %s: %v", d.Name, err), Do: err.Do,
 			})
 		}
 		all = append(all, d)
@@ -89,16 +89,16 @@ func newCatalog(scheds []*schedules.Schedule, project *transform.Project) (*cata
 	return c, problems
 }
 
-func oneOwner(d elt.Dataset) elt.Problem {
+func oneOwner(d elt.Dataset, where string) elt.Problem {
 	return elt.Problem{
-		File: "sql/models", Code: "one_owner", Warning: true,
+		File: where, Code: "one_owner", Warning: true,
 		What: fmt.Sprintf("%s has %s: when that one is away, nobody looks after it", d.Name, plural(len(d.Owners), "owner")),
 		Do:   "name two or more under meta.owners of its schema.yml, or under owners of its schedule",
 	}
 }
 
 // selectModels returns the models and seeds that the schedule builds; a schedule that names none builds none.
-func selectModels(project *transform.Project, s *schedules.Schedule) ([]elt.DatasetName, error) {
+func selectModels(project project, s *schedules.Schedule) ([]elt.DatasetName, error) {
 	if len(s.Models) == 0 {
 		return nil, nil
 	}

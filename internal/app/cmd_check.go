@@ -35,7 +35,7 @@ Every problem is one line, file:line:column, with what is wrong and what to do. 
 
 // Run runs the command.
 func (k *Check) Run(ctx context.Context, g *Globals, c *Console) error {
-	ws, problems := readWorkspace(g.workspace())
+	ws, problems := readWorkspace(ctx, g.workspace())
 	if !k.Offline && len(ws.schedules) > 0 {
 		problems = append(problems, ws.checkSources(ctx, c.Logger(g, slog.LevelWarn))...)
 		problems = append(problems, ws.checkLake(ctx)...)

@@ -40,7 +40,7 @@ func (k *Compile) Run(ctx context.Context, g *Globals, c *Console) error {
 	if err != nil {
 		return err
 	}
-	ws, err := loadWorkspaceWith(g.workspace(), vars)
+	ws, err := loadWorkspaceWith(ctx, g.workspace(), vars)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,11 @@ func (k *Compile) Run(ctx context.Context, g *Globals, c *Console) error {
 	}
 	scope := ws.catalog.publishedScope(name, date, datesOf(current), now)
 	scope.FullRefresh = k.FullRefresh
-	engine := transform.New(transform.EngineOptions{Project: ws.project, Warehouse: publishedNames{config: ws.config.Warehouse}, Dir: ws.config.Models.Dir})
+	native, err := ws.nativeOnly("compile")
+	if err != nil {
+		return err
+	}
+	engine := transform.New(transform.EngineOptions{Project: native, Warehouse: publishedNames{config: ws.config.Warehouse}, Dir: ws.config.Models.Dir})
 	var sql string
 	if k.Test != "" {
 		sql, err = engine.TestSQL(scope, name, k.Test)

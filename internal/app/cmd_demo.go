@@ -63,7 +63,7 @@ func (d *Demo) Run(ctx context.Context, g *Globals, c *Console) error {
 	if err := d.create(ctx, c, dir, today, zone); err != nil {
 		return err
 	}
-	ws, err := loadWorkspace(dir)
+	ws, err := loadWorkspace(ctx, dir)
 	if err != nil {
 		return err
 	}

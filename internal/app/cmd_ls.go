@@ -29,8 +29,8 @@ func (Ls) Help() string {
 }
 
 // Run runs the command.
-func (l *Ls) Run(_ context.Context, g *Globals, c *Console) error {
-	ws, err := loadWorkspace(g.workspace())
+func (l *Ls) Run(ctx context.Context, g *Globals, c *Console) error {
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

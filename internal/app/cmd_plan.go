@@ -33,7 +33,7 @@ With --outdated it names the days of models whose inputs have newer versions tha
 
 // Run runs the command.
 func (k *Plan) Run(ctx context.Context, g *Globals, c *Console) (err error) {
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (Query) Help() string {
 
 // Run runs the command.
 func (q *Query) Run(ctx context.Context, g *Globals, c *Console) error {
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (r *Run) Run(ctx context.Context, g *Globals, c *Console) error {
 	if r.Outdated && (r.Date != "" || r.Again || !options.IsZero()) {
 		return &elt.Error{Code: "bad_combination", Class: elt.Config, What: "--outdated decides by itself what is built, and for which dates", Do: "give it without --date, --again, --select, --exclude, --full-refresh and --vars"}
 	}
-	ws, err := loadWorkspaceWith(g.workspace(), options.Vars)
+	ws, err := loadWorkspaceWith(ctx, g.workspace(), options.Vars)
 	if err != nil {
 		return err
 	}

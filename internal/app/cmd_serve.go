@@ -38,7 +38,7 @@ func (v *Serve) Run(ctx context.Context, g *Globals, c *Console) error {
 		g.Log = "text"
 	}
 	log := c.Logger(g, slog.LevelInfo)
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

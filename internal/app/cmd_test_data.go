@@ -38,11 +38,15 @@ func (t *Test) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 	if err != nil {
 		return err
 	}
-	ws, err := loadWorkspaceWith(g.workspace(), vars)
+	ws, err := loadWorkspaceWith(ctx, g.workspace(), vars)
 	if err != nil {
 		return err
 	}
-	names, err := ws.project.Pick(Choice{Select: t.Selectors, Exclude: t.Exclude}.selection())
+	native, err := ws.nativeOnly("test")
+	if err != nil {
+		return err
+	}
+	names, err := native.Pick(Choice{Select: t.Selectors, Exclude: t.Exclude}.selection())
 	if err != nil {
 		return err
 	}
@@ -58,7 +62,7 @@ func (t *Test) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 	}
 	failing := make(map[string]elt.Sample)
 	engine := transform.New(transform.EngineOptions{
-		Project: ws.project, Warehouse: data, Dir: ws.config.Models.Dir, Log: log, Failures: data, Rows: t.Rows,
+		Project: native, Warehouse: data, Dir: ws.config.Models.Dir, Log: log, Failures: data, Rows: t.Rows,
 		Keep: func(_ context.Context, f elt.FailingRows) error {
 			failing[string(f.Dataset)+"\x00"+f.Test] = f.Sample
 			return nil
@@ -66,7 +70,7 @@ func (t *Test) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 	})
 	report := testReport{c: c, failing: failing}
 	for _, name := range names {
-		if len(ws.project.Tests(name)) == 0 {
+		if len(native.Tests(name)) == 0 {
 			continue
 		}
 		v, published := current[name]

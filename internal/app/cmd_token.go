@@ -140,7 +140,7 @@ func (t *TokenRevoke) Run(ctx context.Context, g *Globals, c *Console) error {
 
 // withLedger does something on the workspace's ledger, bringing its tables up to date first.
 func withLedger(ctx context.Context, g *Globals, c *Console, do func(*ledger.Ledger) error) error {
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

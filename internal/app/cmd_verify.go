@@ -35,7 +35,7 @@ Exit code 65 when something differs.
 
 // Run runs the command.
 func (v *Verify) Run(ctx context.Context, g *Globals, c *Console) error {
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,8 @@ import (
 // estimates returns what building each of the schedule's models would read by what is published now, nil where nothing
 // is billed. A model that cannot be estimated yet, because what it is made from is not there, is left out.
 func estimates(ctx context.Context, ws *workspace, s *schedules.Schedule, log *slog.Logger) (_ map[elt.DatasetName]int64, err error) {
-	if ws.config.Warehouse.BigQuery == nil {
+	native, ok := ws.project.(*transform.Project)
+	if !ok || ws.config.Warehouse.BigQuery == nil {
 		return nil, nil
 	}
 	o := bigqueryOptions(ws, log)
@@ -33,7 +34,7 @@ func estimates(ctx context.Context, ws *workspace, s *schedules.Schedule, log *s
 	for _, v := range versions {
 		published[v.Dataset] = true
 	}
-	engine := transform.New(transform.EngineOptions{Project: ws.project, Warehouse: w, Dir: ws.config.Models.Dir, Log: log})
+	engine := transform.New(transform.EngineOptions{Project: native, Warehouse: w, Dir: ws.config.Models.Dir, Log: log})
 	scope := transform.Scope{
 		Run: "plan", Date: elt.DateOf(time.Now().In(s.Zone)).AddDays(-1), Staged: map[elt.DatasetName]bool{},
 		Published: func(d elt.DatasetName) bool { return published[d] },

@@ -72,10 +72,11 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 		return nil, err
 	}
 	budget := newBudget(p.warehouse, ws.config.Warehouse, p.billed)
-	models, err := newModels(ws, p.ledger, p.warehouse, budget.admit, log)
+	models, err := newModels(ctx, ws, p.ledger, p.warehouse, budget.admit, log)
 	if err != nil {
 		return nil, err
 	}
+	p.closers = append(p.closers, models.close)
 	p.stages = &stages{
 		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, lake: p.lake, loader: loader,
 		models:    models,

@@ -61,6 +61,9 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 	if err != nil {
 		return elt.Result{}, err
 	}
+	if err := s.settle(ctx, step, passed); err != nil {
+		return elt.Result{}, err
+	}
 	pub := elt.Publication{Run: step.Run, Fence: lease.Fence}
 	for _, d := range s.catalog.datasets {
 		o, ok := passed[d.Name]
@@ -88,6 +91,26 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 		return elt.Result{}, err
 	}
 	return elt.Result{Versions: len(versions)}, nil
+}
+
+// settle has an engine that builds elsewhere bring its work into the run's staging, and learns the rows of each.
+func (s *stages) settle(ctx context.Context, step elt.Step, passed map[elt.DatasetName]outcome) error {
+	models, scope, err := s.scope(ctx, step)
+	if err != nil {
+		return err
+	}
+	e, elsewhere := models.(settler)
+	if !elsewhere {
+		return nil
+	}
+	rows, err := e.Settle(ctx, scope)
+	for name, n := range rows {
+		if o, ok := passed[name]; ok {
+			o.rows = n
+			passed[name] = o
+		}
+	}
+	return err
 }
 
 // describe completes the catalogue with the types of the published columns, and with the columns that nobody has

@@ -68,7 +68,7 @@ func (s *Service) client(ctx context.Context, g *Globals, log *slog.Logger) (*cl
 		c, err := client.New(s.URL, s.Token)
 		return c, func() error { return nil }, clientError(err)
 	}
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,10 +1,10 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +15,6 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/yamlfile"
 	"github.com/daybreak-data/daybreak/schedules"
-	"github.com/daybreak-data/daybreak/transform"
 )
 
 // workspace is what the files of a workspace say, before anything is opened.
@@ -23,17 +22,19 @@ type workspace struct {
 	dir       string
 	config    *config.Config
 	schedules []*schedules.Schedule
-	project   *transform.Project
+	project   project
 	catalog   *catalog
 	vars      map[string]any // of the command line, with which the project was parsed
 }
 
 // readWorkspace reads every file of the workspace and returns what is wrong with any of them, at once. Where
 // problems.Err() is not nil, the workspace may lack parts.
-func readWorkspace(dir string) (*workspace, elt.Problems) { return readWorkspaceWith(dir, nil) }
+func readWorkspace(ctx context.Context, dir string) (*workspace, elt.Problems) {
+	return readWorkspaceWith(ctx, dir, nil)
+}
 
 // readWorkspaceWith is readWorkspace with variables of the SQL that come before those of the files.
-func readWorkspaceWith(dir string, vars map[string]any) (*workspace, elt.Problems) {
+func readWorkspaceWith(ctx context.Context, dir string, vars map[string]any) (*workspace, elt.Problems) {
 	cfg, problems := config.Load(dir)
 	ws := &workspace{dir: dir, config: cfg, vars: vars}
 	if slices.ContainsFunc(problems, unread) { // what the other files refer to is not known
@@ -44,10 +45,10 @@ func readWorkspaceWith(dir string, vars map[string]any) (*workspace, elt.Problem
 	})
 	ws.schedules = scheds
 	problems = append(problems, found...)
-	ws.project, found = ws.parseProject(vars)
+	ws.project, found = ws.parseProject(ctx, vars)
 	problems = append(problems, found...)
 	if problems.Err() == nil {
-		ws.catalog, found = newCatalog(scheds, ws.project)
+		ws.catalog, found = newCatalog(scheds, ws.project, ws.modelsFolder())
 		problems = append(problems, found...)
 		problems = append(problems, ws.layoutsIgnored()...)
 	}
@@ -86,39 +87,14 @@ func unread(p elt.Problem) bool {
 	return slices.Contains([]elt.Code{config.CodeWorkspaceMissing, yamlfile.CodeSyntax, yamlfile.CodeTooLarge}, p.Code)
 }
 
-// parseProject parses the SQL of the workspace. A workspace without the folder has no models.
-func (ws *workspace) parseProject(vars map[string]any) (*transform.Project, elt.Problems) {
-	o := transform.Options{
-		Vars: maps.Clone(ws.config.Models.Vars), Target: ws.config.Models.Target, Schema: ws.config.Models.Schema, Env: os.LookupEnv,
-		Masked: make(map[elt.DatasetName][]string), Excluded: make(map[elt.DatasetName][]string),
-	}
-	if len(vars) > 0 && o.Vars == nil {
-		o.Vars = make(map[string]any, len(vars))
-	}
-	maps.Copy(o.Vars, vars)
-	for _, s := range ws.schedules {
-		for _, t := range s.Tables {
-			o.Tables = append(o.Tables, elt.Dataset{Name: t.Dataset, Kind: elt.TableDataset, Relation: string(t.Dataset)})
-			o.Masked[t.Dataset], o.Excluded[t.Dataset] = slices.Concat(t.Hash, t.Redact), t.Exclude
-		}
-	}
-	project, problems := transform.Parse(os.DirFS(ws.config.Models.Dir), o)
-	folder, err := filepath.Rel(ws.dir, ws.config.Models.Dir)
-	if err != nil {
-		folder = ws.config.Models.Dir
-	}
-	for i := range problems {
-		problems[i].File = filepath.Join(folder, strings.TrimPrefix(problems[i].File, "sql/"))
-	}
-	return project, problems
-}
-
 // loadWorkspace reads a workspace that commands can work with. Warnings are for daybreak check: here only what is wrong
 // stops.
-func loadWorkspace(dir string) (*workspace, error) { return loadWorkspaceWith(dir, nil) }
+func loadWorkspace(ctx context.Context, dir string) (*workspace, error) {
+	return loadWorkspaceWith(ctx, dir, nil)
+}
 
-func loadWorkspaceWith(dir string, vars map[string]any) (*workspace, error) {
-	ws, problems := readWorkspaceWith(dir, vars)
+func loadWorkspaceWith(ctx context.Context, dir string, vars map[string]any) (*workspace, error) {
+	ws, problems := readWorkspaceWith(ctx, dir, vars)
 	return ws, problems.Err()
 }
 

@@ -42,6 +42,14 @@ func (n *node) materialized() string {
 // TableDocs returns what the project says of the extracted tables that are its sources.
 func (p *Project) TableDocs() map[elt.DatasetName]transform.TableDoc { return maps.Clone(p.docs) }
 
+// Layout returns how the published table of a dataset is arranged: on BigQuery as the model's config says.
+func (p *Project) Layout(d elt.DatasetName) elt.Layout {
+	if n := p.datasets[d]; n != nil {
+		return n.Config.layout()
+	}
+	return elt.Layout{}
+}
+
 // Tests returns the names of a dataset's tests; none means that it has no test step.
 func (p *Project) Tests(d elt.DatasetName) []string {
 	var names []string
@@ -92,13 +100,39 @@ func (r *reader) title(t *node) string {
 
 var refTo = regexp.MustCompile(`^\{?\{?\s*(?:ref|source)\(\s*['"](?:[^'"]+['"]\s*,\s*['"])?([^'"]+)['"]\s*\)`)
 
-// Select returns what the selectors mean of what the project builds, inputs first; no selector means all. A selector
-// is a dataset's name, tag:…, path:… or *, with a + before it for what it is made from and after it for what is made
-// from it; selectors joined by a comma mean what all of them mean.
+// Select returns what the selectors mean of what the project builds, inputs first; no selector means all.
 func (p *Project) Select(selectors []string) ([]elt.DatasetName, error) {
 	if len(selectors) == 0 {
 		return slices.Clone(p.order), nil
 	}
+	chosen, err := p.union(selectors)
+	return slices.DeleteFunc(slices.Clone(p.order), func(d elt.DatasetName) bool { return !chosen[d] }), err
+}
+
+// Pick returns the datasets that a selection means, extracted tables that are sources among them, inputs first. A
+// selector is a dataset's name, tag:…, path:…, source:… or *, with a + before it for what it is made from and after it
+// for what is made from it; selectors joined by a comma mean what all of them mean.
+func (p *Project) Pick(s transform.Selection) ([]elt.DatasetName, error) {
+	var all []elt.DatasetName
+	for _, d := range slices.Sorted(maps.Keys(p.datasets)) {
+		if !p.datasets[d].builds() {
+			all = append(all, d)
+		}
+	}
+	all = append(all, p.order...)
+	without, err := p.union(s.Exclude)
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := p.union(s.Select)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(d elt.DatasetName) bool { return len(s.Select) > 0 && !chosen[d] || without[d] }), nil
+}
+
+// union returns what any of the selectors means. One text may hold several, parted by spaces.
+func (p *Project) union(selectors []string) (map[elt.DatasetName]bool, error) {
 	chosen := make(map[elt.DatasetName]bool)
 	for _, s := range selectors {
 		for word := range strings.FieldsSeq(s) {
@@ -116,7 +150,7 @@ func (p *Project) Select(selectors []string) ([]elt.DatasetName, error) {
 			maps.Copy(chosen, all)
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(p.order), func(d elt.DatasetName) bool { return !chosen[d] }), nil
+	return chosen, nil
 }
 
 func (p *Project) selectOne(selector string) (map[elt.DatasetName]bool, error) {
@@ -131,7 +165,7 @@ func (p *Project) selectOne(selector string) (map[elt.DatasetName]bool, error) {
 	if len(found) == 0 && core != "*" {
 		return nil, &elt.Error{
 			Code: transform.CodeUnknownSelector, Class: elt.Config, What: fmt.Sprintf("the selector %q selects nothing of the dbt project", selector),
-			Do: yamlfile.Suggest(core, p.names()) + "; select by a name, tag:…, path:… or *, each with + before or after it",
+			Do: yamlfile.Suggest(core, p.names()) + "; select by a name, tag:…, path:…, source:… or *, each with + before or after it",
 		}
 	}
 	start := maps.Clone(found)
@@ -163,6 +197,8 @@ func (n *node) matches(core string) bool {
 		return n.builds()
 	case !ok:
 		return core == n.Name && n.builds()
+	case method == "source":
+		return n.Resource == sourceNode && (value == "*" || value == n.SourceName || value == n.SourceName+"."+n.Name)
 	case method == "tag":
 		return slices.Contains(n.Tags, value)
 	case method == "path":

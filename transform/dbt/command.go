@@ -121,9 +121,9 @@ func notFound(program string, err error) error {
 	}
 }
 
-// environment returns this process's environment for dbt: without the variables to which daybreak.yaml refers, which
+// Environment returns this process's environment for dbt: without the variables to which daybreak.yaml refers, which
 // are secrets of Daybreak's own, and with what is added.
-func environment(environ, without []string, add map[string]string) []string {
+func Environment(environ, without []string, add map[string]string) []string {
 	out := slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		_, replaced := add[name]

@@ -15,7 +15,7 @@ type Files interface {
 }
 
 // fileName is the DuckDB file of one dbt process. Its stem is the database's name in SQL.
-const fileName = "daybreak.duckdb"
+const fileName = "dbt_night.duckdb"
 
 // InFile builds in a DuckDB file of dbt's own.
 type InFile struct{ Warehouse Files }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -143,6 +145,19 @@ func (e *Engine) Item(_ transform.Scope, d elt.DatasetName) (elt.PublicationItem
 		return elt.PublicationItem{}, err
 	}
 	return elt.PublicationItem{Relation: n.relation()}, nil
+}
+
+// Inputs returns what a dataset is made from.
+func (e *Engine) Inputs(d elt.DatasetName) []elt.DatasetName {
+	if n := e.project.datasets[d]; n != nil {
+		return e.project.inputs(n)
+	}
+	return nil
+}
+
+// Reads returns every dataset of the project: one dbt process works on whatever of them can be built.
+func (e *Engine) Reads(elt.DatasetName) []elt.DatasetName {
+	return slices.Sorted(maps.Keys(e.project.datasets))
 }
 
 // Settle brings everything that dbt has built for the run, and the run has not published yet, into its staging, and

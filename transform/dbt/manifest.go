@@ -72,13 +72,31 @@ type node struct {
 }
 
 type nodeConfig struct {
-	Enabled      *bool  `json:"enabled"`
-	Materialized string `json:"materialized"`
-	Strategy     string `json:"incremental_strategy"`
-	Begin        string `json:"begin"`
-	Severity     string `json:"severity"`
-	Meta         meta   `json:"meta"`
-	FullRefresh  *bool  `json:"full_refresh"`
+	Enabled      *bool           `json:"enabled"`
+	Materialized string          `json:"materialized"`
+	Strategy     string          `json:"incremental_strategy"`
+	Begin        string          `json:"begin"`
+	Severity     string          `json:"severity"`
+	Meta         meta            `json:"meta"`
+	PartitionBy  json.RawMessage `json:"partition_by"` // of dbt-bigquery
+	ClusterBy    texts           `json:"cluster_by"`
+}
+
+// layout is what a model of dbt-bigquery says of partitions; a range of integers is none that Daybreak has.
+func (c nodeConfig) layout() elt.Layout {
+	var by struct {
+		Field       string `json:"field"`
+		DataType    string `json:"data_type"`
+		Granularity string `json:"granularity"`
+	}
+	if json.Unmarshal(c.PartitionBy, &by) != nil || by.Field == "" || strings.HasPrefix(by.DataType, "int") {
+		return elt.Layout{ClusterBy: c.ClusterBy}
+	}
+	granularity, err := elt.ParseGranularity(by.Granularity)
+	if err != nil {
+		return elt.Layout{ClusterBy: c.ClusterBy}
+	}
+	return elt.Layout{PartitionBy: by.Field, Granularity: granularity, ClusterBy: c.ClusterBy}
 }
 
 type column struct {

@@ -37,6 +37,7 @@ const (
 	codeNoReadCopy     elt.Code = "read_copy_missing"
 	codeNotKept        elt.Code = "version_not_kept"
 	codeNotBuilt       elt.Code = "relation_not_built"
+	codeNotReadable    elt.Code = "relation_unreadable"
 	codeTakenWrong     elt.Code = "relation_changed"
 	codeFileBusy       elt.Code = "file_busy"
 	codeFileUnreadable elt.Code = "file_unreadable"

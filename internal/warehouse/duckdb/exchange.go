@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -84,7 +86,8 @@ func (w *Warehouse) takeBack(ctx context.Context, run elt.RunID, db string, r el
 		}
 	}()
 	if _, err := w.db.ExecContext(ctx, "CREATE TABLE "+s.table()+" AS SELECT * FROM "+from); err != nil {
-		return 0, w.modelRefused(ctx, r.Dataset, err) // a view's SQL may fail on some row
+		return 0, w.refused(ctx, codeNotReadable, fmt.Sprintf("cannot read %s as it was built", r.Dataset),
+			"make it a table instead of a view, for its SQL needs what only the program that built it has; then daybreak run --again", 0, err)
 	}
 	var before int64
 	if err := w.db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM "+from+"), (SELECT count(*) FROM "+s.table()+")").Scan(&before, &rows); err != nil {
@@ -138,10 +141,14 @@ func (w *Warehouse) HasStaged(ctx context.Context, run elt.RunID, d elt.DatasetN
 	return found != nothing, w.fail(ctx, "look for "+string(d)+" in the staging of run "+string(run), err)
 }
 
-// attached calls do with the name under which the file is attached. What do wrote is in the file, and not in a log
-// beside it, when attached returns nil.
+// attached calls do with the name under which the file is attached: that of the file, by which views in it call their
+// tables. What do wrote is in the file, and not in a log beside it, when attached returns nil.
 func (w *Warehouse) attached(ctx context.Context, what, file string, do func(db string) error) (err error) {
-	db := fmt.Sprintf("exchange:%d", w.serial.Add(1))
+	if err := w.exchanging.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("%s: wait for another file: %w", what, err)
+	}
+	defer w.exchanging.Release(1)
+	db := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	if _, err := w.db.ExecContext(ctx, "ATTACH "+literal(file)+" AS "+quote(db)); err != nil {
 		return w.exchangeError(ctx, what, file, err)
 	}

@@ -56,7 +56,8 @@ type Warehouse struct {
 	gate *semaphore.Weighted
 	// publishing is held by whoever changes what a staged or published name means, one at a time.
 	publishing *semaphore.Weighted
-	serial     atomic.Int64 // tells scratch tables apart
+	exchanging *semaphore.Weighted // held by whoever has another file attached, under its own name
+	serial     atomic.Int64        // tells scratch tables apart
 
 	mu   sync.Mutex
 	open map[elt.RunID]bool // runs that have staged something since they last published
@@ -95,7 +96,7 @@ func Open(ctx context.Context, o Options) (*Warehouse, error) {
 	}
 	w := &Warehouse{
 		path: path, readPath: o.ReadPath, keep: max(0, cmp.Or(o.Keep, 1)), now: o.Now, log: o.Log, db: db, layout: o.Layout,
-		gate: semaphore.NewWeighted(wholeGate), publishing: semaphore.NewWeighted(1),
+		gate: semaphore.NewWeighted(wholeGate), publishing: semaphore.NewWeighted(1), exchanging: semaphore.NewWeighted(1),
 		open: make(map[elt.RunID]bool),
 	}
 	if err := w.configure(ctx, o); err != nil {
