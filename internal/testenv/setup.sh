@@ -12,6 +12,8 @@ need() {
 need c++ g++ # DuckDB is linked in
 need '/usr/lib/postgresql/*/bin/initdb' postgresql
 need mariadbd mariadb-server
+need python3 python3
+need "/usr/lib/python3*/ensurepip" python3-venv
 need chromium chromium
 need '/usr/share/fonts/truetype/*/*.ttf' fonts-dejavu-core fonts-liberation
 
@@ -30,3 +32,5 @@ fi
 for server in github.com/versity/versitygw/cmd/versitygw github.com/Shopify/toxiproxy/v2/cmd/server; do
 	GOFLAGS=-buildvcs=false go -C "$(dirname "$0")/tools" tool -n "$server" >/dev/null
 done
+
+"$(dirname "$0")/dbt/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/dbt"

@@ -13,9 +13,8 @@ const (
 	CodeFailed         elt.Code = "dbt_failed"
 	CodeKilled         elt.Code = "dbt_killed"
 	CodeIncomplete     elt.Code = "dbt_incomplete"
-	CodeUnsupported    elt.Code = "dbt_unsupported"
+	CodeElsewhere      elt.Code = "dbt_source_elsewhere"
 	CodeInputMissing   elt.Code = "dbt_input_missing"
-	CodeOutside        elt.Code = "dbt_outside_staging"
 
 	codeUnitTest elt.Code = "dbt_unit_test_failed"
 	codeDiskFull elt.Code = "disk_full"

@@ -14,8 +14,11 @@ type Files interface {
 	TakeBack(ctx context.Context, run elt.RunID, file string, relations []elt.Exchange) (map[elt.DatasetName]int64, error)
 }
 
-// fileName is the DuckDB file of one dbt process. Its stem is the database's name in SQL.
-const fileName = "dbt_night.duckdb"
+// The DuckDB file of one dbt process. Its stem is the database's name in SQL.
+const (
+	databaseName = "dbt_night"
+	fileName     = databaseName + ".duckdb"
+)
 
 // InFile builds in a DuckDB file of dbt's own.
 type InFile struct{ Warehouse Files }

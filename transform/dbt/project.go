@@ -229,6 +229,10 @@ func (r *reader) source(n *node) {
 	names := make([]string, 0, len(r.tables))
 	for _, t := range r.tables {
 		if string(t.Name) == strings.ToLower(wanted) {
+			if r.adapter == "duckdb" && n.Database != databaseName {
+				r.problem(n, CodeElsewhere, fmt.Sprintf("the source %s names the database %q, and Daybreak puts its tables into the one that dbt builds in", wanted, n.Database), "remove database: from it")
+				return
+			}
 			n.dataset = t.Name
 			r.datasets[t.Name] = n
 			r.docs[t.Name] = transform.TableDoc{

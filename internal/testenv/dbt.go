@@ -1,0 +1,57 @@
+package testenv
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// dbtDir is the folder into which dbt and the project that tests run are installed, once for each user.
+var dbtDir = sync.OnceValues(func() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find a folder for dbt: %w", err)
+	}
+	root, err := moduleDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "daybreak", "dbt")
+	cmd := exec.Command(filepath.Join(root, "internal", "testenv", "dbt", "install.sh"), dir)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("install dbt; run once with a network: %w\n%s", err, &out)
+	}
+	return dir, nil
+})
+
+// DBT returns the path of dbt, with its adapters for DuckDB and BigQuery. DAYBREAK_TEST_DBT names another one, to try
+// the tests with another version.
+func DBT(t testing.TB) string {
+	t.Helper()
+	if other := os.Getenv("DAYBREAK_TEST_DBT"); other != "" {
+		return other
+	}
+	dir, err := dbtDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "venv", "bin", "dbt")
+}
+
+// JaffleShop copies dbt Labs' jaffle_shop into the folder: a dbt project of three seeds, five models and twenty tests.
+func JaffleShop(t testing.TB, into string) {
+	t.Helper()
+	dir, err := dbtDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(into, os.DirFS(filepath.Join(dir, "jaffle_shop"))); err != nil {
+		t.Fatal(err)
+	}
+}
