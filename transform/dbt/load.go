@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -133,40 +135,59 @@ func parsedBefore(site, key string) *manifest {
 	return m
 }
 
-// parseKey is a digest of everything that a parse depends on: the project's files by size and time, the program, the
-// options. dbt's own environment variables may be read by any model, and count as well.
+// parseKey is a digest of everything that a parse depends on: the project's files, the program, the options, and the
+// environment variables that a file names.
 func (o Options) parseKey() (string, error) {
 	h := sha256.New()
-	program, err := exec.LookPath(o.Command.Program)
-	if err == nil {
+	if program, err := exec.LookPath(o.Command.Program); err == nil {
 		if info, err := os.Stat(program); err == nil {
 			fmt.Fprintln(h, program, info.Size(), info.ModTime().UnixNano())
 		}
 	}
-	settings, err := json.Marshal([]any{o.Builder.Profile(), o.Target, o.Schema, o.Vars, o.Profile, o.Command.Env, o.Tables})
+	settings, err := json.Marshal([]any{o.Builder.Profile(), o.Target, o.Schema, o.Vars, o.Profile, o.Tables})
 	if err != nil {
 		return "", err
 	}
 	h.Write(settings)
+	env := make(map[string]string, len(o.Command.Env))
+	for _, v := range o.Command.Env {
+		name, value, _ := strings.Cut(v, "=")
+		env[name] = value
+		if strings.HasPrefix(name, "DBT_") {
+			fmt.Fprintln(h, v)
+		}
+	}
 	err = filepath.WalkDir(o.Command.Project, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name := d.Name()
 		if d.IsDir() {
-			if file != o.Command.Project && (strings.HasPrefix(name, ".") || name == "target" || name == "logs") {
+			if name := d.Name(); file != o.Command.Project && (strings.HasPrefix(name, ".") || name == "target" || name == "logs") {
 				return fs.SkipDir
 			}
 			return nil
 		}
-		info, err := d.Info()
-		if err == nil {
-			fmt.Fprintln(h, file, info.Size(), info.ModTime().UnixNano())
+		if !slices.Contains(parsedFiles, filepath.Ext(file)) {
+			return nil
 		}
-		return err
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(h, file, len(content))
+		h.Write(content)
+		for _, m := range envVar.FindAllSubmatch(content, -1) {
+			fmt.Fprintln(h, env[string(m[1])])
+		}
+		return nil
 	})
 	return hex.EncodeToString(h.Sum(nil)), err
 }
+
+// parsedFiles are the endings of what dbt reads when it parses. The rows of seeds are not among them.
+var parsedFiles = []string{".sql", ".yml", ".yaml", ".py", ".md"}
+
+var envVar = regexp.MustCompile(`env_var\(\s*['"](\w+)`)
 
 func removeFile(file string) error {
 	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
