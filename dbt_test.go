@@ -58,6 +58,7 @@ func tables(t *testing.T, file string, names []string) map[string][]string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Close()
 		for rows.Next() {
 			var line string
 			if err := rows.Scan(&line); err != nil {
@@ -66,9 +67,6 @@ func tables(t *testing.T, file string, names []string) map[string][]string {
 			out[name] = append(out[name], line)
 		}
 		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		if err := rows.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}

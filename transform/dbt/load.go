@@ -167,6 +167,7 @@ func (o Options) parseKey() (string, error) {
 			}
 			return nil
 		}
+		fmt.Fprintln(h, file)
 		if !slices.Contains(parsedFiles, filepath.Ext(file)) {
 			return nil
 		}
@@ -174,7 +175,7 @@ func (o Options) parseKey() (string, error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(h, file, len(content))
+		fmt.Fprintln(h, len(content))
 		h.Write(content)
 		for _, m := range envVar.FindAllSubmatch(content, -1) {
 			fmt.Fprintln(h, env[string(m[1])])
@@ -184,7 +185,7 @@ func (o Options) parseKey() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// parsedFiles are the endings of what dbt reads when it parses. The rows of seeds are not among them.
+// parsedFiles are the endings of what dbt reads when it parses; of seeds, their names are enough.
 var parsedFiles = []string{".sql", ".yml", ".yaml", ".py", ".md"}
 
 var envVar = regexp.MustCompile(`env_var\(\s*['"](\w+)`)
