@@ -38,6 +38,8 @@ type commandLine struct {
 	Verify app.Verify `cmd:"" group:"ask" help:"Compare a published dataset with what was extracted for it."`
 	Query  app.Query  `cmd:"" group:"ask" help:"Run SQL on the published warehouse, read-only."`
 
+	Quarantine app.Quarantine `cmd:"" group:"ask" help:"Show the rows that a dataset's extraction has left out."`
+
 	Token app.Token `cmd:"" group:"people" help:"Make, list and revoke the tokens of the status service."`
 
 	Version app.Version `cmd:"" group:"ask" help:"Print the version."`

@@ -55,13 +55,15 @@ func (q *Query) Run(ctx context.Context, g *Globals, c *Console) error {
 		return err
 	}
 	out := bufio.NewWriter(c.Out)
-	write := map[string]func(io.Writer, []string, []string, iter.Seq2[[]any, error]) error{
-		"table": writeTable, "csv": writeCSV, "json": writeJSON,
-	}[q.Format]
-	if err := write(out, columns, types, rows); err != nil {
+	if err := writers[q.Format](out, columns, types, rows); err != nil {
 		return err
 	}
 	return out.Flush()
+}
+
+// writers are how rows are written, by the name of the format.
+var writers = map[string]func(io.Writer, []string, []string, iter.Seq2[[]any, error]) error{
+	"table": writeTable, "csv": writeCSV, "json": writeJSON,
 }
 
 // text writes a value as people read it; NULL is empty.

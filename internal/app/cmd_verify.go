@@ -67,10 +67,25 @@ func (v *Verify) Run(ctx context.Context, g *Globals, c *Console) error {
 			return err
 		default:
 			c.printf("✓ %s: %s rows in the warehouse = %s in the lake, at level columns\n", name, count(rows), plural(parts, "part"))
+			if err := sayUses(ctx, c, store, name, versions); err != nil {
+				return err
+			}
 		}
 	}
 	if wrong > 0 {
 		return exitStatus(ExitData)
+	}
+	return nil
+}
+
+// sayUses tells which values of a dataset are not as in its source, over all manifests that it was made from.
+func sayUses(ctx context.Context, c *Console, store lake.Store, name elt.DatasetName, versions []elt.Version) error {
+	chain, err := chainOf(ctx, store, name, versions)
+	if err != nil {
+		return err
+	}
+	for _, u := range elt.SumUses(chain) {
+		c.printf("    not as in the source: %s\n", u)
 	}
 	return nil
 }

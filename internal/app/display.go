@@ -54,6 +54,12 @@ func (l logLines) Ended(s elt.Step, o elt.Outcome, took time.Duration) {
 		l.log.Warn("step ended", append(attrs, "code", o.Error.Code, "error", o.Error.Message)...)
 		return
 	}
+	if n := len(o.Result.Changes); n > 0 {
+		attrs = append(attrs, "schema_changes", elt.ChangesText(o.Result.Changes))
+	}
+	if len(o.Result.Fidelity) > 0 {
+		attrs = append(attrs, "fidelity", usesText(o.Result.Fidelity), "quarantined", o.Result.Quarantined)
+	}
 	l.log.Info("step ended", append(attrs, "rows", o.Result.Rows, "bytes", o.Result.Bytes)...)
 }
 
@@ -132,7 +138,37 @@ func nightSummary(run elt.Run, steps []elt.Step, took time.Duration) string {
 	if len(held) > 0 {
 		line += fmt.Sprintf("; %s held back, keeping the version before", plural(len(held), "dataset"))
 	}
-	return line + failures(steps)
+	return line + remarks(steps) + failures(steps)
+}
+
+// remarks tells of values that are not as in the source, and of columns that changed: a night that went well may still
+// have news.
+func remarks(steps []elt.Step) string {
+	var out strings.Builder
+	for _, s := range steps {
+		if s.Kind != elt.ExtractStep || s.State != elt.StepSucceeded {
+			continue
+		}
+		if len(s.Result.Changes) > 0 {
+			fmt.Fprintf(&out, "\n    %s: %s", s.Dataset, elt.ChangesText(s.Result.Changes))
+		}
+		if len(s.Result.Fidelity) > 0 {
+			fmt.Fprintf(&out, "\n    %s: %s", s.Dataset, usesText(s.Result.Fidelity))
+		}
+		if s.Result.Quarantined > 0 {
+			fmt.Fprintf(&out, "\n      to see: daybreak quarantine %s --date %s", s.Dataset, s.Date)
+		}
+	}
+	return out.String()
+}
+
+// usesText joins uses of policies into one text.
+func usesText(uses []elt.PolicyUse) string {
+	out := make([]string, len(uses))
+	for i, u := range uses {
+		out[i] = u.String()
+	}
+	return strings.Join(out, "; ")
 }
 
 // failures tells what failed, what to do and the code, once for all steps that failed alike: a source that is

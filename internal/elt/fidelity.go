@@ -3,6 +3,7 @@ package elt
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -98,6 +99,22 @@ func (u PolicyUse) String() string {
 		return fmt.Sprintf("%s %s quarantined because of %s", rows, are, u.Column)
 	}
 	return fmt.Sprintf("%s of %s: %s", values, u.Column, u.Policy)
+}
+
+// SumUses adds up the uses of several extractions, by column and policy in the order in which they first come.
+func SumUses(manifests []*Manifest) []PolicyUse {
+	var out []PolicyUse
+	for _, m := range manifests {
+		for _, u := range m.Fidelity {
+			at := slices.IndexFunc(out, func(o PolicyUse) bool { return o.Column == u.Column && o.Policy == u.Policy })
+			if at < 0 {
+				out = append(out, u)
+				continue
+			}
+			out[at].Values += u.Values
+		}
+	}
+	return out
 }
 
 // QuarantinedRows are the rows of an extraction that were set aside: Parquet objects of their own, beside the parts.
