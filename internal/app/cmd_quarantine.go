@@ -35,7 +35,7 @@ func (Quarantine) Help() string {
 
 // Run runs the command.
 func (q *Quarantine) Run(ctx context.Context, g *Globals, c *Console) (err error) {
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}
