@@ -70,17 +70,17 @@ func (e encryption) apply(c *mysql.Config, host string) error {
 	if e.ca != "" {
 		pem, err := os.ReadFile(e.ca)
 		if err != nil {
-			return fmt.Errorf("read tls_ca: %w", err)
+			return badFile{fmt.Errorf("read tls_ca: %w", err)}
 		}
 		t.RootCAs = x509.NewCertPool()
 		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("tls_ca: %s holds no certificate", e.ca)
+			return badFile{fmt.Errorf("tls_ca: %s holds no certificate", e.ca)}
 		}
 	}
 	if e.cert != "" {
 		pair, err := tls.LoadX509KeyPair(e.cert, e.key)
 		if err != nil {
-			return fmt.Errorf("read tls_cert and tls_key: %w", err)
+			return badFile{fmt.Errorf("read tls_cert and tls_key: %w", err)}
 		}
 		t.Certificates = []tls.Certificate{pair}
 	}
@@ -107,6 +107,9 @@ func verifyChain(state tls.ConnectionState, roots *x509.CertPool) error {
 	return err
 }
 
+// badFile is a file with certificates that cannot be used.
+type badFile struct{ error }
+
 // untrusted reports whether a connection failed for what TLS is there for.
 func untrusted(err error) bool {
 	var unverified *tls.CertificateVerificationError
@@ -115,6 +118,7 @@ func untrusted(err error) bool {
 	var invalid x509.CertificateInvalidError
 	var alert tls.AlertError
 	var record tls.RecordHeaderError
+	var file badFile
 	return errors.Is(err, mysql.ErrNoTLS) || errors.As(err, &unverified) || errors.As(err, &authority) || errors.As(err, &name) ||
-		errors.As(err, &invalid) || errors.As(err, &alert) || errors.As(err, &record)
+		errors.As(err, &invalid) || errors.As(err, &alert) || errors.As(err, &record) || errors.As(err, &file)
 }
