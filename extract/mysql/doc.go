@@ -4,10 +4,11 @@
 // these ways that the server grants is taken; each proves that all sessions see the same rows, or is not used:
 //
 //	one session      when there is one small table, or one connection: it needs no proof
-//	a flush lock     FLUSH TABLES WITH READ LOCK while the sessions begin (RELEASE)
-//	a table lock     LOCK TABLES … READ of the run's tables while the sessions begin (LOCK TABLES)
 //	equal positions  every session's own position in the binary log, which MariaDB and Percona Server fix together
-//	                 with its snapshot; accepted only when all are equal, a few tries
+//	                 with its snapshot; accepted only when all are equal, a few tries. It keeps nobody waiting
+//	a flush lock     FLUSH TABLES WITH READ LOCK while the sessions begin (RELOAD)
+//	a table lock     LOCK TABLES … READ of the run's tables while the sessions begin (LOCK TABLES)
+//	equal positions  a few more tries
 //	one session      the tables are read one after the other
 //
 // Comparing the server's position before and after is not among them: a transaction stands in the binary log before

@@ -12,8 +12,12 @@ import (
 	"time"
 )
 
-// tries is how often sessions are begun anew until their positions are equal.
-const tries = 10
+// How often sessions are begun anew until their positions are equal: before locks are tried, which keep writers waiting,
+// and when none was granted.
+const (
+	firstTries = 3
+	lastTries  = 10
+)
 
 // way is one way to keep writers out while sessions begin.
 type way struct {
@@ -34,6 +38,9 @@ func (s *snapshot) begin(ctx context.Context, sessions []*session) ([]*session, 
 		if err := keeper.sameServer(sessions[0].server); err != nil {
 			return sessions, err
 		}
+		if equal, err := s.beginEqual(ctx, sessions, firstTries); equal || err != nil {
+			return sessions, err
+		}
 		for _, way := range []way{{"flush lock", s.flushLock}, {"table lock", s.tableLock}} {
 			err := s.beginUnder(ctx, keeper, way, sessions)
 			if err == nil {
@@ -47,7 +54,7 @@ func (s *snapshot) begin(ctx context.Context, sessions []*session) ([]*session, 
 				break
 			}
 		}
-		if equal, err := s.beginEqual(ctx, sessions); equal || err != nil {
+		if equal, err := s.beginEqual(ctx, sessions, lastTries); equal || err != nil {
 			return sessions, err
 		}
 		s.source.opts.Log.Warn("one session reads all tables: grant RELOAD or LOCK TABLES for more", "source", s.source.opts.Name)
@@ -159,7 +166,7 @@ func (s *snapshot) tableLock(ctx context.Context, keeper *session) (func() error
 }
 
 // beginEqual begins all sessions until each has its snapshot at the same place of the binary log.
-func (s *snapshot) beginEqual(ctx context.Context, sessions []*session) (equal bool, err error) {
+func (s *snapshot) beginEqual(ctx context.Context, sessions []*session, tries int) (equal bool, err error) {
 	if complete, err := sessions[0].logsEverything(ctx); err != nil || !complete {
 		return false, err
 	}
