@@ -32,6 +32,13 @@ type commandLine struct {
 	Run     app.Run     `cmd:"" group:"night" help:"Run a night now: extract, load, verify, transform, test, publish."`
 	Serve   app.Serve   `cmd:"" group:"night" help:"Run the schedules and serve the status page and API."`
 
+	Rollback app.Rollback `cmd:"" group:"repair" help:"Show the version before again."`
+	Withdraw app.Withdraw `cmd:"" group:"repair" help:"Mark a day as bad: its gates answer impossible."`
+	Allow    app.Allow    `cmd:"" group:"repair" help:"Let a day pass once that a guard holds back."`
+	Load     app.Load     `cmd:"" group:"repair" help:"Load from the lake again, or rebuild a lost warehouse, without touching production."`
+	GC       app.GC       `cmd:"" name:"gc" group:"repair" help:"Drop what nobody needs any more."`
+	Audit    app.Audit    `cmd:"" group:"repair" help:"List what people did: who, when, why."`
+
 	Status app.Status `cmd:"" group:"ask" help:"Say how far every dataset is."`
 	Wait   app.Wait   `cmd:"" group:"ask" help:"Wait until days are ready; exit 0 ready, 1 impossible, 2 timeout, 3 unknown."`
 	Test   app.Test   `cmd:"" group:"ask" help:"Run the tests of published data now."`
@@ -49,6 +56,7 @@ var groups = []kong.Group{
 	{Key: "begin", Title: "To begin"},
 	{Key: "night", Title: "The night"},
 	{Key: "ask", Title: "To ask"},
+	{Key: "repair", Title: "To put right"},
 	{Key: "people", Title: "Who may"},
 }
 

@@ -77,12 +77,12 @@ func must(t *testing.T, dir string, env []string, args ...string) answer {
 
 func TestHelpTeaches(t *testing.T) {
 	help := must(t, t.TempDir(), nil, "--help").out
-	for _, want := range []string{"To begin", "The night", "To ask", "daybreak demo", "daybreak wait"} {
+	for _, want := range []string{"To begin", "The night", "To ask", "To put right", "daybreak demo", "daybreak wait"} {
 		if !strings.Contains(help, want) {
 			t.Errorf("--help does not say %q:\n%s", want, help)
 		}
 	}
-	for _, command := range []string{"demo", "init", "discover", "check", "plan", "run", "serve", "status", "wait", "verify", "query", "version"} {
+	for _, command := range []string{"demo", "init", "discover", "check", "plan", "run", "serve", "status", "wait", "verify", "query", "version", "rollback", "withdraw", "allow", "load", "gc", "audit"} {
 		if h := must(t, t.TempDir(), nil, command, "--help").out; len(h) < 200 {
 			t.Errorf("%s --help teaches little:\n%s", command, h)
 		}

@@ -14,6 +14,7 @@ const (
 	codeKeysDiffer         elt.Code = "keys_differ"
 	codeDeletesOverCap     elt.Code = "deletes_over_cap"
 	codeEmptyOverRows      elt.Code = "empty_over_rows"
+	codeRowsUnexpected     elt.Code = "rows_unexpected"
 )
 
 // objectMissing is the code with which a lake says that it has no such object.

@@ -43,6 +43,7 @@ type Loader struct {
 	warehouse Warehouse
 	spool     string
 	log       *slog.Logger
+	run       elt.RunID // under which it stages; empty for the manifest's own
 }
 
 // New returns a Loader.
@@ -51,6 +52,13 @@ func New(o Options) *Loader {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Loader{lake: o.Lake, warehouse: o.Warehouse, spool: o.Spool, log: o.Log}
+}
+
+// As returns a Loader that stages what it loads as the given run's, whichever run has extracted it.
+func (l *Loader) As(run elt.RunID) *Loader {
+	as := *l
+	as.run = run
+	return &as
 }
 
 // Load brings the parts of a manifest into the staging relation of the manifest's run. Loading again replaces
@@ -98,6 +106,9 @@ func (l *Loader) manifest(ctx context.Context, key string) (*elt.Manifest, error
 			Code: codeManifestUnreadable, Class: elt.Data,
 			What: fmt.Sprintf("manifest %s cannot be used: %v", key, err), Do: "extract the day again",
 		}
+	}
+	if l.run != "" {
+		m.Run = l.run
 	}
 	return m, nil
 }

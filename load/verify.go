@@ -14,13 +14,16 @@ const shownMismatches = 5
 
 // Rules are what a dataset says about its verification.
 type Rules struct {
-	AllowEmpty bool      // a full load of zero rows may replace a table that had rows
-	Level      elt.Level // how deep; empty means elt.LevelColumns
+	AllowEmpty bool             // a full load of zero rows may replace a table that had rows
+	Level      elt.Level        // how deep; empty means elt.LevelColumns
+	Expect     elt.ExpectedRows // how many rows there may be
+	Trailing   []int64          // row counts of the last published versions, for what is expected of them
 }
 
-// Verify compares what the warehouse staged with the manifest, fact by fact, and refuses a full load of no
-// rows over a published table that has some. The errors are verification_failed, keys_differ, empty_over_rows and
-// deletes_over_cap; with the last two the result comes, too: a person may let the day pass.
+// Verify compares what the warehouse staged with the manifest, fact by fact, and guards what is published: a full load
+// of no rows over a table that has some is refused, and a number of rows or of deletes that nobody expects. The errors
+// are verification_failed and keys_differ, and of the guards empty_over_rows, deletes_over_cap and rows_unexpected, with
+// which the result comes too: a person may let the day pass.
 func (l *Loader) Verify(ctx context.Context, manifestKey string, rules Rules) (elt.Result, error) {
 	m, err := l.manifest(ctx, manifestKey)
 	if err != nil {
@@ -46,6 +49,13 @@ func (l *Loader) Verify(ctx context.Context, manifestKey string, rules Rules) (e
 			return result, err
 		}
 	}
+	if wrong := rules.Expect.Judge(m.Rows(), rules.Trailing); wrong != "" {
+		return result, &elt.Error{
+			Code: codeRowsUnexpected, Class: elt.Data,
+			What: fmt.Sprintf("%s %s has %s", m.Dataset, m.Date, wrong),
+			Do:   "find out why; if it is right, let it pass: " + letPass(m),
+		}
+	}
 	return result, nil
 }
 
@@ -62,6 +72,11 @@ func (l *Loader) measure(ctx context.Context, m *elt.Manifest, level elt.Level) 
 	digest, err := l.warehouse.Digest(ctx, m.Run, m.Dataset, m.Schema)
 	got.Digest = &digest
 	return got, err
+}
+
+// letPass is the command that lets a day pass the guards once.
+func letPass(m *elt.Manifest) string {
+	return fmt.Sprintf("daybreak allow %s %s --reason …", m.Dataset, m.Date)
 }
 
 // mismatch returns the error that names the facts on which the warehouse and the manifest disagree. Values of
@@ -133,6 +148,6 @@ func (l *Loader) notOverRows(ctx context.Context, m *elt.Manifest) error {
 	return &elt.Error{
 		Code: codeEmptyOverRows, Class: elt.Data,
 		What: fmt.Sprintf("%s %s has no rows, and would replace a table of %d", m.Dataset, m.Date, rows),
-		Do:   "find out why the source is empty; if it may be, set allow_empty: true for the table",
+		Do:   "find out why the source is empty; if it may be, set allow_empty: true for the table, or let it pass this once: " + letPass(m),
 	}
 }

@@ -41,6 +41,7 @@ const (
 	codeNumbersByDate      elt.Code = "numbers_by_date"
 	codeBadDeletes         elt.Code = "bad_deletes"
 	codeBadLevel           elt.Code = "bad_level"
+	codeBadExpectRows      elt.Code = "bad_expect_rows"
 	codeColumnRules        elt.Code = "column_rules"
 	codeTypeRule           elt.Code = "type_rule"
 	codeDriftRule          elt.Code = "drift_rule"

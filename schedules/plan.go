@@ -13,7 +13,12 @@ type Tests func(elt.DatasetName) (reads []elt.DatasetName, has bool)
 // model needs the last step of every input that is part of the run; inputs of other schedules are read as
 // they are published. A test needs what it reads to be built, not tested. One publish step ends the run: it
 // waits for the last step of every dataset and publishes what passed.
+//
+// A reload extracts nothing: its tables are loaded from what is in the lake already. A rollback is its publish step alone.
 func Plan(run elt.Run, datasets []elt.Dataset, tests Tests) []elt.Step {
+	if run.Kind == elt.RollbackRun {
+		datasets = nil
+	}
 	p := plan{run: run, at: make(map[elt.StepID]int), built: make(map[elt.DatasetName]elt.StepID), last: make(map[elt.DatasetName]elt.StepID)}
 	datasets = elt.InOrder(datasets)
 	for _, d := range datasets {
@@ -58,8 +63,12 @@ func (p *plan) add(kind elt.StepKind, dataset elt.DatasetName, needs ...elt.Step
 // build adds the steps that make a dataset.
 func (p *plan) build(d elt.Dataset) {
 	if d.Kind == elt.TableDataset {
-		p.add(elt.ExtractStep, d.Name)
-		p.add(elt.LoadStep, d.Name, p.last[d.Name])
+		var extracted []elt.StepID
+		if p.run.Kind != elt.ReloadRun {
+			p.add(elt.ExtractStep, d.Name)
+			extracted = append(extracted, p.last[d.Name])
+		}
+		p.add(elt.LoadStep, d.Name, extracted...)
 		p.add(elt.VerifyStep, d.Name, p.last[d.Name])
 	} else {
 		var needs []elt.StepID
@@ -150,7 +159,7 @@ func readiness(s elt.Step, state map[elt.StepID]elt.StepState) start {
 	switch {
 	case s.Kind == elt.PublishStep && succeeded+stopped < len(s.Needs):
 		return mustWait
-	case s.Kind == elt.PublishStep && succeeded == 0:
+	case s.Kind == elt.PublishStep && succeeded == 0 && len(s.Needs) > 0:
 		return canNever
 	case s.Kind == elt.PublishStep || succeeded == len(s.Needs):
 		return canStart

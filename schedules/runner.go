@@ -91,7 +91,7 @@ var errInterrupted = &elt.Error{
 
 // Sweep enqueues every step that the ledger says is due, blocks what can never start, and ends the runs
 // that are done. It returns how many runs are still going on. The runs of one schedule go one after the
-// other, oldest date first: what a night publishes is what the next one builds on.
+// other, oldest date first: what a night publishes is what the next one builds on. A rollback waits for nobody.
 func (r *Runner) Sweep(ctx context.Context, q Queue) (going int, err error) {
 	runs, err := r.Ledger.Runs(ctx, elt.RunFilter{State: elt.RunRunning})
 	if err != nil {
@@ -106,7 +106,8 @@ func (r *Runner) Sweep(ctx context.Context, q Queue) (going int, err error) {
 	})
 	busy := make(map[elt.ScheduleName]bool)
 	for _, run := range runs {
-		if busy[run.Schedule] {
+		urgent := run.Kind == elt.RollbackRun
+		if busy[run.Schedule] && !urgent {
 			going++
 			continue
 		}
@@ -115,11 +116,23 @@ func (r *Runner) Sweep(ctx context.Context, q Queue) (going int, err error) {
 			return 0, fmt.Errorf("carry run %s forward: %w", run.ID, err)
 		}
 		if !state.Terminal() {
-			busy[run.Schedule] = true
+			busy[run.Schedule] = busy[run.Schedule] || !urgent
 			going++
 		}
 	}
 	return going, nil
+}
+
+// Carry does for one run what Sweep does for all, whatever else is going on.
+func (r *Runner) Carry(ctx context.Context, q Queue, run elt.Run) error {
+	now, err := r.Ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := r.sweepRun(ctx, q, run, now); err != nil {
+		return fmt.Errorf("carry run %s forward: %w", run.ID, err)
+	}
+	return nil
 }
 
 func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Time) (elt.RunState, error) {

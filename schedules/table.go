@@ -29,6 +29,7 @@ type tableYAML struct {
 
 	Columns     columnsYAML   `yaml:"columns"`
 	AllowEmpty  bool          `yaml:"allow_empty"`
+	ExpectRows  string        `yaml:"expect_rows"`
 	PartitionBy partitionYAML `yaml:"partition_by"`
 	ClusterBy   []string      `yaml:"cluster_by"`
 	Replace     string        `yaml:"replace"`
@@ -128,6 +129,7 @@ func (r *reading) table(name elt.DatasetName, source elt.SourceName, rest string
 	default:
 		r.problem(codeBadLevel, fmt.Sprintf("verify cannot be %q", t.Verify), "write counts, columns (the default) or rows", "tables", key, "verify")
 	}
+	r.expectRows(&t, tt)
 	r.mode(&t, tt)
 	r.columns(&t, tt.Columns)
 	r.drift(&t)
@@ -140,6 +142,18 @@ func ownersText(owners []string) string {
 		return "no owner"
 	}
 	return "one owner"
+}
+
+// expectRows reads how many rows a night may bring.
+func (r *reading) expectRows(t *Table, tt tableYAML) {
+	if tt.ExpectRows == "" {
+		return
+	}
+	var err error
+	if t.Expect, err = elt.ParseExpectedRows(tt.ExpectRows); err != nil {
+		r.problem(codeBadExpectRows, fmt.Sprintf("expect_rows of %s: %v", t.Dataset, err),
+			"write within 50%, at least 1000, or between 1000 and 2000", "tables", string(t.Dataset), "expect_rows")
+	}
 }
 
 // absent reports whether nothing is there that could be wanted: something of another kind was reported already.

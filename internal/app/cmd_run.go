@@ -1,14 +1,12 @@
 package app
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/user"
-	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/schedules"
@@ -16,11 +14,13 @@ import (
 
 // Run runs one night to its end.
 type Run struct {
-	Schedule string `placeholder:"NAME" help:"The schedule; needed when there are several."`
-	Date     string `placeholder:"DATE" help:"The data date, such as 2026-01-05; by default the last date that has ended."`
-	Again    bool   `help:"Run a date once more that has been brought already: a new version, while the old one serves."`
-	Outdated bool   `help:"Build again, in order, every day that newer inputs left behind or that is missing; daybreak plan --outdated shows them."`
-	Yes      bool   `short:"y" help:"Do not ask before the first contact with production."`
+	Schedule string   `placeholder:"NAME" help:"The schedule; needed when there are several."`
+	Date     string   `placeholder:"DATE" help:"The data date, such as 2026-01-05; by default the last date that has ended."`
+	Again    bool     `help:"Run a date once more that has been brought already: a new version, while the old one serves."`
+	Outdated bool     `help:"Build again, in order, every day that newer inputs left behind or that is missing; daybreak plan --outdated shows them."`
+	LetPass  []string `placeholder:"DATASET" help:"Let this table pass its guards once, whatever its number of rows; needs --reason."`
+	Reason   string   `placeholder:"WHY" help:"Why it may pass, for the audit trail and the page."`
+	Yes      bool     `short:"y" help:"Do not ask before the first contact with production."`
 
 	Choice
 }
@@ -74,6 +74,9 @@ func (r *Run) Run(ctx context.Context, g *Globals, c *Console) error {
 	if err := r.firstContact(ctx, p, s, c); err != nil {
 		return err
 	}
+	if err := r.letPass(ctx, p, date); err != nil {
+		return err
+	}
 	run, err := r.start(ctx, p, s, date, options)
 	if err != nil {
 		return err
@@ -89,6 +92,23 @@ func (r *Run) Run(ctx context.Context, g *Globals, c *Console) error {
 	return runError(run, steps)
 }
 
+// letPass allows the tables that were named to pass their guards once, on that date.
+func (r *Run) letPass(ctx context.Context, p *parts, date elt.Date) error {
+	if len(r.LetPass) > 0 && r.Reason == "" {
+		return &elt.Error{Code: "reason_missing", Class: elt.Config, What: "--let-pass does not say why", Do: "give --reason, for those who look at the day later"}
+	}
+	for _, name := range r.LetPass {
+		d, err := p.ws.catalog.dataset(name)
+		if err != nil {
+			return err
+		}
+		if err := p.ledger.Allow(ctx, elt.Allowance{Dataset: d.Name, Date: date, Actor: actor(), Reason: r.Reason}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // date returns the data date that was asked for, or the last one that has ended in the schedule's zone.
 func (r *Run) date(ctx context.Context, p *parts, s *schedules.Schedule) (elt.Date, error) {
 	now, err := p.ledger.Now(ctx)
@@ -99,9 +119,9 @@ func (r *Run) date(ctx context.Context, p *parts, s *schedules.Schedule) (elt.Da
 	if r.Date == "" {
 		return last, nil
 	}
-	date, err := elt.ParseDate(r.Date)
+	date, err := parseDate(r.Date)
 	if err != nil {
-		return date, &elt.Error{Code: "bad_date", Class: elt.Config, What: err.Error(), Do: "write the date as 2026-01-05"}
+		return date, err
 	}
 	if date.After(last) {
 		return date, &elt.Error{
@@ -120,6 +140,17 @@ func (r *Run) start(ctx context.Context, p *parts, s *schedules.Schedule, date e
 
 // begin finds or creates a run that a person asks for, and has one that failed tried again.
 func begin(ctx context.Context, p *parts, s *schedules.Schedule, date elt.Date, reason string, again bool, options elt.RunOptions) (elt.Run, error) {
+	if !again && options.IsZero() { // what is still going on, such as a repetition that is tried again, comes first
+		going, err := p.ledger.Runs(ctx, elt.RunFilter{Schedule: s.Name, From: date, To: date, State: elt.RunRunning})
+		if err != nil {
+			return elt.Run{}, err
+		}
+		for _, run := range going {
+			if run.Kind == elt.ScheduledRun || run.Kind == elt.ManualRun {
+				return run, nil
+			}
+		}
+	}
 	run, err := p.nights.ByHand(ctx, s, date, reason, again, options)
 	if err != nil || !run.State.Terminal() || run.State == elt.RunSucceeded {
 		return run, err
@@ -147,12 +178,8 @@ func (r *Run) firstContact(ctx context.Context, p *parts, s *schedules.Schedule,
 	if err := printPlan(ctx, p.extractor, s, c); err != nil {
 		return err
 	}
-	c.printf("\nGo on? [y/N] ")
-	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if answer := strings.ToLower(strings.TrimSpace(line)); err == nil && (answer == "y" || answer == "yes") {
-		return nil
-	}
-	return &elt.Error{Code: "not_confirmed", Class: elt.Config, What: "nothing was read", Do: "answer y, or give --yes"}
+	c.printf("\n")
+	return c.confirm(false, "Go on?")
 }
 
 // actor names who runs the command, for the audit trail.

@@ -78,6 +78,7 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	var scheduling, serving sync.WaitGroup
 	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers) })
 	serving.Go(func() { p.keepWatching(ctx) })
+	serving.Go(func() { p.keepCleaning(ctx) })
 	serving.Go(func() { sender.Run(ctx) })
 	serving.Go(func() {
 		if err := service.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {

@@ -109,6 +109,9 @@ func printDatasets(c *Console, datasets []api.Dataset) error {
 		if d.Progress != nil && d.Progress.Paused != "" {
 			state += ", paused"
 		}
+		if h.Latest.Withdrawn != "" {
+			state = "✕ withdrawn"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Name, dash(h.Latest.Date), state,
 			clock(h.Latest.ReadyAt, zone), clock(h.Latest.DeadlineAt, zone), dash(h.CompleteThrough), strings.Join(d.Owners, ", "))
 	}

@@ -219,6 +219,18 @@ const sweepEvery = 500 * time.Millisecond
 // finish carries the run to its end and returns it. When ctx ends, no step is begun any more and those that
 // run are stopped; the run stays as it is in the ledger, for whoever goes on with it.
 func (n *nights) finish(ctx context.Context, run elt.Run) (elt.Run, []elt.Step, error) {
+	return n.carry(ctx, run, func(ctx context.Context, workers *pool.Pool) error {
+		_, err := n.runner.Sweep(ctx, workers)
+		return err
+	})
+}
+
+// finishAlone does so without carrying other runs forward, which may take the whole night.
+func (n *nights) finishAlone(ctx context.Context, run elt.Run) (elt.Run, []elt.Step, error) {
+	return n.carry(ctx, run, func(ctx context.Context, workers *pool.Pool) error { return n.runner.Carry(ctx, workers, run) })
+}
+
+func (n *nights) carry(ctx context.Context, run elt.Run, forward func(context.Context, *pool.Pool) error) (elt.Run, []elt.Step, error) {
 	workers := pool.New(n.threads, n.log, n.runner.Work)
 	defer workers.Drain()
 	steps, err := n.ledger.Steps(ctx, run.ID)
@@ -229,7 +241,7 @@ func (n *nights) finish(ctx context.Context, run elt.Run) (elt.Run, []elt.Step, 
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		if _, err := n.runner.Sweep(ctx, workers); err != nil {
+		if err := forward(ctx, workers); err != nil {
 			return run, nil, err
 		}
 		if run, err = n.ledger.Run(ctx, run.ID); err != nil {

@@ -38,6 +38,9 @@ type parts struct {
 	stages    *stages
 	runner    *schedules.Runner
 	nights    *nights
+	loader    *load.Loader
+	// rebuilding is true while the warehouse may lack what the ledger says it has.
+	rebuilding bool
 
 	closers []func() error // in the order of opening
 }
@@ -48,8 +51,12 @@ const leaseTime = 30 * time.Second
 
 // open opens every part in the order in which data flows, takes the workspace for this process, and settles what a
 // process before it may have left: its leases, and versions that it published but could not record.
-func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (_ *parts, err error) {
-	p := &parts{ws: ws, log: log}
+func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (*parts, error) {
+	return (&parts{ws: ws, log: log}).open(ctx, show)
+}
+
+func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
+	ws, log := p.ws, p.log
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.closeAll())
@@ -61,14 +68,10 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 	if err := p.openExtract(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.openWarehouse(ctx); err != nil {
+	if err := p.openWarehouse(ctx, ws.config.Warehouse.ReadCopy); err != nil {
 		return nil, err
 	}
-	loader := load.New(load.Options{
-		Lake: p.lake, Warehouse: p.warehouse, Log: log,
-		Spool: filepath.Join(filepath.Dir(ws.config.Warehouse.DuckDB), "spool"),
-	})
-	if err := loader.Sweep(); err != nil {
+	if err := p.openLoader(); err != nil {
 		return nil, err
 	}
 	budget := newBudget(p.warehouse, ws.config.Warehouse, p.billed)
@@ -78,7 +81,7 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 	}
 	p.closers = append(p.closers, models.close)
 	p.stages = &stages{
-		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, lake: p.lake, loader: loader,
+		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, loader: p.loader, lake: p.lake,
 		models:    models,
 		budget:    budget,
 		log:       log,
@@ -160,6 +163,15 @@ func (p *parts) openExtract(ctx context.Context) (err error) {
 	return nil
 }
 
+// openLoader clears the spool of what a killed process left in it.
+func (p *parts) openLoader() error {
+	p.loader = load.New(load.Options{
+		Lake: p.lake, Warehouse: p.warehouse, Log: p.log,
+		Spool: filepath.Join(filepath.Dir(p.ws.config.Warehouse.DuckDB), "spool"),
+	})
+	return p.loader.Sweep()
+}
+
 func openLake(ctx context.Context, ws *workspace) (lake.Store, error) {
 	cfg := ws.config.Lake
 	if cfg.S3 == nil {
@@ -236,8 +248,13 @@ func (p *parts) reconcile(ctx context.Context) error {
 		return err
 	}
 	for name, v := range current {
-		if !p.stages.isPublished(name) {
+		there := slices.ContainsFunc(versions, func(w elt.Version) bool { return w.ID == v.ID })
+		switch _, brought := p.ws.catalog.byName[name]; {
+		case there || p.rebuilding:
+		case brought:
 			return behindLedger(p.ws.config.Warehouse, name, v)
+		default:
+			p.log.Warn("the warehouse has lost a dataset that no schedule brings any more", "dataset", name, "version", v.ID)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -35,9 +36,9 @@ func (s *stages) passed(ctx context.Context, run elt.RunID) (out map[elt.Dataset
 		}
 		o := out[st.Dataset]
 		switch st.Kind {
-		case elt.ExtractStep:
-			o.manifest = st.Result.Manifest
-		case elt.LoadStep, elt.TransformStep:
+		case elt.LoadStep:
+			o.rows, o.manifest = st.Result.Rows, st.Result.Manifest
+		case elt.TransformStep:
 			o.rows = st.Result.Rows
 		case elt.VerifyStep, elt.TestStep:
 			if st.Kind == elt.VerifyStep {
@@ -57,6 +58,13 @@ func (s *stages) passed(ctx context.Context, run elt.RunID) (out map[elt.Dataset
 
 // publish makes everything that passed visible in one swap, and tells the ledger what the warehouse committed.
 func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (elt.Result, error) {
+	run, err := s.ledger.Run(ctx, step.Run)
+	if err != nil {
+		return elt.Result{}, err
+	}
+	if run.Kind == elt.RollbackRun {
+		return s.rollBack(ctx, run, lease)
+	}
 	passed, held, err := s.passed(ctx, step.Run)
 	if err != nil {
 		return elt.Result{}, err
@@ -77,12 +85,20 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 		if err != nil {
 			return elt.Result{}, err
 		}
+		if run.Target != "" { // the whole content as it was then, in place of what is published
+			item.Strategy, item.Key, item.Version.Restores = "", nil, run.Target
+		}
 		pub.Items = append(pub.Items, item)
 	}
 	versions, err := s.warehouse.Publish(ctx, pub)
 	if err != nil {
 		return elt.Result{}, err
 	}
+	return s.visible(ctx, versions)
+}
+
+// visible tells the ledger what the warehouse has committed.
+func (s *stages) visible(ctx context.Context, versions []elt.Version) (elt.Result, error) {
 	s.remember(versions)
 	if err := s.ledger.RecordVersions(ctx, versions); err != nil {
 		return elt.Result{}, err
@@ -113,6 +129,26 @@ func (s *stages) settle(ctx context.Context, step elt.Step, passed map[elt.Datas
 	return err
 }
 
+// rollBack makes the run's target visible again.
+func (s *stages) rollBack(ctx context.Context, run elt.Run, lease elt.Lease) (elt.Result, error) {
+	target, err := s.ledger.Version(ctx, run.Target)
+	if err != nil {
+		return elt.Result{}, err
+	}
+	relation := s.catalog.relation(target.Dataset)
+	if relation == "" {
+		return elt.Result{}, s.catalog.unknown(string(target.Dataset))
+	}
+	v := target
+	v.ID, v.Run, v.Fence, v.Restores, v.RolledBack = elt.NewVersionID(target.Dataset, run.ID), run.ID, lease.Fence, target.ID, ""
+	v.PublishedAt = time.Time{}
+	v, err = s.warehouse.Restore(ctx, elt.Restoration{Version: v, Fence: lease.Fence, Relation: relation})
+	if err != nil {
+		return elt.Result{}, err
+	}
+	return s.visible(ctx, []elt.Version{v})
+}
+
 // describe completes the catalogue with the types of the published columns, and with the columns that nobody has
 // described.
 func (s *stages) describe(ctx context.Context) error {
@@ -140,6 +176,18 @@ func (s *stages) describe(ctx context.Context) error {
 	return s.ledger.SyncDatasets(ctx, datasets)
 }
 
+// merges says how the rows of an incremental night meet those that are published. With nothing published yet, a merge is a
+// first load.
+func merges(item *elt.PublicationItem, m *elt.Manifest, layout elt.Layout) {
+	if m.Mode != elt.Incremental {
+		return
+	}
+	item.Strategy, item.Key, item.Changes, item.SoftDelete = elt.Merge, m.Key, m.Changes, m.SoftDelete
+	if layout.ReplacePartitions && m.Range != nil {
+		item.Strategy, item.Cursor, item.Range = elt.Replace, m.Cursor, m.Range
+	}
+}
+
 func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt.Dataset, o outcome, passed map[elt.DatasetName]outcome) (elt.PublicationItem, error) {
 	item, inputs := elt.PublicationItem{Relation: d.Relation}, d.Inputs
 	if d.Kind == elt.TableDataset {
@@ -147,12 +195,7 @@ func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt
 		if err != nil {
 			return item, err
 		}
-		if m.Mode == elt.Incremental { // with nothing published yet, a merge is a first load
-			item.Strategy, item.Key, item.Changes, item.SoftDelete = elt.Merge, m.Key, m.Changes, m.SoftDelete
-			if s.catalog.layout(d.Name).ReplacePartitions && m.Range != nil {
-				item.Strategy, item.Cursor, item.Range = elt.Replace, m.Cursor, m.Range
-			}
-		}
+		merges(&item, m, s.catalog.layout(d.Name))
 	} else {
 		at := step
 		at.Dataset = d.Name

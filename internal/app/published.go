@@ -116,7 +116,7 @@ type testable interface {
 func (ws *workspace) openPublished(ctx context.Context, log *slog.Logger) (testable, func() error, error) {
 	if ws.config.Warehouse.BigQuery != nil {
 		p := &parts{ws: ws, log: log}
-		err := p.openWarehouse(ctx)
+		err := p.openWarehouse(ctx, "")
 		return p.warehouse, p.closeAll, err
 	}
 	reader, err := openReader(ctx, ws.config.Warehouse)

@@ -72,14 +72,8 @@ func (s *Service) client(ctx context.Context, g *Globals, log *slog.Logger) (*cl
 	if err != nil {
 		return nil, nil, err
 	}
-	if path, ok := strings.CutPrefix(ws.config.Ledger.Reveal(), "sqlite:"); ok {
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return nil, nil, &elt.Error{
-				Code: "ledger_missing", Class: elt.Config,
-				What: fmt.Sprintf("there is no ledger at %s: nothing has run here yet", path),
-				Do:   "run a night first, daybreak run; or ask a service with --url",
-			}
-		}
+	if err := ws.hasLedger(); err != nil {
+		return nil, nil, err
 	}
 	book, err := ledger.Open(ctx, ws.config.Ledger.Reveal(), log)
 	if err != nil {
@@ -90,6 +84,22 @@ func (s *Service) client(ctx context.Context, g *Globals, log *slog.Logger) (*cl
 		return nil, nil, errors.Join(err, book.Close())
 	}
 	return c, func() error { return errors.Join(stop(), book.Close()) }, nil
+}
+
+// hasLedger refuses a workspace whose ledger is a file that nobody has made yet.
+func (ws *workspace) hasLedger() error {
+	path, isFile := strings.CutPrefix(ws.config.Ledger.Reveal(), "sqlite:")
+	if !isFile {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return &elt.Error{
+			Code: "ledger_missing", Class: elt.Config,
+			What: fmt.Sprintf("there is no ledger at %s: nothing has run here yet", path),
+			Do:   "run a night first, daybreak run; or ask a service with --url",
+		}
+	}
+	return nil
 }
 
 // private serves the workspace's status on a port of this machine that only the returned client can read, so that a

@@ -20,6 +20,7 @@ type warehouse interface {
 	transform.Warehouse
 	transform.Failures
 	publisher
+	keeper
 }
 
 // publisher makes versions visible and tells which are.
@@ -30,13 +31,21 @@ type publisher interface {
 	Close() error
 }
 
+// keeper is what operators ask of a warehouse: to bring a version back, and to drop what nobody needs.
+type keeper interface {
+	Restore(ctx context.Context, r elt.Restoration) (elt.Version, error)
+	Restorable(ctx context.Context, relation string) ([]elt.VersionID, error)
+	Discard(ctx context.Context, run elt.RunID) error
+	Leftovers(ctx context.Context) (map[elt.RunID]int, error)
+}
+
 // readCopier is a warehouse that people cannot read while it is written: they read a copy.
 type readCopier interface {
 	RefreshReadCopy(ctx context.Context) error
 }
 
-// openWarehouse is the registry of warehouses.
-func (p *parts) openWarehouse(ctx context.Context) (err error) {
+// openWarehouse is the registry of warehouses. readCopy is the copy that publishes renew for readers; empty for none.
+func (p *parts) openWarehouse(ctx context.Context, readCopy string) (err error) {
 	cfg := p.ws.config.Warehouse
 	if cfg.BigQuery != nil {
 		p.warehouse, err = bigquery.Open(ctx, bigqueryOptions(p.ws, p.log))
@@ -45,7 +54,7 @@ func (p *parts) openWarehouse(ctx context.Context) (err error) {
 			return err
 		}
 		p.warehouse, err = duckdb.Open(ctx, duckdb.Options{
-			Path: cfg.DuckDB, ReadPath: cfg.ReadCopy, MemoryLimit: cfg.Memory, Layout: p.ws.catalog.layout, Now: time.Now, Log: p.log,
+			Path: cfg.DuckDB, ReadPath: readCopy, MemoryLimit: cfg.Memory, Layout: p.ws.catalog.layout, Keep: p.ws.config.Retention.Kept(), Now: time.Now, Log: p.log,
 		})
 	}
 	if err != nil {
@@ -61,7 +70,7 @@ func bigqueryOptions(ws *workspace, log *slog.Logger) bigquery.Options {
 	return bigquery.Options{
 		Project: b.Project, Location: b.Location, DatasetPrefix: b.DatasetPrefix, Endpoint: b.Endpoint,
 		Together: b.Publish == "together", MaxBytesBilled: b.MaxBytesBilled(), KMSKey: b.KMSKey, StagingDays: b.StagingDays,
-		Layout: ws.catalog.layout, Impersonate: b.Impersonate, Bucket: b.GCSBucket,
+		Layout: ws.catalog.layout, Impersonate: b.Impersonate, Bucket: b.GCSBucket, Keep: ws.config.Retention.Kept(),
 		Now: time.Now, Log: log,
 	}
 }
@@ -69,10 +78,10 @@ func bigqueryOptions(ws *workspace, log *slog.Logger) bigquery.Options {
 // behindLedger says that the warehouse lacks what the ledger says it has.
 func behindLedger(cfg config.Warehouse, name elt.DatasetName, v elt.Version) error {
 	place := cfg.DuckDB
-	do := fmt.Sprintf("put back the warehouse file that belongs to this ledger, or in its place a copy of %s; or, to begin again, move the ledger away too", cfg.ReadCopy)
+	do := fmt.Sprintf("rebuild it from the lake: daybreak load --all; or put back the warehouse file that belongs to this ledger, or in its place a copy of %s; or, to begin again, move the ledger away too", cfg.ReadCopy)
 	if b := cfg.BigQuery; b != nil {
 		place = fmt.Sprintf("%s (datasets %s…)", b.Project, b.DatasetPrefix)
-		do = "put back the project or the dataset_prefix that belongs to this ledger; or, to begin again, move the ledger away too"
+		do = "rebuild it from the lake: daybreak load --all; or put back the project or the dataset_prefix that belongs to this ledger; or, to begin again, move the ledger away too"
 	}
 	return &elt.Error{
 		Code: "warehouse_behind_ledger", Class: elt.Config,

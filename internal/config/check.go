@@ -34,6 +34,7 @@ const (
 	CodeWeakMaskKey      elt.Code = "weak_mask_key"
 	CodeBadNotify        elt.Code = "bad_notify"
 	CodeWeakSecret       elt.Code = "weak_secret"
+	CodeBadRetention     elt.Code = "bad_retention"
 )
 
 // checker finds what is wrong with the meaning of a configuration, before its paths are resolved.
@@ -52,6 +53,36 @@ func (c *checker) all() {
 	c.limits()
 	c.status()
 	c.notify()
+	c.retention()
+}
+
+// retention refuses what would drop data that is still needed.
+func (c *checker) retention() {
+	r := c.config.Retention
+	for _, limit := range []struct {
+		value, least int
+		why          string
+		keys         []any
+	}{
+		{r.Lake.Days, 2, "nights that are tried again need their data", []any{"retention", "lake", "days"}},
+		{r.Lake.Versions, 1, "a lost warehouse is rebuilt from them", []any{"retention", "lake", "versions"}},
+		{r.Warehouse.Versions, 0, "", []any{"retention", "warehouse", "versions"}},
+		{r.Staging.Days, 1, "nights that are tried again need what they have staged", []any{"retention", "staging", "days"}},
+		{r.Ledger.Days, 60, "the page and the estimates look that far back", []any{"retention", "ledger", "days"}},
+	} {
+		if limit.value < limit.least {
+			name := fmt.Sprintf("%s.%s.%s", limit.keys...)
+			c.problem(CodeBadRetention, fmt.Sprintf("%s is %d%s", name, limit.value, strings.TrimSuffix(": "+limit.why, ": ")),
+				fmt.Sprintf("make it %d or more", limit.least), limit.keys...)
+		}
+	}
+	if r.Ledger.Days < r.Lake.Days {
+		c.problem(CodeBadRetention, fmt.Sprintf("retention.ledger.days is %d, and the lake keeps what was extracted for %d: nobody would know it any more", r.Ledger.Days, r.Lake.Days),
+			"keep the ledger at least as long as the lake", "retention", "ledger", "days")
+	}
+	if _, err := time.Parse("15:04", r.At); r.At != "" && err != nil {
+		c.problem(CodeBadRetention, fmt.Sprintf("retention.at is %q, which is no time of day", r.At), `write it as "12:30"`, "retention", "at")
+	}
 }
 
 func (c *checker) problem(code elt.Code, what, do string, path ...any) {

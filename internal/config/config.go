@@ -39,6 +39,7 @@ type Config struct {
 	Threads   int                       `yaml:"threads"` // steps at work at the same time
 	Status    Status                    `yaml:"status"`
 	Notify    Notify                    `yaml:"notify"`
+	Retention Retention                 `yaml:"retention"`
 }
 
 // Lake is a folder or a bucket: exactly one of the two is set.
@@ -129,6 +130,40 @@ func (b *BigQuery) MaxBytesBilled() int64 {
 	return most
 }
 
+// Retention says how long what nobody needs any more is kept.
+type Retention struct {
+	Lake      Limits   `yaml:"lake"`      // days since it was extracted; versions of each dataset, whatever their age
+	Warehouse Versions `yaml:"warehouse"` // of each dataset beside the published one
+	Staging   Days     `yaml:"staging"`   // since its run has ended
+	Ledger    Days     `yaml:"ledger"`
+	At        string   `yaml:"at"` // the time of day at which daybreak serve cleans up; empty for never
+}
+
+// Limits are how much of something is kept: what either asks for.
+type Limits struct {
+	Days     int `yaml:"days"`
+	Versions int `yaml:"versions"`
+}
+
+// Days are how long something is kept.
+type Days struct {
+	Days int `yaml:"days"`
+}
+
+// Versions are how many of something are kept.
+type Versions struct {
+	Versions int `yaml:"versions"`
+}
+
+// Kept is how many versions of each dataset a warehouse keeps for rollbacks, as its driver wants to be told: less than
+// 0 for none.
+func (r Retention) Kept() int {
+	if r.Warehouse.Versions == 0 {
+		return -1
+	}
+	return r.Warehouse.Versions
+}
+
 // Source is a production database: exactly one of Postgres, MySQL and SQLite is set.
 type Source struct {
 	Postgres    Secret `yaml:"postgres"` // its URL
@@ -213,6 +248,7 @@ func defaults() *Config {
 		Models:    Models{Dir: "sql", Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: "state/artifacts"},
 		Threads:   4,
 		Status:    Status{Listen: "127.0.0.1:8080"},
+		Retention: Retention{Lake: Limits{Days: 90, Versions: 3}, Warehouse: Versions{1}, Staging: Days{7}, Ledger: Days{400}},
 	}
 }
 

@@ -99,6 +99,7 @@ func TestDefaults(t *testing.T) {
 			"old":  {MySQL: "mysql://h/d", Connections: 4},
 		},
 		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: filepath.Join(dir, "state/artifacts")}, Threads: 4, Status: Status{Listen: "127.0.0.1:8080"},
+		Retention: Retention{Lake: Limits{Days: 90, Versions: 3}, Warehouse: Versions{1}, Staging: Days{7}, Ledger: Days{400}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -120,6 +121,7 @@ models: {dir: models, schema: marts, vars: {since: 2026-01-01, n: 3, l: [a]}, ta
 threads: 8
 status: {listen: ":80", public: true, token: "${env:DAYBREAK_TOKEN}", base_url: https://d.example.com}
 notify: {slack: {webhook: "${env:SLACK_WEBHOOK}", channel: "#data"}, webhooks: [{url: "https://a.example.com", secret: 0123456789abcdef}, {name: pager, url: "https://b.example.com", secret: "${env:DAYBREAK_TOKEN}"}], allow_private: true}
+retention: {lake: {days: 30, versions: 2}, warehouse: {versions: 0}, staging: {days: 2}, ledger: {days: 100}, at: "12:30"}
 `)
 	got, problems := Load(dir)
 	if len(problems) > 0 {
@@ -141,6 +143,7 @@ notify: {slack: {webhook: "${env:SLACK_WEBHOOK}", channel: "#data"}, webhooks: [
 				{Name: "pager", URL: "https://b.example.com", Secret: "0123456789abcdef0123456789abcdef"},
 			},
 		},
+		Retention: Retention{Lake: Limits{Days: 30, Versions: 2}, Staging: Days{2}, Ledger: Days{100}, At: "12:30"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -89,6 +89,17 @@ type Manifest struct {
 	Uncompared   []string   `json:"uncompared,omitempty"`
 }
 
+// SavedManifest is what the ledger knows of a manifest without reading it.
+type SavedManifest struct {
+	Key     string
+	Dataset DatasetName
+	Run     RunID
+	SavedAt time.Time
+}
+
+// Forgotten counts what a ledger has dropped because it was old.
+type Forgotten struct{ Days, Runs, Versions, Events int }
+
 // Rows returns the number of rows over all parts.
 func (m *Manifest) Rows() int64 { return rowsOf(m.Parts) }
 

@@ -15,7 +15,7 @@ func TestChain(t *testing.T) {
 	v := func(n int, id, restores string) elt.Version {
 		return elt.Version{ID: elt.VersionID(id), Restores: elt.VersionID(restores), PublishedAt: at(n)}
 	}
-	anew := func(v elt.Version) bool { return strings.HasPrefix(string(v.ID), "whole") }
+	anew := func(v elt.Version) (bool, error) { return strings.HasPrefix(string(v.ID), "whole"), nil }
 	for name, tc := range map[string]struct {
 		versions []elt.Version
 		want     []string
@@ -30,7 +30,11 @@ func TestChain(t *testing.T) {
 		"of one that nobody knows": {[]elt.Version{v(1, "whole1", ""), v(2, "r", "gone")}, nil},
 	} {
 		var got []string
-		for _, v := range elt.Chain(tc.versions, anew) {
+		chain, err := elt.Chain(tc.versions, anew)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range chain {
 			got = append(got, string(v.ID))
 		}
 		if diff := cmp.Diff(tc.want, got); diff != "" {

@@ -3,6 +3,8 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -137,6 +139,18 @@ func (l *Ledger) Versions(ctx context.Context, d elt.DatasetName, limit int) (ve
 		return err
 	})
 	return versions, err
+}
+
+// Version returns one version; code version_unknown.
+func (l *Ledger) Version(ctx context.Context, id elt.VersionID) (v elt.Version, err error) {
+	err = l.read(ctx, fmt.Sprintf("read version %s", id), func(ctx context.Context, q queryer) error {
+		v, err = scanVersion(q.QueryRowContext(ctx, `SELECT `+versionColumns+` FROM versions WHERE id = $1`, string(id)))
+		if errors.Is(err, sql.ErrNoRows) {
+			return unknown("version", string(id))
+		}
+		return err
+	})
+	return v, err
 }
 
 // Current returns the version of each dataset that people read: of its newest date that was not rolled back, the last

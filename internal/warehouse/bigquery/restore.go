@@ -49,7 +49,7 @@ func (w *Warehouse) restore(ctx context.Context, r elt.Restoration) (elt.Version
 	if err != nil {
 		return v, err
 	}
-	at := slices.IndexFunc(kept, func(k keptVersion) bool { return k.id == v.Restores })
+	at := slices.IndexFunc(kept, func(k keptVersion) bool { return k.id == v.Restores || k.restores == v.Restores })
 	if at < 0 {
 		return v, notKept(v.Restores, kept)
 	}
@@ -122,16 +122,17 @@ func (w *Warehouse) Restorable(ctx context.Context, relation string) (ids []elt.
 type keptVersion struct {
 	id              elt.VersionID
 	snapshot, query string
+	restores        elt.VersionID // the version whose content it brought back itself
 }
 
 // keptOf returns what is kept of a published relation, oldest first.
 func (w *Warehouse) keptOf(ctx context.Context, relation string) (kept []keptVersion, err error) {
 	err = w.rows(ctx, statement{
 		what: "read what is kept of " + relation, step: "catalog", labels: labels("catalog", "", ""),
-		sql: fmt.Sprintf("SELECT version_id, snapshot, view_query FROM %s JOIN %s AS v USING (version_id) WHERE v.relation = %s ORDER BY published_at, version_id",
-			w.catalog("kept"), w.catalog("versions"), literal(relation)),
+		sql: fmt.Sprintf("SELECT k.version_id, k.snapshot, k.view_query, COALESCE(r.restores, '') FROM %s AS k JOIN %s AS v ON k.version_id = v.version_id LEFT JOIN %s AS r ON k.version_id = r.version_id WHERE v.relation = %s ORDER BY v.published_at, v.version_id",
+			w.catalog("kept"), w.catalog("versions"), w.catalog("restored"), literal(relation)),
 	}, func(row []bigquery.Value) error {
-		kept = append(kept, keptVersion{elt.VersionID(fmt.Sprint(row[0])), fmt.Sprint(row[1]), fmt.Sprint(row[2])})
+		kept = append(kept, keptVersion{elt.VersionID(fmt.Sprint(row[0])), fmt.Sprint(row[1]), fmt.Sprint(row[2]), elt.VersionID(fmt.Sprint(row[3]))})
 		return nil
 	})
 	return kept, err

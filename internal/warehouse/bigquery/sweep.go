@@ -51,6 +51,24 @@ func (w *Warehouse) Discard(ctx context.Context, run elt.RunID) error {
 	return w.fail(ctx, "discard what run "+string(run)+" staged", err)
 }
 
+// Leftovers returns how many relations Discard would drop for each run that has any. A run's dashes are underscores here:
+// that is how its tables are named.
+func (w *Warehouse) Leftovers(ctx context.Context) (map[elt.RunID]int, error) {
+	out := make(map[elt.RunID]int)
+	it := w.client.Dataset(w.stagingDataset()).Tables(ctx)
+	for {
+		t, err := it.Next()
+		if errors.Is(err, iterator.Done) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, w.fail(ctx, "look for what runs have left staged", err)
+		}
+		run, _, _ := strings.Cut(t.TableID, "-")
+		out[elt.RunID(run)]++
+	}
+}
+
 // dropStaged drops the staged relations of the runs that gone names, views before what they read.
 func (w *Warehouse) dropStaged(ctx context.Context, gone func(run string) bool) error {
 	var views, tables []*bigquery.Table

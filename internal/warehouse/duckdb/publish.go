@@ -198,16 +198,16 @@ func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item 
 	out := settled{physical: current, merged: staged, renewed: changed.OnlyAdds()}
 	if w.keep > 0 {
 		out.undo = qualified(runSchema(run), undoName(d))
-		if err := saveReplaced(ctx, tx, out, columns, item, gone); err != nil {
+		if _, err := tx.ExecContext(ctx, "CREATE OR REPLACE TABLE "+out.undo+" AS SELECT * FROM "+current+" WHERE false"); err != nil {
 			return settled{}, err
 		}
 	}
 	if gone != "" {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+current+" AS p USING "+gone+" AS g WHERE "+sameKey("p", "g", item.Key)); err != nil {
+		if err := out.remove(ctx, tx, gone, sameKey("p", "d", item.Key)); err != nil {
 			return settled{}, err
 		}
 	}
-	return out, merge(ctx, tx, current, staged, columns, item)
+	return out, out.merge(ctx, tx, columns, item)
 }
 
 // deletedIn is the condition of rows that the soft-delete column flags.
@@ -226,8 +226,8 @@ func goneTable(ctx context.Context, q queryer, run elt.RunID, d elt.DatasetName)
 	return qualified(runSchema(run), goneName(d)), nil
 }
 
-// merge puts staged rows into the table behind a published name.
-func merge(ctx context.Context, tx *sql.Tx, table, staged string, columns elt.Schema, item elt.PublicationItem) error {
+// merge puts the merged rows into the table behind a published name.
+func (s settled) merge(ctx context.Context, tx *sql.Tx, columns elt.Schema, item elt.PublicationItem) error {
 	switch item.Strategy {
 	case elt.Append:
 	case elt.Replace:
@@ -235,23 +235,39 @@ func merge(ctx context.Context, tx *sql.Tx, table, staged string, columns elt.Sc
 		if !ok || item.Range == nil {
 			return fmt.Errorf("publish %s: strategy %q without a range of a cursor", item.Version.Dataset, item.Strategy)
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" AS p WHERE "+within("p", cursor, item.Range)); err != nil {
+		if err := s.remove(ctx, tx, "", within("p", cursor, item.Range)); err != nil {
 			return err
 		}
 	default:
 		if len(item.Key) == 0 {
 			return fmt.Errorf("publish %s: strategy %q without a key", item.Version.Dataset, item.Strategy)
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" AS p USING "+staged+" AS d WHERE "+sameKey("p", "d", item.Key)); err != nil {
+		if err := s.remove(ctx, tx, s.merged, sameKey("p", "d", item.Key)); err != nil {
 			return err
 		}
 	}
 	list := quoteAll("", columns.Names())
-	insert := "INSERT INTO " + table + " (" + list + ") SELECT " + list + " FROM " + staged
+	insert := "INSERT INTO " + s.physical + " (" + list + ") SELECT " + list + " FROM " + s.merged
 	if item.SoftDelete != "" {
 		insert += " WHERE NOT " + deletedIn(columns, item.SoftDelete)
 	}
 	_, err := tx.ExecContext(ctx, insert)
+	return err
+}
+
+// remove deletes the rows p of the table that meet the condition, of which the rows d of another relation may be part, and
+// keeps them for a rollback. Whatever a merge deletes must go this way.
+func (s settled) remove(ctx context.Context, tx *sql.Tx, from, condition string) error {
+	matching, using := " AS p WHERE "+condition, ""
+	if from != "" {
+		matching, using = " AS p SEMI JOIN "+from+" AS d ON ("+condition+")", " USING "+from+" AS d"
+	}
+	if s.undo != "" {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO "+s.undo+" BY NAME SELECT p.* FROM "+s.physical+matching); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM "+s.physical+" AS p"+using+" WHERE "+condition)
 	return err
 }
 

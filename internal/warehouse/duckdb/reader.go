@@ -57,6 +57,12 @@ func (r *Reader) Measure(ctx context.Context, relation string, schema elt.Schema
 	return stats, r.w.refused(ctx, codeRefused, "cannot measure "+relation, "run a night that publishes it first", 0, err)
 }
 
+// Export writes every row of a published relation to a Parquet file.
+func (r *Reader) Export(ctx context.Context, relation, path string) error {
+	_, err := r.db.ExecContext(ctx, "COPY (SELECT * FROM "+publishedName(relation)+") TO "+literal(path)+" (FORMAT parquet, COMPRESSION zstd)")
+	return r.w.fail(ctx, "write "+relation+" to "+path, err)
+}
+
 // Query runs one statement and returns its columns, their DuckDB types, and its rows one by one; they must be
 // ranged over, once. A value is nil, bool, string, []byte, float64, json.Number (every exact number),
 // []any or map[string]any. Dates and times are text as SQL writes them, instants in UTC; JSON is its text.

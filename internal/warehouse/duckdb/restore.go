@@ -62,7 +62,7 @@ func (w *Warehouse) restoreIn(ctx context.Context, tx *sql.Tx, r elt.Restoration
 	if err != nil {
 		return v, err
 	}
-	at := slices.IndexFunc(kept, func(k keptVersion) bool { return k.id == v.Restores })
+	at := slices.IndexFunc(kept, func(k keptVersion) bool { return k.id == v.Restores || k.restores == v.Restores })
 	if at < 0 {
 		return v, w.notKept(v.Restores, kept)
 	}
@@ -99,17 +99,16 @@ func (w *Warehouse) takeOut(ctx context.Context, tx *sql.Tx, v elt.Version, to k
 		switch {
 		case m.undo == "":
 			return "", w.notKept(v.Restores, nil)
-		case len(m.key) == 0: // rows that were only added: as many of each as were added go
+		case len(m.key) == 0: // of each row that was added as many as were added go
 			left := qualified(schema, string(v.Dataset)+attemptMark)
 			statements = append(statements,
 				"CREATE OR REPLACE TABLE "+left+" AS SELECT * FROM "+table+
 					" EXCEPT ALL (SELECT * FROM "+table+" WHERE false UNION ALL BY NAME SELECT * FROM "+m.merged+")",
 				"DROP TABLE "+table, "ALTER TABLE "+left+" RENAME TO "+quote(string(v.Dataset)))
-			continue
+		default:
+			statements = append(statements, "DELETE FROM "+table+" AS p USING "+m.merged+" AS d WHERE "+sameKey("p", "d", m.key))
 		}
-		statements = append(statements,
-			"DELETE FROM "+table+" AS p USING "+m.merged+" AS d WHERE "+sameKey("p", "d", m.key),
-			"INSERT INTO "+table+" BY NAME SELECT * FROM "+m.undo)
+		statements = append(statements, "INSERT INTO "+table+" BY NAME SELECT * FROM "+m.undo)
 	}
 	for _, s := range statements {
 		if _, err := tx.ExecContext(ctx, s); err != nil {
@@ -148,6 +147,7 @@ func (w *Warehouse) Restorable(ctx context.Context, relation string) (ids []elt.
 // keptVersion is a row of _daybreak.kept.
 type keptVersion struct {
 	id           elt.VersionID
+	restores     elt.VersionID // the version whose content it brought back itself
 	physical     string
 	view         string
 	merged, undo string
@@ -156,8 +156,8 @@ type keptVersion struct {
 
 // keptOf returns what is kept of a published relation, oldest first.
 func keptOf(ctx context.Context, q queryer, relation string) ([]keptVersion, error) {
-	rows, err := q.QueryContext(ctx, `SELECT version_id, physical, view_sql, merged, undo, CAST("key" AS VARCHAR)
-		FROM _daybreak.kept WHERE relation = ? ORDER BY place`, relation)
+	rows, err := q.QueryContext(ctx, `SELECT version_id, physical, view_sql, merged, undo, CAST("key" AS VARCHAR), coalesce(restores, '')
+		FROM _daybreak.kept LEFT JOIN _daybreak.restored USING (version_id) WHERE relation = ? ORDER BY place`, relation)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func keptOf(ctx context.Context, q queryer, relation string) ([]keptVersion, err
 	for rows.Next() {
 		var k keptVersion
 		var key string
-		if err := rows.Scan(&k.id, &k.physical, &k.view, &k.merged, &k.undo, &key); err != nil {
+		if err := rows.Scan(&k.id, &k.physical, &k.view, &k.merged, &k.undo, &key, &k.restores); err != nil {
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(key), &k.key); err != nil {
@@ -180,7 +180,7 @@ func keptOf(ctx context.Context, q queryer, relation string) ([]keptVersion, err
 // keep notes what it takes to bring the item's version back once another one is published.
 func keep(ctx context.Context, tx *sql.Tx, item elt.PublicationItem, s settled) error {
 	key := item.Key
-	if item.Strategy == elt.Append || key == nil {
+	if item.Strategy == elt.Append || item.Strategy == elt.Replace || key == nil {
 		key = []string{}
 	}
 	encoded, err := json.Marshal(key)
@@ -190,27 +190,6 @@ func keep(ctx context.Context, tx *sql.Tx, item elt.PublicationItem, s settled) 
 	_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO _daybreak.kept
 		SELECT ?, CAST(? AS VARCHAR), coalesce(max(place), 0) + 1, ?, ?, ?, ?, CAST(? AS JSON) FROM _daybreak.kept`,
 		string(item.Version.ID), item.Relation, s.physical, s.selects, s.merged, s.undo, string(encoded))
-	return err
-}
-
-// saveReplaced keeps the rows that a merge will take the place of, and those whose keys the table gone holds.
-func saveReplaced(ctx context.Context, tx *sql.Tx, s settled, columns elt.Schema, item elt.PublicationItem, gone string) error {
-	rows := " WHERE false"
-	switch item.Strategy {
-	case elt.Append:
-	case elt.Replace:
-		cursor, _ := columns.Column(item.Cursor)
-		if item.Range != nil {
-			rows = " AS p WHERE " + within("p", cursor, item.Range)
-		}
-	default:
-		rows = " AS p SEMI JOIN " + s.merged + " AS d ON (" + sameKey("p", "d", item.Key) + ")"
-	}
-	_, err := tx.ExecContext(ctx, "CREATE OR REPLACE TABLE "+s.undo+" AS SELECT * FROM "+s.physical+rows)
-	if err != nil || gone == "" {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO "+s.undo+" SELECT * FROM "+s.physical+" AS p SEMI JOIN "+gone+" AS g ON ("+sameKey("p", "g", item.Key)+")")
 	return err
 }
 

@@ -81,30 +81,67 @@ func (w *Warehouse) Discard(ctx context.Context, run elt.RunID) error {
 	return w.fail(ctx, "discard what run "+string(run)+" staged", w.dropStaged(ctx, run))
 }
 
-// dropStaged drops the run's relations that no published name stands on, and its schema once it is empty.
-func (w *Warehouse) dropStaged(ctx context.Context, run elt.RunID) error {
-	schema := runSchema(run)
-	kinds, err := relationKinds(ctx, w.db, schema)
+// Leftovers returns how many relations Discard would drop for each run that has any. A run's dashes are underscores here:
+// that is how its schema is named.
+func (w *Warehouse) Leftovers(ctx context.Context) (map[elt.RunID]int, error) {
+	release, err := w.shared(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	left := 0
-	for name, view := range kinds {
+	defer release()
+	const what = "look for what runs have left staged"
+	schemas, err := w.runSchemas(ctx)
+	if err != nil {
+		return nil, w.fail(ctx, what, err)
+	}
+	out := make(map[elt.RunID]int)
+	for schema := range schemas {
+		unneeded, _, err := w.unneeded(ctx, schema)
+		if err != nil {
+			return nil, w.fail(ctx, what, err)
+		}
+		if len(unneeded) > 0 {
+			out[elt.RunID(strings.TrimPrefix(schema, runSchemaPrefix))] = len(unneeded)
+		}
+	}
+	return out, nil
+}
+
+// unneeded returns the relations of a run's schema that no published name stands on and no kept version needs, and how
+// many others there are.
+func (w *Warehouse) unneeded(ctx context.Context, schema string) (views map[string]bool, others int, err error) {
+	views, err = relationKinds(ctx, w.db, schema)
+	if err != nil {
+		return nil, 0, err
+	}
+	for name := range views {
 		var needed bool
 		if err := w.db.QueryRowContext(ctx, `SELECT count(*) > 0 FROM (
 			SELECT physical AS name FROM _daybreak.published UNION ALL SELECT unnest([physical, merged, undo]) FROM _daybreak.kept) WHERE name = ?`,
 			qualified(schema, name)).Scan(&needed); err != nil {
-			return err
+			return nil, 0, err
 		}
 		if needed {
-			left++
-			continue
+			delete(views, name)
+			others++
 		}
+	}
+	return views, others, nil
+}
+
+// dropStaged drops the run's relations that nothing needs, and its schema once it is empty.
+func (w *Warehouse) dropStaged(ctx context.Context, run elt.RunID) error {
+	schema := runSchema(run)
+	views, others, err := w.unneeded(ctx, schema)
+	if err != nil {
+		return err
+	}
+	for name, view := range views {
 		if err := drop(ctx, w.db, schema, name, view); err != nil {
 			return err
 		}
 	}
-	if left > 0 {
+	if others > 0 {
 		return nil
 	}
 	_, err = w.db.ExecContext(ctx, "DROP SCHEMA IF EXISTS "+quote(schema))

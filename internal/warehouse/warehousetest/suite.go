@@ -44,6 +44,7 @@ type Publisher interface {
 	Publish(ctx context.Context, p elt.Publication) ([]elt.Version, error)
 	Versions(ctx context.Context) ([]elt.Version, error)
 	Discard(ctx context.Context, run elt.RunID) error
+	Leftovers(ctx context.Context) (map[elt.RunID]int, error)
 }
 
 // Restorer brings back what was published before.

@@ -236,6 +236,9 @@ func testOldNightsGo(t *testing.T, h Harness) {
 		t.Error("a run in progress lost what it staged")
 	}
 	h.wantUsers(t, h.Published("shop.parts"), "1|one", "2|two")
+	if left, err := h.Leftovers(t.Context()); err != nil || left["nightly_2026_01_07"] == 0 {
+		t.Errorf("leftovers %v, %v; the run in progress has staged something", left, err)
+	}
 	for _, run := range []elt.RunID{night1, night2, night3, "never-seen"} {
 		if err := h.Discard(t.Context(), run); err != nil {
 			t.Fatal(err)
@@ -243,6 +246,9 @@ func testOldNightsGo(t *testing.T, h Harness) {
 	}
 	if !gone(night3, "shop.users") {
 		t.Error("a discarded run's tables are still there")
+	}
+	if left, err := h.Leftovers(t.Context()); err != nil || len(left) > 0 {
+		t.Errorf("leftovers %v, %v, although everything was discarded", left, err)
 	}
 	h.wantUsers(t, h.Published("shop.users"), "1|two")
 	h.wantUsers(t, h.Published("shop.parts"), "1|one", "2|two")

@@ -117,8 +117,11 @@ func testRestoreForward(t *testing.T, h Harness) {
 	h.restore(t, rollback, 3, elt.NewVersionID("shop.users", night1))
 	h.restore(t, "forward-2026-01-06", 4, elt.NewVersionID("shop.users", night2))
 	h.wantUsers(t, h.Published("shop.users"), "1|one", "2|TWO", "3|three", "NULL|NONE")
+	h.restore(t, "back-2026-01-05", 5, elt.NewVersionID("shop.users", night1)) // the rollback still has its content
+	h.wantUsers(t, h.Published("shop.users"), "1|one", "2|two", "NULL|none")
+	h.restore(t, "again-2026-01-06", 6, elt.NewVersionID("shop.users", night2))
 	h.stage(t, users(t, night3, elt.Incremental, Row{int64(3), "THREE"}))
-	h.publish(t, night3, 5, item(night3, "shop.users", elt.Merge, "id"))
+	h.publish(t, night3, 7, item(night3, "shop.users", elt.Merge, "id"))
 	h.wantUsers(t, h.Published("shop.users"), "1|one", "2|TWO", "3|THREE", "NULL|NONE")
 }
 

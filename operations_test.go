@@ -1,0 +1,481 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// twoNightsOnce is a workspace in which the last two nights were brought.
+var twoNightsOnce string
+
+// twoNights returns a copy of it, with what was published after the first night and after the second. Every table has
+// changed in between.
+func twoNights(t *testing.T) (dir string, first, second map[string]string) {
+	t.Helper()
+	if twoNightsOnce == "" {
+		root, err := os.MkdirTemp("", "daybreak-nights-") //nolint:usetesting // it outlives the test that makes it
+		if err != nil {
+			t.Fatal(err)
+		}
+		cleanups = append(cleanups, func() { os.RemoveAll(root) })
+		dir := filepath.Join(root, "demo")
+		if err := os.CopyFS(dir, os.DirFS(brought(t))); err != nil {
+			t.Fatal(err)
+		}
+		copyFile(t, filepath.Join(dir, "read", "warehouse.duckdb"), filepath.Join(root, "first.duckdb"))
+		change(t, filepath.Join(dir, "production.db"), `UPDATE companies SET name = name || '!'; UPDATE subscriptions SET monthly_amount = monthly_amount + 1`)
+		must(t, dir, nil, "run", "--date", lastDate(t).String())
+		twoNightsOnce = dir
+	}
+	dir = filepath.Join(t.TempDir(), "demo")
+	if err := os.CopyFS(dir, os.DirFS(twoNightsOnce)); err != nil {
+		t.Fatal(err)
+	}
+	second = contents(t, dir)
+	read := filepath.Join(dir, "read", "warehouse.duckdb")
+	copyFile(t, read, read+".kept")
+	copyFile(t, filepath.Join(filepath.Dir(twoNightsOnce), "first.duckdb"), read)
+	first = contents(t, dir)
+	copyFile(t, read+".kept", read)
+	return dir, first, second
+}
+
+// headline is what daybreak status says of a dataset.
+type headline struct {
+	State           string   `json:"state"`
+	Date            string   `json:"date"`
+	Withdrawn       string   `json:"withdrawn"`
+	Outdated        []string `json:"outdated"`
+	Checks          string   `json:"checks"`
+	CompleteThrough string
+}
+
+func headlineOf(t *testing.T, dir, dataset string) headline {
+	t.Helper()
+	var said struct {
+		Headline struct {
+			Latest          headline
+			CompleteThrough string `json:"complete_through"`
+		}
+	}
+	if err := json.Unmarshal([]byte(must(t, dir, nil, "status", dataset, "--json").out), &said); err != nil {
+		t.Fatal(err)
+	}
+	said.Headline.Latest.CompleteThrough = said.Headline.CompleteThrough
+	return said.Headline.Latest
+}
+
+// wantContents checks what people read: the first night's of the named relations, and of the views over them, and the
+// second's of all others.
+func wantContents(t *testing.T, dir string, first, second map[string]string, back ...string) {
+	t.Helper()
+	for _, relation := range back {
+		back = append(back, viewsOver(t, dir, relation)...)
+	}
+	want := make(map[string]string)
+	for relation, rows := range second {
+		want[relation] = rows
+		if slices.Contains(back, relation) {
+			want[relation] = first[relation]
+		}
+	}
+	if diff := cmp.Diff(want, contents(t, dir)); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
+	}
+	wantOneTruth(t, dir)
+}
+
+// A whole table, a merged one and a model go back to the version before and forward again; gates, page and audit trail
+// say so, and the day that was rolled back can be brought anew.
+func TestRollback(t *testing.T) {
+	dir, first, second := twoNights(t)
+	date := lastDate(t).String()
+	for dataset, relation := range map[string]string{"app.companies": "app.companies", "app.message_parts": "app.message_parts", "mrr": "analytics.mrr"} {
+		newest := query(t, dir, "SELECT version_id FROM _daybreak.versions WHERE dataset = '"+dataset+"' ORDER BY published_at DESC LIMIT 1")[0][0]
+		a := must(t, dir, nil, "rollback", dataset, "--reason", "wrong currency", "--yes")
+		if !strings.Contains(a.out, "brings it anew") || !strings.Contains(a.out, date) {
+			t.Errorf("rollback says %s", a.out)
+		}
+		wantContents(t, dir, first, second, relation)
+		if h := headlineOf(t, dir, dataset); h.Withdrawn == "" || !strings.Contains(h.Withdrawn, "wrong currency") || h.CompleteThrough >= date {
+			t.Errorf("%s was rolled back, and its day says %+v", dataset, h)
+		}
+		wantRefusal(t, do(t, dir, nil, "rollback", dataset, "--reason", "again", "--yes"), 78, "rolled_back_already", newest)
+		if a := do(t, dir, nil, "wait", "--timeout", "0", dataset+"@"+date); a.code != 1 || !strings.Contains(a.out, "wrong currency") {
+			t.Errorf("wait exits with %d and says %s", a.code, a.out)
+		}
+		must(t, dir, nil, "rollback", dataset, "--to", newest, "--reason", "it was right after all", "--yes")
+		wantContents(t, dir, first, second)
+		if h := headlineOf(t, dir, dataset); h.Withdrawn != "" || h.State != "ready" || h.CompleteThrough != date {
+			t.Errorf("%s is back, and its day says %+v", dataset, h)
+		}
+		if a := must(t, dir, nil, "rollback", dataset, "--to", newest, "--reason", "twice", "--yes"); !strings.Contains(a.out, "already") {
+			t.Errorf("a repeat says %s", a.out)
+		}
+	}
+	must(t, dir, nil, "rollback", "app.companies", "--to", lastDate(t).AddDays(-1).String(), "--reason", "once more", "--yes")
+	if h := headlineOf(t, dir, "stg_companies"); !slices.Contains(h.Outdated, "app.companies") || h.State != "ready" {
+		t.Errorf("what was made from it says %+v", h)
+	}
+	must(t, dir, nil, "verify")
+	must(t, dir, nil, "run", "--date", date, "--again")
+	wantContents(t, dir, first, second)
+	if h := headlineOf(t, dir, "app.companies"); h.Withdrawn != "" || h.CompleteThrough != date {
+		t.Errorf("the day was brought anew and says %+v", h)
+	}
+	trail := must(t, dir, nil, "audit", "mrr").out
+	if strings.Count(trail, "rollback") != 2 || !strings.Contains(trail, "it was right after all") {
+		t.Errorf("the audit trail:\n%s", trail)
+	}
+}
+
+// viewsOver returns the relations of models that are views over a dataset.
+func viewsOver(t *testing.T, dir, dataset string) (relations []string) {
+	t.Helper()
+	for _, row := range query(t, dir, `SELECT p.relation FROM _daybreak.published p JOIN _daybreak.versions v ON v.relation = p.relation
+		WHERE p.physical = '' AND CAST(v.inputs AS VARCHAR) LIKE '%`+dataset+`%' GROUP BY 1`) {
+		relations = append(relations, row[0])
+	}
+	return relations
+}
+
+func TestRollbackRefuses(t *testing.T) {
+	dir := brought(t)
+	before := contents(t, dir)
+	wantRefusal(t, do(t, dir, nil, "rollback", "app.companies", "--reason", "x", "--yes"), 65, "nothing to go back to", "nothing_before")
+	wantRefusal(t, do(t, dir, nil, "rollback", "app.company", "--reason", "x", "--yes"), 78, "dataset_unknown", "app.companies")
+	wantRefusal(t, do(t, dir, nil, "rollback", "app.companies", "--to", "2001-01-01", "--reason", "x", "--yes"), 78, "version_unknown")
+	if a := do(t, dir, nil, "rollback", "app.companies", "--yes"); a.code != 64 {
+		t.Errorf("a rollback without a reason exits with %d", a.code)
+	}
+	must(t, dir, nil, "run", "--date", lastDate(t).String())
+	must(t, dir, nil, "run", "--date", lastDate(t).String(), "--again")
+	now := contents(t, dir)
+	wantRefusal(t, do(t, dir, nil, "rollback", "app.companies", "--reason", "x"), 78, "nothing was done", "--yes", "not_confirmed")
+	oldest := query(t, dir, "SELECT version_id FROM _daybreak.versions WHERE dataset = 'app.companies' ORDER BY published_at LIMIT 1")[0][0]
+	wantRefusal(t, do(t, dir, nil, "rollback", "app.companies", "--to", oldest, "--reason", "x", "--yes"), 65, "version_not_kept", "daybreak load --publish")
+	if diff := cmp.Diff(now, contents(t, dir)); diff != "" || len(before) == 0 {
+		t.Errorf("something changed (-before +after):\n%s", diff)
+	}
+	wantOneTruth(t, dir)
+}
+
+// A rollback that is killed at any moment and asked for again ends as one that was not.
+func TestAKilledRollback(t *testing.T) {
+	for _, events := range []int{1, 2, 3, 4, 5} {
+		dir, first, second := twoNights(t)
+		killWhen(t, dir, events, "rollback", "app.message_parts", "--reason", "x", "--yes")
+		if a := do(t, dir, nil, "rollback", "app.message_parts", "--reason", "x", "--yes"); a.code != 0 {
+			wantRefusal(t, a, 78, "rolled_back_already") // it was done before it was killed
+		}
+		wantContents(t, dir, first, second, "app.message_parts")
+		if n := query(t, dir, "SELECT count(*) FROM _daybreak.restored"); n[0][0] != "1" {
+			t.Errorf("killed after %d events, it went back %s times", events, n[0][0])
+		}
+	}
+}
+
+// killWhen runs daybreak and kills it once the ledger has so many more events, or lets it end before that.
+func killWhen(t *testing.T, dir string, events int, args ...string) {
+	t.Helper()
+	before := seen(dir)
+	cmd := program(context.WithoutCancel(t.Context()), t, dir, nil, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		if seen(dir) >= before+events {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Log(err) // it has just ended
+			}
+			<-ended
+			return
+		}
+	}
+}
+
+// What an operator asks for while daybreak serve is at work, that carries out.
+func TestOperatorsBesideServe(t *testing.T) {
+	dir, first, second := twoNights(t)
+	edit(t, dir, "schedules/nightly.yaml", "  app.companies:\n", "  app.companies:\n    expect_rows: at least 1_000_000\n")
+	date := lastDate(t).String()
+	_, stop := serve(t, dir, nil)
+	a := must(t, dir, nil, "rollback", "app.companies", "--reason", "wrong prices", "--yes")
+	if !strings.Contains(a.out, "Another daybreak is at work here") {
+		t.Errorf("rollback says %s", a.out)
+	}
+	wantContents(t, dir, first, second, "app.companies")
+	a = must(t, dir, nil, "load", "app.companies", "--date", date, "--publish", "--yes")
+	if !strings.Contains(a.out, "from the lake") {
+		t.Errorf("load says %s", a.out)
+	}
+	wantContents(t, dir, first, second)
+	must(t, dir, nil, "withdraw", "mrr", date, "--reason", "wrong prices", "--yes")
+	if h := headlineOf(t, dir, "mrr"); h.Withdrawn != "wrong prices" {
+		t.Errorf("the withdrawn day says %+v", h)
+	}
+	if a := must(t, dir, nil, "gc"); !strings.Contains(a.out, "nothing that nobody needs") {
+		t.Errorf("gc says %s", a.out)
+	}
+	stop()
+}
+
+func TestWithdraw(t *testing.T) {
+	dir, _, second := twoNights(t)
+	date := lastDate(t).String()
+	wantRefusal(t, do(t, dir, nil, "withdraw", "mrr", "2001-01-01", "--reason", "x", "--yes"), 78, "day_unknown")
+	wantRefusal(t, do(t, dir, nil, "withdraw", "mrr", date, "--reason", "x"), 78, "not_confirmed")
+	for range 2 {
+		must(t, dir, nil, "withdraw", "app.subscriptions", date, "--reason", "prices in cents", "--yes")
+	}
+	h := headlineOf(t, dir, "app.subscriptions")
+	if h.Withdrawn != "prices in cents" || h.CompleteThrough >= date || h.State != "ready" {
+		t.Errorf("the withdrawn day says %+v", h)
+	}
+	if h := headlineOf(t, dir, "stg_subscriptions"); !slices.Contains(h.Outdated, "app.subscriptions") {
+		t.Errorf("what was made from it says %+v", h)
+	}
+	if a := do(t, dir, nil, "wait", "app.subscriptions@"+date); a.code != 1 || !strings.Contains(a.out, "prices in cents") {
+		t.Errorf("wait exits with %d and says %s", a.code, a.out)
+	}
+	if status := must(t, dir, nil, "status").out; !strings.Contains(status, "✕ withdrawn") {
+		t.Errorf("status says %s", status)
+	}
+	if diff := cmp.Diff(second, contents(t, dir)); diff != "" {
+		t.Errorf("the tables changed:\n%s", diff)
+	}
+	must(t, dir, nil, "run", "--date", date, "--again")
+	if h := headlineOf(t, dir, "app.subscriptions"); h.Withdrawn == "" {
+		t.Error("a person closed the day, and a run opened it")
+	}
+	must(t, dir, nil, "withdraw", "app.subscriptions", date, "--undo", "--reason", "checked by finance", "--yes")
+	must(t, dir, nil, "wait", "app.subscriptions@"+date)
+	trail := must(t, dir, nil, "audit", "app.subscriptions").out
+	for _, want := range []string{"withdraw.undo", "checked by finance", "prices in cents"} {
+		if strings.Count(trail, want) != 1 {
+			t.Errorf("the audit trail does not say %q once:\n%s", want, trail)
+		}
+	}
+}
+
+// A guard holds a table back with both numbers, and lets it pass once where a person says so.
+func TestGuards(t *testing.T) {
+	dir, first, second := twoNights(t)
+	date := lastDate(t).String()
+	edit(t, dir, "schedules/nightly.yaml", "  app.companies:\n", "  app.companies:\n    expect_rows: between 1 and 2\n")
+	a := do(t, dir, nil, "run", "--date", date, "--again")
+	wantRefusal(t, a, 65, "30 rows, expected between 1 and 2", "daybreak allow app.companies "+date, "rows_unexpected")
+	wantContents(t, dir, first, second)
+	wantRefusal(t, do(t, dir, nil, "allow", "mrr", date, "--reason", "x"), 78, "not_extracted")
+	if a := must(t, dir, nil, "allow", "app.companies", date, "--reason", "a public holiday"); !strings.Contains(a.out, "tried again") {
+		t.Errorf("allow says %s", a.out)
+	}
+	must(t, dir, nil, "run", "--date", date)
+	wantContents(t, dir, first, second)
+	if h := headlineOf(t, dir, "app.companies"); h.Checks != "warned" || h.State != "ready" {
+		t.Errorf("the day was let pass, and says %+v", h)
+	}
+	wantRefusal(t, do(t, dir, nil, "run", "--date", date, "--again"), 65, "rows_unexpected") // it was used once
+	wantRefusal(t, do(t, dir, nil, "run", "--date", date, "--again", "--let-pass", "app.companies"), 78, "reason_missing")
+	must(t, dir, nil, "run", "--date", date, "--again", "--let-pass", "app.companies", "--reason", "still a holiday")
+	if trail := must(t, dir, nil, "audit", "app.companies").out; strings.Count(trail, "allow") != 2 || !strings.Contains(trail, "still a holiday") {
+		t.Errorf("the audit trail:\n%s", trail)
+	}
+	change(t, filepath.Join(dir, "production.db"), "DELETE FROM companies")
+	edit(t, dir, "schedules/nightly.yaml", "    expect_rows: between 1 and 2\n", "")
+	before := contents(t, dir)
+	wantRefusal(t, do(t, dir, nil, "run", "--date", date, "--again"), 65, "would replace a table of 30", "daybreak allow", "empty_over_rows")
+	if diff := cmp.Diff(before["app.companies"], contents(t, dir)["app.companies"]); diff != "" {
+		t.Error(diff)
+	}
+	must(t, dir, nil, "allow", "app.companies", date, "--reason", "the company has no customers any more")
+	do(t, dir, nil, "run", "--date", date) // models that count customers may fail their tests
+	if n := query(t, dir, "SELECT count(*) FROM app.companies"); n[0][0] != "0" {
+		t.Errorf("%s companies, although none may pass", n[0][0])
+	}
+}
+
+// What is in the lake is loaded again: as a drill, in place of what people read, and over newer dates only where that is
+// said.
+func TestLoadAgain(t *testing.T) {
+	dir, first, second := twoNights(t)
+	earlier := lastDate(t).AddDays(-1).String()
+	for _, dataset := range []string{"app.companies", "app.message_parts"} {
+		if a := must(t, dir, nil, "load", dataset); !strings.Contains(a.out, "whole and verified") {
+			t.Errorf("load says %s", a.out)
+		}
+		wantContents(t, dir, first, second)
+		wantRefusal(t, do(t, dir, nil, "load", dataset, "--date", earlier, "--publish", "--yes"), 78, "newer_published", "--replace-newer")
+		must(t, dir, nil, "load", dataset, "--date", earlier, "--publish", "--yes", "--replace-newer", "--reason", "wrong prices")
+		wantContents(t, dir, first, second, dataset)
+		if h := headlineOf(t, dir, dataset); !strings.Contains(h.Withdrawn, "wrong prices") {
+			t.Errorf("the day whose data is gone says %+v", h)
+		}
+		must(t, dir, nil, "verify", dataset)
+		must(t, dir, nil, "load", dataset, "--date", lastDate(t).String(), "--publish", "--yes")
+		wantContents(t, dir, first, second)
+	}
+	wantRefusal(t, do(t, dir, nil, "load", "mrr"), 78, "not_extracted")
+	wantRefusal(t, do(t, dir, nil, "load"), 78, "bad_load")
+	remove(t, firstPart(t, filepath.Join(dir, "lake", "app.users")))
+	wantRefusal(t, do(t, dir, nil, "load", "app.users"), 65, "part_missing")
+}
+
+// A warehouse whose file was deleted is rebuilt from lake and ledger by one command, however often that is killed.
+func TestALostWarehouseIsRebuilt(t *testing.T) {
+	dir, _, second := twoNights(t)
+	must(t, dir, nil, "rollback", "app.users", "--reason", "x", "--yes")
+	must(t, dir, nil, "rollback", "app.users", "--to", lastDate(t).String(), "--reason", "x", "--yes")
+	remove(t, filepath.Join(dir, "state", "warehouse.duckdb"))
+	remove(t, filepath.Join(dir, "read", "warehouse.duckdb"))
+	wantRefusal(t, do(t, dir, nil, "run", "--date", lastDate(t).String()), 78, "warehouse_behind_ledger", "daybreak load --all")
+	killWhen(t, dir, 12, "load", "--all")
+	killAfterLines(t, dir, 2, "load", "--all")
+	must(t, dir, nil, "load", "--all")
+	if diff := cmp.Diff(second, contents(t, dir)); diff != "" {
+		t.Errorf("(-lost +rebuilt):\n%s", diff)
+	}
+	must(t, dir, nil, "verify")
+	if a := must(t, dir, nil, "load", "--all"); !strings.Contains(a.out, "has lost nothing") {
+		t.Errorf("load --all of a whole warehouse says %s", a.out)
+	}
+	must(t, dir, nil, "run", "--date", lastDate(t).String(), "--again")
+	if diff := cmp.Diff(second, contents(t, dir)); diff != "" {
+		t.Errorf("the night after (-lost +rebuilt):\n%s", diff)
+	}
+	for d, state := range statesOf(t, dir, lastDate(t)) {
+		if state != "ready" {
+			t.Errorf("%s is %s", d, state)
+		}
+	}
+}
+
+// killAfterLines runs daybreak and kills it once it has printed so many lines, or lets it end before that.
+func killAfterLines(t *testing.T, dir string, lines int, args ...string) {
+	t.Helper()
+	cmd := program(context.WithoutCancel(t.Context()), t, dir, nil, args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for scan := bufio.NewScanner(out); lines > 0 && scan.Scan(); lines-- {
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Log(err) // it has just ended
+	}
+	_ = cmd.Wait() // it was killed
+}
+
+// gc drops what nobody needs, lists it before, and nothing else: afterwards everything can still be verified, brought
+// back and rebuilt.
+func TestGC(t *testing.T) {
+	dir, _, second := twoNights(t)
+	for range 3 { // versions that nobody goes back to
+		must(t, dir, nil, "run", "--date", lastDate(t).String(), "--again")
+	}
+	orphan := filepath.Join(dir, "lake", "app.users", "date=2020-01-05", "run=20200106t020000-abcdef", "attempt=1", "part-00000.parquet")
+	strange := filepath.Join(dir, "lake", "notes", "readme.txt")
+	young := filepath.Join(dir, "lake", "app.users", "date=2020-01-06", "run=20200107t020000-abcdef", "attempt=1", "part-00000.parquet")
+	for _, file := range []string{orphan, strange, young} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(orphan, time.Time{}, time.Now().Add(-25*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	change(t, filepath.Join(dir, "state", "ledger.db"), `UPDATE manifests SET saved_at = '2020-01-01T00:00:00.000000Z';
+		UPDATE versions SET published_at = '2020' || substr(published_at, 5)`)
+	lakeBefore := filesOf(t, filepath.Join(dir, "lake"))
+	would := must(t, dir, nil, "gc", "--dry-run").out
+	for _, want := range []string{"Would drop ", "date=2020-01-05/run=20200106t020000-abcdef", "1 without a manifest", "Left alone: 1 object"} {
+		if !strings.Contains(would, want) {
+			t.Errorf("gc --dry-run does not say %q:\n%s", want, would)
+		}
+	}
+	if diff := cmp.Diff(lakeBefore, filesOf(t, filepath.Join(dir, "lake"))); diff != "" {
+		t.Errorf("a dry run changed the lake:\n%s", diff)
+	}
+	did := must(t, dir, nil, "gc").out
+	if strings.ReplaceAll(would, "Would drop", "Dropped") != did {
+		t.Errorf("it would have\n%s\nand did\n%s", would, did)
+	}
+	left := filesOf(t, filepath.Join(dir, "lake"))
+	if len(left) >= len(lakeBefore) || slices.Contains(left, orphan) || !slices.Contains(left, strange) || !slices.Contains(left, young) {
+		t.Errorf("%d objects became %d", len(lakeBefore), len(left))
+	}
+	if a := must(t, dir, nil, "gc"); !strings.Contains(a.out, "There is nothing that nobody needs.") {
+		t.Errorf("a second gc says %s", a.out)
+	}
+	must(t, dir, nil, "verify")
+	must(t, dir, nil, "rollback", "app.companies", "--reason", "x", "--yes")
+	must(t, dir, nil, "rollback", "app.message_parts", "--reason", "x", "--yes")
+	must(t, dir, nil, "verify")
+	must(t, dir, nil, "run", "--date", lastDate(t).String(), "--again")
+	remove(t, filepath.Join(dir, "state", "warehouse.duckdb"))
+	must(t, dir, nil, "load", "--all")
+	if diff := cmp.Diff(second, contents(t, dir)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	if trail := must(t, dir, nil, "audit", "retention").out; strings.Count(trail, "gc") != 1 {
+		t.Errorf("the audit trail:\n%s", trail)
+	}
+}
+
+// filesOf returns every file below a folder.
+func filesOf(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// A night that was begun and not finished may lie for long: what it has written and staged stays, and it goes on.
+func TestGCSparesARunThatHasNotEnded(t *testing.T) {
+	dir := brought(t)
+	killAfter(t, dir, lastDate(t).String(), 30)
+	change(t, filepath.Join(dir, "state", "ledger.db"), `UPDATE manifests SET saved_at = '2020-01-01T00:00:00.000000Z'`)
+	before := filesOf(t, filepath.Join(dir, "lake"))
+	for _, file := range before {
+		if err := os.Chtimes(file, time.Time{}, time.Now().AddDate(-1, 0, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, dir, nil, "gc")
+	if diff := cmp.Diff(before, filesOf(t, filepath.Join(dir, "lake"))); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	wantUndisturbed(t, dir)
+}
