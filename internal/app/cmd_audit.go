@@ -27,7 +27,7 @@ func (Audit) Help() string {
 
 // Run runs the command.
 func (a *Audit) Run(ctx context.Context, g *Globals, c *Console) error {
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ It may run beside daybreak serve, which also does it by itself every day where r
 // Run runs the command.
 func (v *GC) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 	log := c.Logger(g, slog.LevelWarn)
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

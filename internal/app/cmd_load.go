@@ -39,7 +39,7 @@ func (l *Load) Run(ctx context.Context, g *Globals, c *Console) error {
 	if l.All == (l.Dataset != "") {
 		return &elt.Error{Code: "bad_load", Class: elt.Config, What: "load takes either a dataset or --all", Do: "daybreak load shop.users, or daybreak load --all"}
 	}
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

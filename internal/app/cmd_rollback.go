@@ -32,7 +32,7 @@ It may be asked for while daybreak serve is at work, which then carries it out a
 
 // Run runs the command.
 func (r *Rollback) Run(ctx context.Context, g *Globals, c *Console) error {
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

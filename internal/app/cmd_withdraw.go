@@ -29,7 +29,7 @@ It stays withdrawn until --undo, also when the day is brought again: a person ha
 
 // Run runs the command.
 func (w *Withdraw) Run(ctx context.Context, g *Globals, c *Console) error {
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ A run that a guard has held back is tried again: at once where daybreak serve is
 
 // Run runs the command.
 func (a *Allow) Run(ctx context.Context, g *Globals, c *Console) error {
-	ws, err := loadWorkspace(g.workspace())
+	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,8 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 			return elt.Result{}, err
 		}
 		if run.Target != "" { // the whole content as it was then, in place of what is published
-			item.Strategy, item.Key, item.Version.Restores = "", nil, run.Target
+			item = elt.PublicationItem{Version: item.Version, Relation: item.Relation}
+			item.Version.Restores = run.Target
 		}
 		pub.Items = append(pub.Items, item)
 	}
