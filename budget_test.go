@@ -38,7 +38,9 @@ func TestPausedForTheSource(t *testing.T) {
 		}
 	}
 	psql(primary.URL, "CREATE TABLE orders AS SELECT i AS id, 'order ' || i AS v FROM generate_series(1, 1000) i")
-	until("the replica has the table", func() bool { return psql(replica.URL, "SELECT count(*) FROM pg_tables WHERE tablename = 'orders'") == "1" })
+	until("the replica has the table", func() bool {
+		return psql(replica.URL, "SELECT count(*) FROM pg_tables WHERE tablename = 'orders'") == "1"
+	})
 	psql(replica.URL, "SELECT pg_wal_replay_pause()")
 	psql(primary.URL, "UPDATE orders SET v = v || '!'")
 	until("the replica lags", func() bool {

@@ -140,7 +140,7 @@ func (w *Writer) endChunk() error {
 		return err
 	}
 	w.table.add(w.tally)
-	w.tally, w.told = NewTally(w.table.schema), [2]int64{}
+	w.tally, w.told = w.table.newTally(), [2]int64{}
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (w *Writer) discardChunk() {
 	w.rows.discard()
 	w.aside.discard()
 	w.table.progress(-w.told[0], -w.told[1])
-	w.tally, w.told = NewTally(w.table.schema), [2]int64{}
+	w.tally, w.told = w.table.newTally(), [2]int64{}
 }
 
 // Close ends every writer of the table and returns the parts and the facts about all rows. There is always at

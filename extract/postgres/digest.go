@@ -15,22 +15,20 @@ import (
 
 // digest asks the server for its own digest of a piece's rows, where one is wanted. The session sees the snapshot that
 // the rows came from.
-func (d *reading) digest(ctx context.Context, in *session, p piece) error {
+func (d *reading) digest(ctx context.Context, in *session, p piece) (sum elt.RowDigest, err error) {
 	if !d.request.Facts.Digest {
-		return nil
+		return sum, nil
 	}
 	row, err := rowText(d.table, d.request)
 	if err != nil {
-		return err
+		return sum, err
 	}
-	var sum elt.RowDigest
 	query := "SELECT count(*), coalesce(sum(" + slice(1) + "), 0)::text, coalesce(sum(" + slice(17) + "), 0)::text FROM (SELECT md5(convert_to(" +
 		row + ", 'UTF8')) AS h FROM " + p.sql(d.request.Range) + " OFFSET 0) AS d"
 	if err := in.QueryRow(ctx, query).Scan(&sum.Rows, &sum.A, &sum.B); err != nil {
-		return fault(ctx, err, "cannot take a digest of table %s of source %s", d.table.info.Name, d.snapshot.source.opts.Name)
+		return sum, fault(ctx, err, "cannot take a digest of table %s of source %s", d.table.info.Name, d.snapshot.source.opts.Name)
 	}
-	d.request.Facts.Rows(sum)
-	return nil
+	return sum, nil
 }
 
 // slice is 60 bits of the MD5 h as a number.

@@ -66,6 +66,7 @@ func (l *lane) read(ctx context.Context, number int, c chunk) error {
 		return err
 	}
 	var rows int64
+	var digests []elt.RowDigest
 	begun := false
 	err := l.try(ctx, func(ctx context.Context, in *session) error {
 		if begun {
@@ -73,22 +74,30 @@ func (l *lane) read(ctx context.Context, number int, c chunk) error {
 				return err
 			}
 		}
-		begun, rows = true, 0
+		begun, rows, digests = true, 0, nil
 		for _, p := range c {
 			n, err := l.copy(ctx, in, p, l.to)
 			if err != nil {
 				return err
 			}
-			rows += n
+			sum, err := l.digest(ctx, in, p)
+			if err != nil {
+				return err
+			}
+			rows, digests = rows+n, append(digests, sum)
 		}
 		return nil
 	})
-	if err == nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.rows += rows
+	if err != nil {
+		return err
 	}
-	return err
+	for _, sum := range digests {
+		l.request.Facts.Rows(sum)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rows += rows
+	return nil
 }
 
 // end lets others have the session.

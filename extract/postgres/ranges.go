@@ -122,6 +122,9 @@ func (s *snapshot) byCursor(ctx context.Context, in *session, t table, r extract
 	for _, p := range pieces {
 		chunks = append(chunks, chunk{p})
 	}
+	if by.Nullable { // the window may take rows without a cursor, too
+		chunks = append(chunks, chunk{{from: t.name.sql(), where: pgx.Identifier{by.Name}.Sanitize() + " IS NULL"}})
+	}
 	return chunks, nil
 }
 

@@ -134,14 +134,14 @@ func (d *reading) lane(ctx context.Context, to *parquet.Writer, do func(*lane) e
 
 // prepare cuts the table.
 func (d *reading) prepare(ctx context.Context, in *session) error {
-	if err := nullCursors(ctx, in, d.table, d.request); err != nil {
+	chunks, alone, err := d.snapshot.chunks(ctx, in, d.table, d.request)
+	if err != nil {
 		return err
 	}
-	chunks, alone, err := d.snapshot.chunks(ctx, in, d.table, d.request)
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.chunks, d.alone = chunks, alone
-	return err
+	d.mu.Unlock()
+	return nullCursors(ctx, in, d.table, d.request) // last: what it counts must not be counted again
 }
 
 // take returns the next chunk and its number.
