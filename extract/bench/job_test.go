@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/mysql"
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/lake/disk"
@@ -77,6 +78,9 @@ func (j job) do(ctx context.Context) (measure, error) {
 	if j.Connections > 0 {
 		return j.extract(ctx)
 	}
+	if j.ofMariaDB() {
+		return j.discardMariaDB(ctx)
+	}
 	config, err := pgx.ParseConfig(j.URL)
 	if err != nil {
 		return measure{}, err
@@ -109,7 +113,7 @@ func (j job) extract(ctx context.Context) (_ measure, err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	source, err := postgres.New(postgres.Options{Name: "shop", URL: j.URL, Connections: 1 + j.Connections})
+	source, table, err := j.source()
 	if err != nil {
 		return measure{}, err
 	}
@@ -120,7 +124,7 @@ func (j job) extract(ctx context.Context) (_ measure, err error) {
 		}
 	}
 	x := extract.New(extract.Options{Sources: map[elt.SourceName]extract.Source{"shop": source}, Lake: lake})
-	e := elt.Extraction{Dataset: elt.DatasetName("shop." + j.Table), Source: "shop", Table: "public." + j.Table, Mode: elt.Full}
+	e := elt.Extraction{Dataset: elt.DatasetName("shop." + j.Table), Source: "shop", Table: table, Mode: elt.Full}
 	night := x.Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
 	defer func() { err = errors.Join(err, night.Close()) }()
 	m, err := night.Extract(ctx, extract.Job{Extraction: e, Run: "r1", Date: elt.Date{Year: 2026, Month: 1, Day: 5}, Attempt: 1}, func(elt.Progress) {})
@@ -128,6 +132,16 @@ func (j job) extract(ctx context.Context) (_ measure, err error) {
 		return measure{}, err
 	}
 	return measure{Rows: m.Rows(), Written: m.Bytes()}, nil
+}
+
+// source returns the source, and the table as it names it.
+func (j job) source() (extract.Source, string, error) {
+	if j.ofMariaDB() {
+		s, err := mysql.New(mysql.Options{Name: "shop", URL: j.URL, Connections: j.Connections})
+		return s, j.Table, err
+	}
+	s, err := postgres.New(postgres.Options{Name: "shop", URL: j.URL, Connections: 1 + j.Connections})
+	return s, "public." + j.Table, err
 }
 
 // nowhere is a lake that takes each object's checksum, as every lake does, and keeps nothing.
@@ -139,13 +153,15 @@ func (nowhere) Put(_ context.Context, key string, body io.Reader) (elt.Object, e
 	return elt.Object{Key: key, Bytes: n, SHA256: hex.EncodeToString(hash.Sum(nil))}, err
 }
 
-// ownCPU is how long this process has used a processor.
-func ownCPU() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
+// ownCPU is how long this process, and what it ran, has used a processor.
+func ownCPU() (all time.Duration) {
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(who, &u); err == nil {
+			all += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return all
 }
 
 // peak is the most resident memory that this process has had.

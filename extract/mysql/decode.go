@@ -16,9 +16,10 @@ func refuse(raw []byte, why string) *extract.Misfit { return extract.Refuse(stri
 
 // cutDigits reads decimal digits; ok is false for anything else, for none, and for more than a uint64 holds.
 func cutDigits(raw []byte) (n uint64, ok bool) {
-	for _, c := range raw {
+	const always = 19 // digits fit, whatever they are
+	for i, c := range raw {
 		d := uint64(c - '0')
-		if d > 9 || n > (math.MaxUint64-d)/10 {
+		if d > 9 || i >= always && n > (math.MaxUint64-d)/10 {
 			return 0, false
 		}
 		n = n*10 + d

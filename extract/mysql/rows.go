@@ -17,15 +17,15 @@ type rowReader struct {
 	request  extract.Request
 	to       *parquet.Writer
 	batch    *parquet.Batch
-	items    string      // the select list
-	decoders []decoder   // of the columns, which come first
-	lossy    map[int]int // where it comes that a column's text has no place in UTF-8
+	items    string    // the select list
+	decoders []decoder // of the columns, which come first
+	lossy    []int     // where it comes that a column's text has no place in UTF-8; 0 where it always has
 	rows     int64
 }
 
 // newRowReader works out what is selected, and how it is read.
 func newRowReader(t table, request extract.Request, to *parquet.Writer) (*rowReader, error) {
-	r := &rowReader{request: request, to: to, lossy: make(map[int]int)}
+	r := &rowReader{request: request, to: to, lossy: make([]int, len(request.Columns))}
 	var items, further []string
 	for i, as := range request.Columns {
 		c, ok := t.column(as.Name)
