@@ -32,6 +32,8 @@ type commandLine struct {
 	Run     app.Run     `cmd:"" group:"night" help:"Run a night now: extract, load, verify, transform, test, publish."`
 	Serve   app.Serve   `cmd:"" group:"night" help:"Run the schedules and serve the status page and API."`
 
+	StatusServer app.StatusServer `cmd:"" group:"night" help:"Serve the status page and API alone, beside or without a pipeline."`
+
 	Rollback app.Rollback `cmd:"" group:"repair" help:"Show the version before again."`
 	Withdraw app.Withdraw `cmd:"" group:"repair" help:"Mark a day as bad: its gates answer impossible."`
 	Allow    app.Allow    `cmd:"" group:"repair" help:"Let a day pass once that a guard holds back."`

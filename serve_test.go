@@ -33,7 +33,13 @@ type server struct {
 // serve starts daybreak serve and waits until it serves. stop asks it to end and waits until it has.
 func serve(t *testing.T, dir string, env []string, args ...string) (s *server, stop func()) {
 	t.Helper()
-	cmd := program(context.WithoutCancel(t.Context()), t, dir, env, append([]string{"serve", "--listen", "127.0.0.1:0", "--log", "json"}, args...)...)
+	return start(t, dir, env, append([]string{"serve"}, args...)...)
+}
+
+// start starts a command that serves, and waits until it does.
+func start(t *testing.T, dir string, env []string, args ...string) (s *server, stop func()) {
+	t.Helper()
+	cmd := program(context.WithoutCancel(t.Context()), t, dir, env, append(args, "--listen", "127.0.0.1:0", "--log", "json")...)
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
