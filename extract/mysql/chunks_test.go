@@ -13,14 +13,18 @@ import (
 
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/mysql"
+	"github.com/daybreak-data/daybreak/internal/testenv"
 )
+
+// keyType is a type of key columns, with values.
+type keyType struct {
+	declared string
+	values   []string
+}
 
 // keyed are types of key columns with values that are hard to keep in order: they fall together under their collation, or
 // look alike in text, or are the ends of their range.
-var keyed = []struct {
-	declared string
-	values   []string
-}{
+var keyed = []keyType{
 	{"INT", []string{"-2147483648", "-1", "0", "1", "7", "8", "9", "1000", "2147483647"}},
 	{"BIGINT UNSIGNED", []string{"0", "1", "9223372036854775807", "9223372036854775808", "18446744073709551615"}},
 	{"DECIMAL(20,5)", []string{"-999999999999999.99999", "-0.00001", "0", "0.1", "0.10001", "999999999999999.99999"}},
@@ -53,28 +57,9 @@ func TestChunksTile(t *testing.T) {
 	lake := &extracttest.Lake{}
 	attempt, chunked := 0, 0
 	rapid.Check(t, func(r *rapid.T) {
-		makeTable(t, r, db)
 		attempt++
-		source, err := mysql.New(mysql.Options{Name: "shop", URL: server.URL, Connections: rapid.IntRange(1, 4).Draw(r, "connections"),
-			ChunkBytes: int64(rapid.SampledFrom([]int{1, 2000, 8000}).Draw(r, "chunk"))})
-		if err != nil {
-			r.Fatal(err)
-		}
-		m, err := extracttest.Extract(t, extracttest.New(t, source, lake), extracttest.Job(extracttest.Table("v"), attempt))
-		if err != nil {
-			r.Fatal(err)
-		}
-		if len(m.Parts) > 1 {
+		if chunksTile(t, r, server, db, lake, keyed, attempt) > 1 {
 			chunked++
-		}
-		want := scan(t, db)
-		var got []string
-		for _, row := range lake.Rows(t, m) {
-			got = append(got, row[len(row)-1])
-		}
-		slices.Sort(got)
-		if diff := cmp.Diff(want, got); diff != "" {
-			r.Fatalf("(-one scan +chunks)\n%s", diff)
 		}
 	})
 	if chunked == 0 {
@@ -82,14 +67,38 @@ func TestChunksTile(t *testing.T) {
 	}
 }
 
+// chunksTile extracts a random table in random chunks, and returns how many parts that made.
+func chunksTile(t *testing.T, r *rapid.T, server *testenv.MariaDBServer, db *sql.DB, lake *extracttest.Lake, types []keyType, attempt int) int {
+	makeTable(t, r, db, types)
+	source, err := mysql.New(mysql.Options{Name: "shop", URL: server.URL, Connections: rapid.IntRange(1, 4).Draw(r, "connections"),
+		ChunkBytes: int64(rapid.SampledFrom([]int{1, 2000, 8000}).Draw(r, "chunk"))})
+	if err != nil {
+		r.Fatal(err)
+	}
+	m, err := extracttest.Extract(t, extracttest.New(t, source, lake), extracttest.Job(extracttest.Table("v"), attempt))
+	if err != nil {
+		r.Fatal(err)
+	}
+	want := scan(t, db)
+	var got []string
+	for _, row := range lake.Rows(t, m) {
+		got = append(got, row[len(row)-1])
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		r.Fatalf("(-one scan +chunks)\n%s", diff)
+	}
+	return len(m.Parts)
+}
+
 // makeTable makes a table v with a random key and rows; its last column tells them apart.
-func makeTable(t *testing.T, r *rapid.T, db *sql.DB) {
+func makeTable(t *testing.T, r *rapid.T, db *sql.DB, types []keyType) {
 	var columns, names []string
 	values := rapid.IntRange(20, 300).Draw(r, "rows")
 	tuples := []string{""}
 	nullable := rapid.IntRange(0, 3).Draw(r, "nullable") == 0
 	for i := range rapid.IntRange(0, 3).Draw(r, "key columns") {
-		k := rapid.SampledFrom(keyed).Draw(r, "type")
+		k := rapid.SampledFrom(types).Draw(r, "type")
 		names = append(names, fmt.Sprintf("k%d", i))
 		some := slices.Clone(k.values)
 		if k.declared == "INT" { // gaps of every size

@@ -1,4 +1,4 @@
-// Package mysql reads tables of MySQL 5.7 and later, MariaDB 10.3 and later, and Aurora MySQL.
+// Package mysql reads tables of MySQL 5.6 and later, MariaDB 10.3 and later, and Aurora MySQL.
 //
 // No session of these servers can take over another's snapshot, so several are opened at one moment. The first of
 // these ways that the server grants is taken; each proves that all sessions see the same rows, or is not used:

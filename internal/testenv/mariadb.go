@@ -89,7 +89,7 @@ func (m *MariaDBServer) Restart(t testing.TB) {
 	}
 }
 
-// mariadb is one MariaDB data folder and the server over it.
+// mariadb is one data folder of MariaDB or MySQL and the server over it.
 type mariadb struct {
 	dir       string
 	port      int
@@ -166,7 +166,7 @@ func (m *mariadb) start(line []string) (err error) {
 	}
 	if err := m.await(30 * time.Second); err != nil {
 		log, readErr := os.ReadFile(filepath.Join(m.dir, "log"))
-		return errors.Join(fmt.Errorf("start MariaDB: %w\n%s", err, log), readErr, m.keeper.end())
+		return errors.Join(fmt.Errorf("start %s: %w\n%s", line[0], err, log), readErr, m.keeper.end())
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ need() {
 need c++ g++ # DuckDB is linked in
 need '/usr/lib/postgresql/*/bin/initdb' postgresql
 need mariadbd mariadb-server
+need npm npm # carries a MySQL server
 need python3 python3
 need "/usr/lib/python3*/ensurepip" python3-venv
 need chromium chromium
@@ -34,3 +35,4 @@ for server in github.com/versity/versitygw/cmd/versitygw github.com/Shopify/toxi
 done
 
 "$(dirname "$0")/dbt/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/dbt"
+"$(dirname "$0")/mysql/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/mysql"
