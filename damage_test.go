@@ -288,33 +288,39 @@ func duck(t *testing.T, file string) *sql.DB {
 	return db
 }
 
-// verify finds one row that was changed in the warehouse, and one byte that was in the lake.
+// verify finds one row that was changed in the warehouse, and one byte that was in the lake, and names both.
 func TestVerifyFindsWhatWasChanged(t *testing.T) {
 	dir := brought(t)
-	if a := must(t, dir, nil, "verify"); strings.Count(a.out, "✓ ") != len(sourceTables) {
-		t.Errorf("verify: %s", a.out)
+	for _, level := range []string{"counts", "columns", "rows"} {
+		if a := must(t, dir, nil, "verify", "--level", level); strings.Count(a.out, "✓ ") != len(sourceTables) || !strings.Contains(a.out, "at level "+level) {
+			t.Errorf("verify: %s", a.out)
+		}
 	}
 	file := filepath.Join(dir, "read", "warehouse.duckdb")
 	kept := file + ".kept"
 	copyFile(t, file, kept)
-	for dataset, statement := range map[string]string{
-		"app.subscriptions": "UPDATE %s SET monthly_amount = monthly_amount + 0.01 WHERE id = (SELECT min(id) FROM %[1]s)",
-		"app.companies":     "UPDATE %s SET name = name || '!' WHERE id = (SELECT min(id) FROM %[1]s)",
-		"app.message_parts": "DELETE FROM %s WHERE id = (SELECT max(id) FROM %[1]s)",
-		"app.users":         "UPDATE %s SET last_seen_at = last_seen_at + INTERVAL 1 MICROSECOND WHERE id = (SELECT max(id) FROM %[1]s WHERE last_seen_at IS NOT NULL)",
+	for _, damage := range []struct{ dataset, statement, says string }{
+		{"app.subscriptions", "UPDATE %s SET monthly_amount = monthly_amount + 0.01 WHERE id = (SELECT min(id) FROM %[1]s)", "they differ in monthly_amount; altered: id = "},
+		{"app.companies", "UPDATE %s SET name = name || '!' WHERE id = (SELECT min(id) FROM %[1]s)", "they differ in name; altered: id = "},
+		{"app.message_parts", "DELETE FROM %s WHERE id = (SELECT max(id) FROM %[1]s)", "missing in the warehouse: id = "},
+		{"app.users", "UPDATE %s SET last_seen_at = last_seen_at + INTERVAL 1 MICROSECOND WHERE id = (SELECT max(id) FROM %[1]s WHERE last_seen_at IS NOT NULL)", "they differ in last_seen_at; altered: id = "},
+		{"app.companies", "INSERT INTO %s SELECT * FROM %[1]s WHERE id = (SELECT min(id) FROM %[1]s)", "more than once in the warehouse: id = "},
+		{"app.companies", "INSERT INTO %s SELECT * REPLACE (id + 1000000 AS id) FROM %[1]s WHERE id = (SELECT min(id) FROM %[1]s)", "in the warehouse alone: id = "},
+		// Two values that changed places: every fact of every column is as it was.
+		{"app.companies", "UPDATE %s AS c SET name = o.name FROM (SELECT id, name FROM %[1]s ORDER BY id LIMIT 2) AS o WHERE c.id IN (SELECT id FROM %[1]s ORDER BY id LIMIT 2) AND c.id <> o.id", "altered: id = "},
 	} {
 		db := duck(t, file)
 		var behind string
-		if err := db.QueryRowContext(t.Context(), "SELECT physical FROM _daybreak.published WHERE dataset = ?", dataset).Scan(&behind); err != nil {
+		if err := db.QueryRowContext(t.Context(), "SELECT physical FROM _daybreak.published WHERE dataset = ?", damage.dataset).Scan(&behind); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.ExecContext(t.Context(), fmt.Sprintf(statement, behind)); err != nil {
+		if _, err := db.ExecContext(t.Context(), fmt.Sprintf(damage.statement, behind)); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		wantRefusal(t, do(t, dir, nil, "verify"), 65, "✕ "+dataset+": ")
+		wantRefusal(t, do(t, dir, nil, "verify"), 65, "✕ "+damage.dataset+": ", damage.says, "verification_failed")
 		copyFile(t, kept, file)
 	}
 	part := firstPart(t, filepath.Join(dir, "lake", "app.invoices"))
@@ -327,8 +333,26 @@ func TestVerifyFindsWhatWasChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	overwrite(t, part, 0, string(b))
-	wantRefusal(t, do(t, dir, nil, "verify", "app.invoices"), 65, "app.invoices", "part_corrupt")
+	date := query(t, dir, "SELECT CAST(max(data_date) AS VARCHAR) FROM _daybreak.versions")[0][0]
+	wantRefusal(t, do(t, dir, nil, "verify", "app.invoices"), 65, "app.invoices", "part_corrupt", filepath.Base(part))
+	wantRefusal(t, do(t, dir, nil, "verify", "app.invoices", "--date", date), 65, "app.invoices", "part_corrupt")
 	wantRefusal(t, do(t, dir, nil, "verify", "app.users"), 0)
+	wantRefusal(t, do(t, dir, nil, "verify", "app.users", "--date", date), 0, date+" in ")
+	// A part that comes twice, and one that is gone.
+	whole, err := os.ReadFile(firstPart(t, filepath.Join(dir, "lake", "app.conversations")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	part = firstPart(t, filepath.Join(dir, "lake", "app.conversations"))
+	if err := os.Chmod(part, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, part, int64(len(whole)), string(whole))
+	wantRefusal(t, do(t, dir, nil, "verify", "app.conversations"), 65, "app.conversations", "part_corrupt")
+	if err := os.Remove(part); err != nil {
+		t.Fatal(err)
+	}
+	wantRefusal(t, do(t, dir, nil, "verify", "app.conversations"), 65, "app.conversations", "part_missing")
 }
 
 func firstPart(t *testing.T, dir string) (part string) {

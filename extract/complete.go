@@ -55,6 +55,7 @@ func (x *Extractor) complete(job Job, r Request, to *parquet.Writer, m *elt.Mani
 		}
 		high = &n
 	}
+	m.Numbers.First = job.Published == nil
 	m.Numbers.Settle(high, job.Published, m.Source.OpenSince)
 	return nil
 }

@@ -67,6 +67,8 @@ func (k *KeySet) Rows() (n int64) {
 type Numbers struct {
 	// From is the least number that was asked for, the overlap included; nil for all.
 	From *int64 `json:"from,omitempty"`
+	// First is true where nothing was published before. A later night may ask for all, too: when nothing is settled.
+	First bool `json:"first,omitempty"`
 	// High is the greatest number that has been brought so far; nil when there was none.
 	High *int64 `json:"high,omitempty"`
 	// Settled is the number up to which no row can come any more: what a transaction that was open in the snapshot

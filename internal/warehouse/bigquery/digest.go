@@ -26,20 +26,28 @@ func (w *Warehouse) Digest(ctx context.Context, run elt.RunID, d elt.DatasetName
 }
 
 func (w *Warehouse) rowDigest(ctx context.Context, s statement, table string, schema elt.Schema) (sum elt.RowDigest, err error) {
-	slice := func(from int) string {
-		return "SUM(CAST(CAST(CONCAT('0x', SUBSTR(h, " + strconv.Itoa(from) + ", 15)) AS INT64) AS NUMERIC))"
-	}
-	s.sql = "SELECT COUNT(*) AS n, " + slice(1) + " AS a, " + slice(17) + " AS b FROM (SELECT TO_HEX(MD5(" + rowText(schema) + ")) AS h FROM " + table + ")"
-	err = w.rows(ctx, s, func(row []bigquery.Value) error {
-		if err := integer(&sum.Rows)(row[0]); err != nil || sum.Rows == 0 {
-			return err
-		}
-		if err := scaled(&sum.A, 0)(row[1]); err != nil {
-			return err
-		}
-		return scaled(&sum.B, 0)(row[2])
+	s.sql = "SELECT COUNT(*) AS n, " + sumOfSlice(1) + " AS a, " + sumOfSlice(17) + " AS b FROM (SELECT TO_HEX(MD5(" + rowText(schema) + ")) AS h FROM " + table + ")"
+	err = w.rows(ctx, s, func(row []bigquery.Value) (err error) {
+		sum, err = digestOf(row)
+		return err
 	})
 	return sum, err
+}
+
+// sumOfSlice adds up 60 bits of each MD5 h.
+func sumOfSlice(from int) string {
+	return "SUM(CAST(CAST(CONCAT('0x', SUBSTR(h, " + strconv.Itoa(from) + ", 15)) AS INT64) AS NUMERIC))"
+}
+
+// digestOf reads a number of rows and two sums.
+func digestOf(row []bigquery.Value) (sum elt.RowDigest, err error) {
+	if err := integer(&sum.Rows)(row[0]); err != nil || sum.Rows == 0 {
+		return sum, err
+	}
+	if err := scaled(&sum.A, 0)(row[1]); err != nil {
+		return sum, err
+	}
+	return sum, scaled(&sum.B, 0)(row[2])
 }
 
 // rowText returns the expression of a row's canonical text, as extract/parquet's Digest describes it.

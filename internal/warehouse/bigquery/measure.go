@@ -31,10 +31,16 @@ func (w *Warehouse) Measure(ctx context.Context, run elt.RunID, d elt.DatasetNam
 	if shape == nothing || shape == view {
 		return elt.TableStats{}, w.stagingMissing(run, d)
 	}
-	stats := elt.TableStats{}
+	stats, err := w.facts(ctx, statement{what: what, step: "verify", labels: labels("verify", run, d)}, table, schema)
+	return stats, w.fail(ctx, what, err)
+}
+
+// facts takes the facts of a table, of its number of rows alone where no columns are named.
+func (w *Warehouse) facts(ctx context.Context, s statement, table *bigquery.Table, schema elt.Schema) (stats elt.TableStats, err error) {
 	if len(schema) == 0 {
-		stats.Rows, err = w.number(ctx, statement{what: what, step: "verify", labels: labels("verify", run, d), sql: "SELECT COUNT(*) FROM " + nameOf(table)})
-		return stats, w.fail(ctx, what, err)
+		s.sql = "SELECT COUNT(*) FROM " + nameOf(table)
+		stats.Rows, err = w.number(ctx, s)
+		return stats, err
 	}
 	for columns := range slices.Chunk(schema, maxColumnsRead) {
 		part := elt.TableStats{Columns: make([]elt.ColumnStats, len(columns))}
@@ -44,8 +50,8 @@ func (w *Warehouse) Measure(ctx context.Context, run elt.RunID, d elt.DatasetNam
 			part.Columns[i].Column = c.Name
 			m.column(c, &part.Columns[i])
 		}
-		if err := w.measure(ctx, statement{what: what, step: "verify", labels: labels("verify", run, d)}, table, m); err != nil {
-			return elt.TableStats{}, w.fail(ctx, what, err)
+		if err := w.measure(ctx, s, table, m); err != nil {
+			return elt.TableStats{}, err
 		}
 		stats.Rows, stats.Columns = part.Rows, append(stats.Columns, part.Columns...)
 	}
