@@ -46,11 +46,17 @@ type RequestLedger interface {
 	AuditTrail(ctx context.Context, before int64, limit int) (entries []elt.AuditEntry, next int64, err error)
 }
 
+// MessageLedger tells who was told what.
+type MessageLedger interface {
+	Messages(ctx context.Context, incident elt.IncidentID, limit int) ([]elt.Message, error)
+}
+
 // ActLedger is all that acts ask of the ledger.
 type ActLedger interface {
 	RunActs
 	IncidentActs
 	TokenActs
+	MessageLedger
 	RequestLedger
 }
 

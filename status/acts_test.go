@@ -68,6 +68,11 @@ func TestActs(t *testing.T) {
 			t.Errorf("%s does not say %q", page, want)
 		}
 	}
+	var told api.Messages
+	getJSON(t, s, "/v1/incidents/"+incident+"/messages", &told, header...)
+	if _, body := get(t, s, "/incidents", header...); len(told.Messages) != 2 || !strings.Contains(body, "Delivered") || !strings.Contains(body, "To be tried again, attempt 3") {
+		t.Errorf("told: %+v", told.Messages)
+	}
 	if _, body := get(t, s, "/datasets/shop.users/2026-11-19", header...); strings.Contains(body, "Half a day is missing") || !strings.Contains(body, "Moved to the new server") {
 		t.Error("another day shows the note of one day, or not that of the dataset")
 	}

@@ -196,6 +196,24 @@ func (s *Service) getTokens(c echo.Context) error {
 	return s.answer(c, v, false, body, &body.Meta)
 }
 
+// getMessages tells who was told what of an incident, and whether it arrived.
+func (s *Service) getMessages(c echo.Context) error {
+	v, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	limit, err := limitParam(c, 100, 500)
+	if err != nil {
+		return err
+	}
+	messages, err := s.opts.Acts.Messages(c.Request().Context(), elt.IncidentID(c.Param("incident")), limit)
+	if err != nil {
+		return ledgerAway(err)
+	}
+	body := &api.Messages{Messages: append([]elt.Message{}, messages...)}
+	return s.answer(c, v, false, body, &body.Meta)
+}
+
 func (s *Service) getUpdates(c echo.Context) error {
 	return s.remarks(c, elt.IncidentID(c.Param("incident")), "")
 }

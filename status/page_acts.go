@@ -1,6 +1,8 @@
 package status
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -100,6 +102,52 @@ func (s *Service) noteRows(c echo.Context, v view, incident elt.IncidentID, data
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// toldRow is what a destination was told, and whether it arrived.
+type toldRow struct {
+	To, What string
+	Pill     pill
+	At       stamp
+	Failure  *elt.Failure
+}
+
+// toldRows are for operators: they name the destinations.
+func (s *Service) toldRows(c echo.Context, v view, incident elt.IncidentID) ([]toldRow, error) {
+	if !s.acting(c) {
+		return nil, nil
+	}
+	messages, err := s.opts.Acts.Messages(c.Request().Context(), incident, 20)
+	if err != nil {
+		return nil, ledgerAway(err)
+	}
+	rows := make([]toldRow, len(messages))
+	for i, m := range messages {
+		rows[i] = toldRow{To: string(m.Destination), What: string(m.Notice.Kind), Pill: messagePill(m), At: stampOf(cmp.Or(m.EndedAt, m.CreatedAt), v.location, v.today())}
+		if m.State != elt.MessageDelivered {
+			rows[i].Failure = m.Error
+		}
+	}
+	return rows, nil
+}
+
+func messagePill(m elt.Message) pill {
+	tries := ""
+	if m.Attempt > 1 {
+		tries = fmt.Sprintf(", attempt %d", m.Attempt)
+	}
+	switch m.State {
+	case elt.MessageDelivered:
+		return pill{"ready", "✓", "Delivered" + tries}
+	case elt.MessageFailed:
+		return pill{"failed", "✕", "Given up" + tries}
+	case elt.MessagePending:
+		if m.Attempt > 0 {
+			return pill{"late", "↻", "To be tried again" + tries}
+		}
+		return pill{"waiting", "◌", "To be sent"}
+	}
+	return pill{"running", "▸", "Being sent" + tries}
 }
 
 // incidentForms are what an operator can do about an open incident.

@@ -282,6 +282,7 @@ type incidentRow struct {
 	Lasted   string
 	By       string
 	Notes    []noteRow
+	Told     []toldRow
 	Acts     []actForm
 }
 
@@ -300,6 +301,9 @@ func (s *Service) incidentsPage(c echo.Context) error {
 		r := incidentRow{
 			Title: sentence(in.Title), Cause: link{string(in.Cause), dayHref(in.Cause, in.Date)}, Date: shortDate(in.Date, today),
 			Failure: in.Failure, Opened: stampOf(in.OpenedAt, v.location, today), By: in.AcknowledgedBy, Acts: s.incidentForms(c, in),
+		}
+		if r.Told, err = s.toldRows(c, v, in.ID); err != nil {
+			return err
 		}
 		if r.Notes, err = s.noteRows(c, v, in.ID, "", func(elt.Remark) bool { return true }); err != nil {
 			return err

@@ -94,6 +94,7 @@ func (s *Service) routes() []route {
 		route{method: get, path: "/tokens", handler: s.tokensPage, caller: "an admin", role: elt.Admin},
 		route{method: get, path: "/v1/audit", handler: s.getAudit, caller: "auditors", role: elt.Operator, answers: api.Audit{}, query: page},
 		route{method: get, path: "/v1/tokens", handler: s.getTokens, caller: "admins' scripts", role: elt.Admin, answers: api.Tokens{}},
+		route{method: get, path: "/v1/incidents/:incident/messages", handler: s.getMessages, caller: "whoever wonders why nobody called", role: elt.Operator, answers: api.Messages{}},
 		route{method: get, path: "/v1/incidents/:incident/updates", handler: s.getUpdates, caller: "on-call tools", answers: api.Remarks{}},
 		route{method: get, path: "/v1/datasets/:dataset/notes", handler: s.getNotes, caller: "catalogues", answers: api.Remarks{}},
 	)

@@ -34,6 +34,12 @@ type Remarks struct {
 	Remarks []elt.Remark `json:"remarks"`
 }
 
+// Messages are what was told of an incident, the latest first.
+type Messages struct {
+	Meta
+	Messages []elt.Message `json:"messages"`
+}
+
 // Waiter is who waits for a day of a dataset now.
 type Waiter struct {
 	Name  string    `json:"name"`

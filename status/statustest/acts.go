@@ -125,6 +125,18 @@ func (a *Acts) Tokens(context.Context) (out []elt.Token, err error) {
 	return out, nil
 }
 
+// Messages is part of status.ActLedger: each incident was told to two destinations, one of which does not answer.
+func (a *Acts) Messages(_ context.Context, incident elt.IncidentID, _ int) ([]elt.Message, error) {
+	told := elt.Notice{Kind: elt.NoticeOpened, Incident: elt.Incident{ID: incident}}
+	return []elt.Message{
+		{ID: elt.MessageID(incident) + "/slack", Destination: "slack", Notice: told, State: elt.MessageDelivered, Attempt: 1, CreatedAt: a.clock(), EndedAt: a.clock()},
+		{
+			ID: elt.MessageID(incident) + "/pager", Destination: "pager", Notice: told, State: elt.MessagePending, Attempt: 3, CreatedAt: a.clock(),
+			Error: &elt.Failure{Code: "destination_unreachable", Class: elt.Transient, Message: "it does not answer", Do: "look at it"},
+		},
+	}, nil
+}
+
 // BeginRequest is part of status.ActLedger.
 func (a *Acts) BeginRequest(_ context.Context, actor, key string, digest elt.Digest) (int, string, error) {
 	k, ok := a.requests[actor+" "+key]
