@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -166,4 +167,40 @@ func TestCallersAreAskedAboutSeldom(t *testing.T) {
 	if keys.Lookups != 1 {
 		t.Errorf("the ledger was asked %d times", keys.Lookups)
 	}
+}
+
+// One caller's flood is refused and takes nothing from another; whoever waits a second may ask again.
+func TestLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := statustest.Busy()
+		keys := statustest.NewKeys(world.Ledger, world.Now)
+		s := serve(t, world, func(o *Options) { o.Public, o.Tokens, o.RequestsPerSecond = false, keys, 5 })
+		flood, calm := "Bearer "+keys.Add("flood", elt.Viewer, time.Time{}), "Bearer "+keys.Add("calm", elt.Viewer, time.Time{})
+		count := func(header string, requests int) (answered, refused int) {
+			for range requests {
+				switch answer, _ := get(t, s, "/v1/summary", "Authorization", header); answer.StatusCode {
+				case http.StatusOK, http.StatusUnauthorized:
+					answered++
+				case http.StatusTooManyRequests:
+					if refused++; answer.Header.Get("Retry-After") == "" {
+						t.Error("a refusal does not say when to come again")
+					}
+				default:
+					t.Fatalf("%d", answer.StatusCode)
+				}
+			}
+			return answered, refused
+		}
+		if answered, refused := count("Bearer wrong", 40); answered != 10 || refused != 30 {
+			t.Errorf("whoever guesses: %d answered, %d refused", answered, refused)
+		}
+		time.Sleep(time.Second)
+		if answered, _ := count(flood, 40); answered < 10 || answered > 16 {
+			t.Errorf("a flood: %d answered", answered)
+		}
+		time.Sleep(time.Second)
+		if answered, refused := count(calm, 5); answered != 5 {
+			t.Errorf("another caller: %d answered, %d refused", answered, refused)
+		}
+	})
 }

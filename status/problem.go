@@ -20,6 +20,7 @@ const (
 	codeBadNeed         elt.Code = "bad_need"          // need= is not dataset@date
 	codeUnauthorized    elt.Code = "unauthorized"      // no token, or a wrong one
 	codeForbidden       elt.Code = "forbidden"         // a token whose role is not enough
+	codeTooManyRequests elt.Code = "too_many_requests" // one caller's requests beyond the limit
 	codeNothingToRetry  elt.Code = "nothing_to_retry"  // no run has tried to bring the day
 	codeDatasetUnknown  elt.Code = "dataset_unknown"   // no dataset of that name
 	codeDayUnknown      elt.Code = "day_unknown"       // the ledger knows nothing of that day

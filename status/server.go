@@ -30,6 +30,7 @@ func (s *Service) newHandler() http.Handler {
 		s.measure,
 		secureHeaders,
 		s.recoverPanic,
+		s.limit,
 		s.guard(roles),
 		s.unchanged,
 		middleware.BodyLimit(bodyLimit),

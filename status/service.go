@@ -42,6 +42,8 @@ type Options struct {
 	TokenRole elt.Role
 	// Tokens vouches for the tokens that were made since; nil means that there are none.
 	Tokens TokenLedger
+	// RequestsPerSecond is how many one token or address may send; 0 is no limit.
+	RequestsPerSecond int
 	// Acts carries out what people and programs ask for; nil makes a service that only reads.
 	Acts ActLedger
 	// Title names the company or team at the top of each page; empty for Daybreak.
@@ -76,6 +78,7 @@ type Service struct {
 	metrics *metrics
 	access  *access
 	waiters *waiters
+	limits  *limits
 	assets  *assets
 	openAPI []byte
 	handler http.Handler
@@ -106,7 +109,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the page's own files: %w", err)
 	}
-	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), waiters: newWaiters(o.Now), closing: make(chan struct{})}
+	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), waiters: newWaiters(o.Now), limits: newLimits(o.RequestsPerSecond), closing: make(chan struct{})}
 	s.metrics = newMetrics(s.current)
 	s.feed = &feed{
 		ledger: o.Ledger, schedule: s.nextTicks, location: o.Location, now: o.Now, log: o.Log,

@@ -11,6 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/demo"
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -46,7 +47,7 @@ func (d *Demo) Run(ctx context.Context, g *Globals, c *Console) error {
 		d.Listen = "127.0.0.1:8080"
 	}
 	if !d.Once {
-		l, err := listen(d.Listen)
+		l, err := listen(config.Status{Listen: d.Listen, Connections: 1})
 		if err != nil {
 			return err
 		}

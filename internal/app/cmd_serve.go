@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
+
+	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/queue/pool"
 	"github.com/daybreak-data/daybreak/schedules"
@@ -55,7 +58,7 @@ func (v *Serve) Run(ctx context.Context, g *Globals, c *Console) error {
 
 // serve runs scheduler, workers, watch, notices and status until ctx ends, and then lets running steps end within grace.
 func (p *parts) serve(ctx context.Context, grace time.Duration) error {
-	listener, err := listen(p.ws.config.Status.Listen)
+	listener, err := listen(p.ws.config.Status)
 	if err != nil {
 		return err
 	}
@@ -113,17 +116,17 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	return err
 }
 
-// listen takes the address, or says who should change what.
-func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+// listen takes the status service's address, or says who should change what.
+func listen(s config.Status) (net.Listener, error) {
+	l, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return nil, &elt.Error{
 			Code: "address_in_use", Class: elt.Conflict,
-			What: fmt.Sprintf("cannot listen on %s", address), Err: err,
+			What: fmt.Sprintf("cannot listen on %s", s.Listen), Err: err,
 			Do: "stop what listens there, or choose another address with --listen or status.listen",
 		}
 	}
-	return l, nil
+	return netutil.LimitListener(l, s.Connections), nil
 }
 
 // keepScheduling decides ticks and carries runs forward until ctx ends. A ledger that is away is asked again.

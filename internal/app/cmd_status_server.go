@@ -50,7 +50,7 @@ func (v *StatusServer) Run(ctx context.Context, g *Globals, c *Console) (err err
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ws.config.Status.Listen)
+	listener, err := listen(ws.config.Status)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 // newStatus builds the status service as the workspace configures it.
 func (ws *workspace) newStatus(book *ledger.Ledger, log *slog.Logger) (*status.Service, error) {
 	o := ws.statusOptions(book, log)
+	o.RequestsPerSecond = ws.config.Status.RequestsPerSecond
 	o.Public, o.Token = ws.config.Status.Public, status.Secret(ws.config.Status.Token.Reveal())
 	return status.New(o)
 }

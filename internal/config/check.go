@@ -392,6 +392,12 @@ func (c *checker) status() {
 	if s.BaseURL != "" && !httpURL(s.BaseURL) {
 		c.problem(CodeBadStatus, fmt.Sprintf("base_url %q is not an http or https URL", s.BaseURL), "write it as https://daybreak.example.com", "status", "base_url")
 	}
+	if s.RequestsPerSecond < 0 {
+		c.problem(CodeBadStatus, fmt.Sprintf("status.requests_per_second is %d", s.RequestsPerSecond), "give a number of requests, or 0 for no limit", "status", "requests_per_second")
+	}
+	if s.Connections < 1 {
+		c.problem(CodeBadStatus, fmt.Sprintf("status.connections is %d, so nobody could connect", s.Connections), "give a number of at least 1", "status", "connections")
+	}
 	const leastToken = 16
 	switch t := s.Token.Reveal(); {
 	case t == "" && !s.Public && !c.has("status", "token"):

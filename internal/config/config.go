@@ -212,10 +212,13 @@ type Models struct {
 
 // Status is the HTTP service.
 type Status struct {
-	Listen  string `yaml:"listen"`
-	Public  bool   `yaml:"public"` // everybody may read
-	Token   Secret `yaml:"token"`
-	BaseURL string `yaml:"base_url"` // under which people reach it; for links
+	Listen string `yaml:"listen"`
+	// RequestsPerSecond is how many one token or address may send; 0 is no limit.
+	RequestsPerSecond int    `yaml:"requests_per_second"`
+	Connections       int    `yaml:"connections"` // at the same time
+	Public            bool   `yaml:"public"`      // everybody may read
+	Token             Secret `yaml:"token"`
+	BaseURL           string `yaml:"base_url"` // under which people reach it; for links
 }
 
 // Notify says who is told of incidents.
@@ -247,7 +250,7 @@ func defaults() *Config {
 		Warehouse: Warehouse{DuckDB: "state/warehouse.duckdb", ReadCopy: "read/warehouse.duckdb"},
 		Models:    Models{Dir: "sql", Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: "state/artifacts"},
 		Threads:   4,
-		Status:    Status{Listen: "127.0.0.1:8080"},
+		Status:    Status{Listen: "127.0.0.1:8080", RequestsPerSecond: 200, Connections: 4096},
 		Retention: Retention{Lake: Limits{Days: 90, Versions: 3}, Warehouse: Versions{1}, Staging: Days{7}, Ledger: Days{400}},
 	}
 }
