@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/daybreak-data/daybreak/extract/extracttest"
+	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // selected returns the rows of a query as texts, ordered.
@@ -133,25 +134,30 @@ func TestWindowsInChunks(t *testing.T) {
 	const perDay, days = 8640, 8
 	from, to := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	rows := fmt.Sprintf(`SELECT i AS id, timestamptz '2026-01-01 00:00Z' + i * interval '10 seconds' AS at, repeat('x', 200) AS s FROM generate_series(0, %d) i`, perDay*days-1)
-	url, _ := database(t, `CREATE TABLE indexed AS `+rows, `CREATE INDEX ON indexed (at)`, `CREATE TABLE bare AS `+rows,
+	url, conn := database(t, `CREATE TABLE indexed AS `+rows, `CREATE INDEX ON indexed (at)`, `CREATE TABLE bare AS `+rows,
 		`CREATE TABLE parted (id int, at timestamptz, s text) PARTITION BY RANGE (at)`,
 		`CREATE TABLE parted_a PARTITION OF parted FOR VALUES FROM (MINVALUE) TO ('2026-01-04 00:00Z')`,
 		`CREATE TABLE parted_b PARTITION OF parted FOR VALUES FROM ('2026-01-04 00:00Z') TO ('2026-01-06 00:00Z')`,
 		`CREATE TABLE parted_c PARTITION OF parted DEFAULT`, `INSERT INTO parted `+rows, `ANALYZE`)
 	for _, name := range []string{"indexed", "bare", "parted"} {
-		t.Run(name, func(t *testing.T) {
-			lake := &extracttest.Lake{}
-			m, err := extracttest.Extract(t, extracttest.New(t, cutting(t, url, 3), lake), window(incremental("public."+name), 1, from, to))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ids := make(map[string]bool)
-			for _, row := range lake.Rows(t, m) {
-				ids[row[0]] = true
-			}
-			if len(ids) != 3*perDay || m.Rows() != 3*perDay || len(m.Parts) < 4 {
-				t.Errorf("%d rows came, %d of them different, in %d parts", m.Rows(), len(ids), len(m.Parts))
-			}
-		})
+		exec(t, conn, fmt.Sprintf(`INSERT INTO %s SELECT i, NULL, 'timeless' FROM generate_series(1000001, 1000100) i`, name))
+		for nulls, more := range map[elt.NullCursors]int{elt.NullsInclude: 100, elt.NullsSkip: 0} {
+			t.Run(name+", without a cursor: "+string(nulls), func(t *testing.T) {
+				lake := &extracttest.Lake{}
+				e := incremental("public." + name)
+				e.NullCursors, e.Verify = nulls, elt.LevelRows
+				m, err := extracttest.Extract(t, extracttest.New(t, cutting(t, url, 3), lake), window(e, 1, from, to))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids := make(map[string]bool)
+				for _, row := range lake.Rows(t, m) {
+					ids[row[0]] = true
+				}
+				if want := 3*perDay + more; len(ids) != want || m.Rows() != int64(want) || len(m.Parts) < 4 || m.NullCursors != 100 {
+					t.Errorf("%d rows came, %d of them different, in %d parts; %d had no cursor", m.Rows(), len(ids), len(m.Parts), m.NullCursors)
+				}
+			})
+		}
 	}
 }
