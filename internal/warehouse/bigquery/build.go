@@ -59,7 +59,7 @@ func (s *staging) buildTable(ctx context.Context, b elt.Build) (rows int64, err 
 	if err != nil {
 		return 0, s.w.modelRefused(ctx, b.Dataset, err)
 	}
-	md, err := s.table().Metadata(ctx)
+	md, err := metadata(ctx, s.table())
 	if err != nil {
 		return 0, s.w.fail(ctx, what, err)
 	}
@@ -106,7 +106,7 @@ func (w *Warehouse) Count(ctx context.Context, query string) (int64, error) {
 // Columns returns the names and BigQuery types of a relation's columns. The relation is a published name
 // ("shop.users") or a quoted one, as Staged and Published return it.
 func (w *Warehouse) Columns(ctx context.Context, relation string) ([]elt.ColumnDoc, error) {
-	md, err := w.named(relation).Metadata(ctx)
+	md, err := metadata(ctx, w.named(relation))
 	if err != nil {
 		return nil, w.refused(ctx, codeRefused, "cannot read the columns of "+relation, "build the relation first", 0, err)
 	}

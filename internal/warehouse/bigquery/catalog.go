@@ -160,7 +160,7 @@ func staleError(what string) error {
 
 // mayTake refuses a name under which somebody else keeps a relation.
 func (w *Warehouse) mayTake(ctx context.Context, relation string) error {
-	md, err := w.published(relation).Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+	md, err := metadata(ctx, w.published(relation), bigquery.WithMetadataView(bigquery.BasicMetadataView))
 	if isStatus(err, http.StatusNotFound) {
 		return nil
 	}

@@ -23,13 +23,18 @@ func conform(t *testing.T, o Options) {
 		o.Layout = func(d elt.DatasetName) elt.Layout { return layouts[d] }
 		return warehousetest.Harness{
 			Warehouse: open(t, server, o), Layouts: layouts, Rows: server.Rows, Exec: server.Exec,
-			Limits: warehousetest.Limits{
-				PlainColumns: true, Copies: true,
-				Lists:      func(of elt.Kind) bool { return of != elt.LocalTimestamp && of != elt.Uint64 },
-				ListValues: `{'list': [{'element': ''}, {'element': NULL}, {'element': é}]}`,
-			},
+			Limits: limits(),
 		}
 	})
+}
+
+// limits are what BigQuery cannot do.
+func limits() warehousetest.Limits {
+	return warehousetest.Limits{
+		PlainColumns: true, Copies: true,
+		Lists:      func(of elt.Kind) bool { return of != elt.LocalTimestamp && of != elt.Uint64 },
+		ListValues: `{'list': [{'element': ''}, {'element': NULL}, {'element': é}]}`,
+	}
 }
 
 // open opens a warehouse on the double, which waits as good as not at all before it repeats what failed.

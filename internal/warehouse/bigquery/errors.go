@@ -119,6 +119,9 @@ func (w *Warehouse) fail(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, ctx.Err())
 	}
 	reason, status := reasonOf(err)
+	if _, away := errors.AsType[errAway](err); away {
+		reason, status = "", 0
+	}
 	sentence := what + ": " + essence(err)
 	if v, ok := verdicts[reason]; ok {
 		return &elt.Error{Code: v.code, Class: v.class, What: sentence, Do: v.do}

@@ -15,7 +15,7 @@ func (s *staging) evolve(ctx context.Context, columns bigquery.Schema, changes [
 	if s.base == "" {
 		return nil
 	}
-	md, err := s.w.published(s.base).Metadata(ctx)
+	md, err := metadata(ctx, s.w.published(s.base))
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (w *Warehouse) addColumns(ctx context.Context, p plan) error {
 	for _, c := range p.adds {
 		schema = append(schema, fieldOf(p.staged.Schema, c.Name))
 	}
-	md, err := w.published(p.Relation).Update(ctx, bigquery.TableMetadataToUpdate{Schema: schema}, "")
+	md, err := update(ctx, w.published(p.Relation), bigquery.TableMetadataToUpdate{Schema: schema})
 	if err != nil {
 		return err
 	}

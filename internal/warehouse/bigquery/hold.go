@@ -34,7 +34,7 @@ func (w *Warehouse) hold(ctx context.Context, p elt.Publication) error {
 func (w *Warehouse) holdView(ctx context.Context, p elt.Publication, relation string) error {
 	at := w.published(relation)
 	kept := w.staged(runID(p.Run) + "-" + strings.ReplaceAll(relation, ".", "-") + tableMark + "held")
-	md, err := at.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+	md, err := metadata(ctx, at, bigquery.WithMetadataView(bigquery.BasicMetadataView))
 	if err != nil && !isStatus(err, http.StatusNotFound) {
 		return err
 	}
@@ -46,7 +46,7 @@ func (w *Warehouse) holdView(ctx context.Context, p elt.Publication, relation st
 		if err != nil {
 			return err
 		}
-		if err := at.Delete(ctx); err != nil {
+		if err := remove(ctx, at); err != nil {
 			return err
 		}
 	}

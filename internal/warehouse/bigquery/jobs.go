@@ -86,7 +86,10 @@ func (w *Warehouse) submit(ctx context.Context, j job, id bigquery.JobIDConfig) 
 		case err == nil:
 			return at, true, nil
 		case isStatus(err, http.StatusConflict):
-			at, err = w.client.JobFromIDLocation(ctx, id.JobID, id.Location)
+			err = limited(ctx, func(ctx context.Context) error {
+				at, err = w.client.JobFromIDLocation(ctx, id.JobID, id.Location)
+				return err
+			})
 			return at, ours, err
 		case ctx.Err() != nil:
 			w.cancelUnseen(ctx, id)
@@ -134,7 +137,7 @@ func check(j job, at *bigquery.Job, ours bool) error {
 // wait looks at the job until it is done.
 func (w *Warehouse) wait(ctx context.Context, what string, at *bigquery.Job) (*bigquery.JobStatus, error) {
 	for look := firstLook; ; look = min(look*3/2, longestLook) {
-		status, err := at.Status(ctx)
+		status, err := statusOf(ctx, at)
 		if ctx.Err() != nil {
 			return nil, w.cancel(ctx, what, at)
 		}
@@ -148,6 +151,14 @@ func (w *Warehouse) wait(ctx context.Context, what string, at *bigquery.Job) (*b
 			return nil, w.cancel(ctx, what, at)
 		}
 	}
+}
+
+func statusOf(ctx context.Context, at *bigquery.Job) (status *bigquery.JobStatus, err error) {
+	err = limited(ctx, func(ctx context.Context) error {
+		status, err = at.Status(ctx)
+		return err
+	})
+	return status, err
 }
 
 // cancel stops a job whose context was cancelled, which BigQuery does not notice by itself, and sees it end: what
@@ -252,6 +263,12 @@ func (w *Warehouse) rows(ctx context.Context, s statement, do func([]bigquery.Va
 	if err != nil {
 		return err
 	}
+	return limited(ctx, func(ctx context.Context) error { return readRows(ctx, at, do) })
+}
+
+// readRows calls do for each row of a query's result, which is small: what is asked are aggregates and Daybreak's own
+// tables.
+func readRows(ctx context.Context, at *bigquery.Job, do func([]bigquery.Value) error) error {
 	it, err := at.Read(ctx)
 	if err != nil {
 		return err

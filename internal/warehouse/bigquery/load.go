@@ -37,11 +37,11 @@ type loading struct {
 // load loads the parts into the table and returns how many rows the jobs report.
 func (s *staging) load(ctx context.Context, l loading) (int64, error) {
 	what := "stage " + string(s.dataset)
-	err := l.into.Create(ctx, l.made)
+	err := create(ctx, l.into, l.made)
 	if err != nil && !isStatus(err, http.StatusConflict) {
 		return 0, s.w.fail(ctx, what, err)
 	}
-	md, err := l.into.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+	md, err := metadata(ctx, l.into, bigquery.WithMetadataView(bigquery.BasicMetadataView))
 	if err != nil {
 		return 0, s.w.fail(ctx, what, err)
 	}

@@ -93,7 +93,7 @@ func (w *Warehouse) planItem(ctx context.Context, run elt.RunID, p *plan) (err e
 	case p.shape == view, p.shape == delta && !p.merges():
 		return fmt.Errorf("publish %s: run %s staged what strategy %q cannot publish as %s", d, run, p.Strategy, p.Relation)
 	}
-	md, err := p.from.Metadata(ctx)
+	md, err := metadata(ctx, p.from)
 	if isStatus(err, http.StatusNotFound) {
 		return w.stagingMissing(run, d)
 	}
@@ -107,7 +107,7 @@ func (w *Warehouse) planItem(ctx context.Context, run elt.RunID, p *plan) (err e
 	if p.stands != asTable {
 		return nil
 	}
-	p.published, err = w.published(p.Relation).Metadata(ctx)
+	p.published, err = metadata(ctx, w.published(p.Relation))
 	switch {
 	case isStatus(err, http.StatusNotFound) && p.merges():
 		return w.takeRebuilt(ctx, p)

@@ -161,9 +161,9 @@ func (w *Warehouse) clearFor(ctx context.Context, item plan) error {
 		return nil
 	}
 	at := w.published(item.Relation)
-	md, err := at.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+	md, err := metadata(ctx, at, bigquery.WithMetadataView(bigquery.BasicMetadataView))
 	if err == nil && item.replacesTable(md) {
-		err = at.Delete(ctx)
+		err = remove(ctx, at)
 	}
 	if isStatus(err, http.StatusNotFound) {
 		return nil

@@ -36,7 +36,7 @@ func (w *Warehouse) rebuiltOf(p plan) *bigquery.Table {
 // its place.
 func (w *Warehouse) takeRebuilt(ctx context.Context, p *plan) error {
 	rebuilt := w.rebuiltOf(*p)
-	md, err := rebuilt.Metadata(ctx)
+	md, err := metadata(ctx, rebuilt)
 	if isStatus(err, http.StatusNotFound) {
 		return &elt.Error{
 			Code: codePublishedGone, Class: elt.Data,
@@ -54,7 +54,7 @@ func (w *Warehouse) takeRebuilt(ctx context.Context, p *plan) error {
 // rebuiltBefore reports whether an attempt before this one has put a table that it made anew in the place of the
 // published one, and ended before it could say so: what it would append is in there.
 func (w *Warehouse) rebuiltBefore(ctx context.Context, p plan) (bool, error) {
-	_, err := w.rebuiltOf(p).Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+	_, err := metadata(ctx, w.rebuiltOf(p), bigquery.WithMetadataView(bigquery.BasicMetadataView))
 	if isStatus(err, http.StatusNotFound) {
 		return false, nil
 	}

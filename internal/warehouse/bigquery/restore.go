@@ -58,7 +58,7 @@ func (w *Warehouse) restore(ctx context.Context, r elt.Restoration) (elt.Version
 		return v, err
 	}
 	if snapshot := kept[at].snapshot; snapshot != "" { // what was published since may be arranged in another way
-		if item.staged, err = w.client.Dataset(w.DatasetPrefix + catalogDataset).Table(snapshot).Metadata(ctx); err != nil {
+		if item.staged, err = metadata(ctx, w.client.Dataset(w.DatasetPrefix+catalogDataset).Table(snapshot)); err != nil {
 			return v, err
 		}
 	}
@@ -183,7 +183,7 @@ func (w *Warehouse) keep(ctx context.Context, item plan, id elt.VersionID) error
 	at := w.published(item.Relation)
 	k := keptVersion{id: id}
 	if item.stands == asView {
-		md, err := at.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+		md, err := metadata(ctx, at, bigquery.WithMetadataView(bigquery.BasicMetadataView))
 		if isStatus(err, http.StatusNotFound) || err == nil && md.Type != bigquery.ViewTable {
 			return nil // an attempt before this one has got further, and has kept it
 		}
@@ -222,7 +222,7 @@ type cloning struct {
 
 func (w *Warehouse) cloneTable(ctx context.Context, c cloning) error {
 	if c.operation == bigquery.SnapshotOperation {
-		_, err := c.into.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+		_, err := metadata(ctx, c.into, bigquery.WithMetadataView(bigquery.BasicMetadataView))
 		if err == nil || !isStatus(err, http.StatusNotFound) {
 			return err // it is there, whole: a snapshot is made at once
 		}
@@ -276,7 +276,7 @@ func (w *Warehouse) forget(ctx context.Context) error {
 		if snapshot == "" {
 			continue
 		}
-		err = w.client.Dataset(w.DatasetPrefix + catalogDataset).Table(snapshot).Delete(ctx)
+		err = remove(ctx, w.client.Dataset(w.DatasetPrefix+catalogDataset).Table(snapshot))
 		if err != nil && !isStatus(err, http.StatusNotFound) {
 			return err
 		}

@@ -37,7 +37,7 @@ func (w *Warehouse) SeedCSV(ctx context.Context, run elt.RunID, d elt.DatasetNam
 	}
 	s := w.stage(run, d)
 	into := s.table()
-	if err := into.Create(ctx, &bigquery.TableMetadata{Schema: seed.schema, Labels: labels("transform", run, d), EncryptionConfig: w.encryption()}); err != nil {
+	if err := create(ctx, into, &bigquery.TableMetadata{Schema: seed.schema, Labels: labels("transform", run, d), EncryptionConfig: w.encryption()}); err != nil {
 		return 0, w.fail(ctx, what, err)
 	}
 	_, _, err = w.run(ctx, job{

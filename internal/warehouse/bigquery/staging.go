@@ -68,7 +68,7 @@ func (s *staging) fits(ctx context.Context, columns elt.Schema) error {
 }
 
 func (w *Warehouse) schemaFits(ctx context.Context, d elt.DatasetName, relation string, columns elt.Schema) error {
-	md, err := w.published(relation).Metadata(ctx)
+	md, err := metadata(ctx, w.published(relation))
 	if err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (s *staging) point(ctx context.Context, as shape, query string) error {
 
 // putView makes a view or changes the one that is there, in one request each.
 func (w *Warehouse) putView(ctx context.Context, at *bigquery.Table, query, description string, marks map[string]string) error {
-	err := at.Create(ctx, &bigquery.TableMetadata{ViewQuery: query, Description: description, Labels: marks})
+	err := create(ctx, at, &bigquery.TableMetadata{ViewQuery: query, Description: description, Labels: marks})
 	if !isStatus(err, http.StatusConflict) {
 		return err
 	}
@@ -222,13 +222,13 @@ func (w *Warehouse) putView(ctx context.Context, at *bigquery.Table, query, desc
 	for name, value := range marks {
 		change.SetLabel(name, value)
 	}
-	_, err = at.Update(ctx, change, "")
+	_, err = update(ctx, at, change)
 	return err
 }
 
 // stagedShape returns what the run has staged, and the table that holds staged rows.
 func (w *Warehouse) stagedShape(ctx context.Context, run elt.RunID, d elt.DatasetName) (shape, *bigquery.Table, error) {
-	md, err := w.staged(stagedID(run, d)).Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+	md, err := metadata(ctx, w.staged(stagedID(run, d)), bigquery.WithMetadataView(bigquery.BasicMetadataView))
 	if isStatus(err, http.StatusNotFound) {
 		return nothing, nil, nil
 	}

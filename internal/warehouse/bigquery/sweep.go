@@ -91,7 +91,7 @@ func (w *Warehouse) dropStaged(ctx context.Context, gone func(run string) bool) 
 		}
 	}
 	for _, t := range append(views, tables...) {
-		if err := t.Delete(ctx); err != nil && !isStatus(err, http.StatusNotFound) {
+		if err := remove(ctx, t); err != nil && !isStatus(err, http.StatusNotFound) {
 			return err
 		}
 	}

@@ -56,17 +56,17 @@ func (w *Warehouse) makeEmpty(ctx context.Context, item plan) error {
 	if err := w.claim(ctx, item); err != nil {
 		return err
 	}
-	md, err := item.from.Metadata(ctx)
+	md, err := metadata(ctx, item.from)
 	if err != nil {
 		return err
 	}
 	into := w.published(item.Relation)
 	if item.stands == claimed { // an earlier attempt may have made it with other columns
-		if err := into.Delete(ctx); err != nil && !isStatus(err, http.StatusNotFound) {
+		if err := remove(ctx, into); err != nil && !isStatus(err, http.StatusNotFound) {
 			return err
 		}
 	}
-	return into.Create(ctx, &bigquery.TableMetadata{Schema: md.Schema, TimePartitioning: md.TimePartitioning, Clustering: md.Clustering, EncryptionConfig: w.encryption()})
+	return create(ctx, into, &bigquery.TableMetadata{Schema: md.Schema, TimePartitioning: md.TimePartitioning, Clustering: md.Clustering, EncryptionConfig: w.encryption()})
 }
 
 // transact records the items' versions, and puts those in place that are put in place by DML, in one transaction. It

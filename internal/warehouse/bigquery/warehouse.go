@@ -123,7 +123,7 @@ func (w *Warehouse) prepare(ctx context.Context) error {
 		return err
 	}
 	for name, schema := range catalogTables() {
-		err := w.client.Dataset(w.DatasetPrefix+catalogDataset).Table(name).Create(ctx, &bigquery.TableMetadata{Schema: schema})
+		err := create(ctx, w.client.Dataset(w.DatasetPrefix+catalogDataset).Table(name), &bigquery.TableMetadata{Schema: schema})
 		if err != nil && !isStatus(err, http.StatusConflict) {
 			return err
 		}
@@ -137,7 +137,8 @@ func (w *Warehouse) makeDataset(ctx context.Context, id string, expiration time.
 		Location: w.Location, DefaultTableExpiration: expiration, Labels: map[string]string{"daybreak": "yes"},
 		DefaultEncryptionConfig: w.encryption(),
 	}
-	if err := w.client.Dataset(id).Create(ctx, md); err != nil && !isStatus(err, http.StatusConflict) {
+	make := func(ctx context.Context) error { return w.client.Dataset(id).Create(ctx, md) }
+	if err := limited(ctx, make); err != nil && !isStatus(err, http.StatusConflict) {
 		return err
 	}
 	return nil
