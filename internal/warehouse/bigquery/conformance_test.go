@@ -21,11 +21,22 @@ func conform(t *testing.T, o Options) {
 		server.MakeBucket("parts")
 		layouts := make(map[elt.DatasetName]elt.Layout)
 		o.Layout = func(d elt.DatasetName) elt.Layout { return layouts[d] }
+		w := open(t, server, o)
 		return warehousetest.Harness{
-			Warehouse: open(t, server, o), Layouts: layouts, Rows: server.Rows, Exec: server.Exec,
+			Warehouse: w, Physical: w.physical, Layouts: layouts, Rows: server.Rows, Exec: server.Exec,
 			Limits: limits(),
 		}
 	})
+}
+
+// physical returns the name of the table that a run staged.
+func (w *Warehouse) physical(t testing.TB, run elt.RunID, d elt.DatasetName) string {
+	t.Helper()
+	_, table, err := w.stagedShape(t.Context(), run, d)
+	if err != nil || table == nil {
+		t.Fatalf("run %s has staged nothing for %s (%v)", run, d, err)
+	}
+	return nameOf(table)
 }
 
 // limits are what BigQuery cannot do.

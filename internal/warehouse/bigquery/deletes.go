@@ -133,7 +133,7 @@ func (w *Warehouse) withoutDeleted(ctx context.Context, run elt.RunID, p *plan) 
 	}
 	if p.merges() && p.Strategy != elt.Append {
 		gone := w.beside(p.from, "gone")
-		_, err := gone.Metadata(ctx, bigquery.WithMetadataView(bigquery.BasicMetadataView))
+		_, err := metadata(ctx, gone, bigquery.WithMetadataView(bigquery.BasicMetadataView))
 		switch {
 		case err == nil:
 			p.gone = gone

@@ -14,7 +14,8 @@ func TestConformance(t *testing.T) {
 		w := open(t, Options{Layout: func(d elt.DatasetName) elt.Layout { return layouts[d] }})
 		return warehousetest.Harness{
 			Warehouse: w, Layouts: layouts,
-			Rows: func(t testing.TB, query string) []string { return rowsOf(t, w, query) },
+			Physical: func(_ testing.TB, run elt.RunID, d elt.DatasetName) string { return w.Staged(run, d) },
+			Rows:     func(t testing.TB, query string) []string { return rowsOf(t, w, query) },
 			Exec: func(t testing.TB, statement string) {
 				t.Helper()
 				if _, err := w.db.ExecContext(t.Context(), statement); err != nil {
