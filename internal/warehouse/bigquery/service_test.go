@@ -75,8 +75,8 @@ func (w *Warehouse) dropDatasets(t *testing.T, prefix string) {
 	}
 }
 
-// emulated are the tests of the suite that bqemulator 1.4.0 covers. It answers a job ID that it has seen with another
-// job, and writes no destination table of a query, so that nothing which depends on either can pass.
+// emulated are the tests of the suite that bqemulator 1.4.0 covers. It does not refuse a job ID that it has seen, and the
+// destination table of a query is not there afterwards, so that nothing which depends on either can pass.
 var emulated = []string{
 	"incremental/a key that is no column", "incremental/a key twice", "incremental/a masked key twice", "incremental/columns changed since",
 	"incremental/two first loads", "publish/a cancelled context", "publish/a name that is taken", "publish/all or nothing", "publish/nothing to publish",
