@@ -41,6 +41,44 @@ func Propose(info *TableInfo) {
 	}
 }
 
+// Proposed returns what is proposed for a table as an extraction: its mode, key and cursor, with the columns left out that
+// no warehouse can name. defaults are the source's.
+func Proposed(info TableInfo, name elt.DatasetName, defaults elt.ColumnRules) elt.Extraction {
+	source, _ := name.Split()
+	e := elt.Extraction{Dataset: name, Source: elt.SourceName(source), Table: info.Name, Mode: info.Mode, Key: info.Key, Cursor: info.Cursor}
+	e.Defaults = defaults
+	if e.Mode == elt.Full {
+		e.Cursor = ""
+	}
+	e.Exclude = unnameable(info.Columns)
+	return e
+}
+
+// unnameable returns the columns that no warehouse can hold beside the others.
+func unnameable(columns elt.Schema) (out []string) {
+	var taken elt.Schema
+	for _, column := range columns {
+		c := checker{}
+		c.names(append(taken, column))
+		if len(c.errors) > 0 {
+			out = append(out, column.Name)
+			continue
+		}
+		taken = append(taken, column)
+	}
+	return out
+}
+
+// Undecided returns the columns of an extraction that look personal, or are marked so, and that nothing decides about.
+func Undecided(info TableInfo, e elt.Extraction) (out []string) {
+	for _, c := range info.Columns {
+		if d := decide(e, c.Name); !d.decided && !d.out && personal(e, info, c.Name) != "" {
+			out = append(out, c.Name)
+		}
+	}
+	return out
+}
+
 // personalNames are words, or words in a row, that name personal data, in the languages in which schemas are written.
 var personalNames = strings.Fields(`
 	email e_mail mail phone mobile fax tel msisdn whatsapp skype

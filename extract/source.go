@@ -47,6 +47,7 @@ type TableInfo struct {
 	Mode     elt.Mode
 	Cursor   string   // a column that says when a row last changed
 	Personal []string // columns whose names look like personal data
+	Refused  error    // why the table cannot be extracted at all; the rest says nothing then
 }
 
 // Request asks a snapshot for rows.

@@ -230,3 +230,13 @@ func (w *session) columns(ctx context.Context, t *table) error {
 	t.info.Key, t.key, err = w.keys(ctx, *t, types)
 	return err
 }
+
+// indexed returns the columns that an index of the table begins with.
+func (w *session) indexed(ctx context.Context, t table) ([]string, error) {
+	rows, err := w.catalog(ctx, t, "COLUMN_NAME", "STATISTICS", " AND SEQ_IN_INDEX = 1 ORDER BY COLUMN_NAME")
+	out := []string{}
+	for _, row := range rows {
+		out = append(out, row[0])
+	}
+	return slices.Compact(out), err
+}

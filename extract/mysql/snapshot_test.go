@@ -293,7 +293,7 @@ func TestRefusedTables(t *testing.T) {
 		extracttest.Fails(t, err, want, table)
 	}
 	tables, err := newSource(t, server.URL).Tables(t.Context())
-	if err != nil || len(tables) != 2 {
+	if err != nil || len(tables) != 3 || tables[1].Refused == nil {
 		t.Errorf("discovery lists %+v, %v", tables, err)
 	}
 }

@@ -118,10 +118,13 @@ func (s *Source) Tables(ctx context.Context) ([]extract.TableInfo, error) {
 		t, err := session.describe(ctx, n.String())
 		switch code := elt.CodeOf(err); {
 		case code == "table_engine" || code == grant.code: // it cannot be extracted, and check would say why
-			s.opts.Log.Info("a table is left out", "source", s.opts.Name, "table", n.String(), "reason", err)
+			infos = append(infos, extract.TableInfo{Name: n.String(), Rows: -1, Refused: err})
 			continue
 		case err != nil:
 			return nil, err
+		}
+		if t.info.Indexed, err = session.indexed(ctx, t); err != nil {
+			return nil, fault(ctx, err, "cannot describe table %s of source %s", n, s.opts.Name)
 		}
 		extract.Propose(&t.info)
 		infos = append(infos, t.info)

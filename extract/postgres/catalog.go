@@ -56,6 +56,14 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnu
 WHERE i.indrelid = $1 AND i.indisprimary AND k.position <= i.indnkeyatts
 ORDER BY k.position`
 
+// listIndexed selects the columns that valid, whole B-tree indexes begin with.
+const listIndexed = `
+SELECT DISTINCT i.indrelid, a.attname
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indisvalid AND i.indpred IS NULL
+ORDER BY 1, 2`
+
 // table is a table as the catalog has it.
 type table struct {
 	info    extract.TableInfo

@@ -142,16 +142,42 @@ func (s *Source) Tables(ctx context.Context) (_ []extract.TableInfo, err error) 
 	if err != nil {
 		return nil, fault(ctx, err, "cannot list the tables of source %s", s.opts.Name)
 	}
+	indexed, err := s.indexed(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	infos := make([]extract.TableInfo, 0, len(names))
 	for _, n := range names {
 		t, err := s.describe(ctx, conn, n.String())
 		if err != nil {
 			return nil, err
 		}
+		if t.kind != "v" && t.kind != "f" {
+			t.info.Indexed = append([]string{}, indexed[t.oid]...)
+		}
 		extract.Propose(&t.info)
 		infos = append(infos, t.info)
 	}
 	return infos, nil
+}
+
+// indexed returns for each table the columns that an index begins with which holds every row.
+func (s *Source) indexed(ctx context.Context, conn *pgx.Conn) (map[uint32][]string, error) {
+	rows, err := conn.Query(ctx, listIndexed)
+	if err != nil {
+		return nil, fault(ctx, err, "cannot list the indexes of source %s", s.opts.Name)
+	}
+	out := make(map[uint32][]string)
+	var table uint32
+	var column string
+	_, err = pgx.ForEachRow(rows, []any{&table, &column}, func() error {
+		out[table] = append(out[table], column)
+		return nil
+	})
+	if err != nil {
+		return nil, fault(ctx, err, "cannot list the indexes of source %s", s.opts.Name)
+	}
+	return out, nil
 }
 
 // Close has nothing to let go of: sessions belong to snapshots.

@@ -109,6 +109,11 @@ func (s *Source) Tables(ctx context.Context) (_ []extract.TableInfo, err error) 
 		if err != nil {
 			return nil, err
 		}
+		info.Indexed, err = collect(ctx, db, `SELECT DISTINCT i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i
+			WHERE i.seqno = 0 AND l.partial = 0 AND i.name IS NOT NULL ORDER BY 1`, name)
+		if err != nil {
+			return nil, fault(ctx, err, "cannot describe table %s of source %s", name, s.opts.Name)
+		}
 		extract.Propose(&info)
 		infos = append(infos, info)
 	}

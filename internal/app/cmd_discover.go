@@ -1,10 +1,13 @@
 package app
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -15,14 +18,19 @@ import (
 
 // Discover prints a schedule for the tables of a source.
 type Discover struct {
-	Source string `arg:"" help:"The source, as daybreak.yaml names it."`
+	Name   string   `arg:"" optional:"" name:"source" help:"The source, as daybreak.yaml names it; needed when there are several."`
+	Source string   `placeholder:"NAME" help:"The same as a flag."`
+	Tables []string `placeholder:"GLOB" help:"Only these tables, such as public.* or *_log; may be given more than once."`
+	Output string   `short:"o" placeholder:"FILE" help:"Write the schedule into a new file instead of printing it."`
 }
 
 // Help is the long help of the command.
 func (Discover) Help() string {
-	return `Asks the source's catalog what there is, and prints a schedule file: every table with its estimated rows, a proposed mode, key and cursor, and a note where a column's name looks like personal data. No row is read. It is a proposal: look at each line.
+	return `Asks the source's catalog what there is, and prints a schedule file: every table with its estimated rows, a proposed mode with the reason, key and cursor, the columns whose names look like personal data, and types that the warehouse cannot hold as they are. No row is read, and nothing is written unless --output says so. It is a proposal that passes daybreak check as it is: look at each line.
 
-  daybreak discover shop > schedules/nightly.yaml`
+  daybreak discover shop > schedules/nightly.yaml
+  daybreak discover --source shop --tables 'sales.*' --tables 'public.inv*'
+  daybreak discover shop -o schedules/shop.yaml`
 }
 
 // Run runs the command.
@@ -31,97 +39,98 @@ func (d *Discover) Run(ctx context.Context, g *Globals, c *Console) error {
 	if err := problems.Err(); err != nil {
 		return err
 	}
-	ws := &workspace{dir: g.workspace(), config: cfg}
 	log := c.Logger(g, slog.LevelWarn)
-	sources, err := openSources(ws, log)
+	name, err := d.source(cfg)
 	if err != nil {
 		return err
 	}
-	source := sources[elt.SourceName(d.Source)]
-	if source == nil {
-		var names []string
-		for name := range sources {
-			names = append(names, string(name))
-		}
-		slices.Sort(names)
-		return &elt.Error{
-			Code: "source_unknown", Class: elt.Config,
-			What: fmt.Sprintf("there is no source %q in %s", d.Source, config.FileName),
-			Do:   "name one of: " + strings.Join(names, ", "),
-		}
-	}
-	tables, err := source.Tables(ctx)
+	source, err := openSource(name, cfg.Sources[name], log)
 	if err != nil {
 		return err
 	}
-	if err := sources.Close(); err != nil {
-		log.Warn("not every source closed cleanly", "error", err)
+	all, err := source.Tables(ctx)
+	if e := source.Close(); e != nil {
+		log.Warn("the source did not close cleanly", "source", name, "error", e)
 	}
-	writeSchedule(c.Out, d.Source, tables)
-	fmt.Fprintf(c.Err, "%s of source %s\n", plural(len(tables), "table"), d.Source)
-	return nil
+	if err != nil {
+		return err
+	}
+	tables, err := d.only(all)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	p := proposal{out: &out, source: name, config: cfg, taken: make(map[string]string)}
+	p.schedule(tables)
+	fmt.Fprintf(c.Err, "%s of source %s, %s left out\n", plural(len(tables), "table"), name, plural(p.left, "table"))
+	if d.Output != "" {
+		return writeNew(d.Output, out.String())
+	}
+	_, err = c.Out.Write(out.Bytes())
+	return err
 }
 
-// writeSchedule prints a schedule that brings the tables. What cannot be brought as it is stands there as a comment
-// that says why.
-func writeSchedule(w io.Writer, source string, tables []extract.TableInfo) {
-	fmt.Fprint(w, `# When and in which zone: a night brings the date before it.
-at: "02:00"
-timezone: UTC
-deadline: "07:00"                # by when everything must be ready; each dataset may have its own
-owners: []                       # at least two, for every dataset that names none
-catch_up: all                    # every missed date runs; incremental tables need that
-
-# mode: full reads every row each night, and so sees deleted rows; incremental reads what changed by the cursor.
-tables:
-`)
-	taken := make(map[string]string)
-	for _, t := range tables {
-		bare := t.Name[strings.LastIndex(t.Name, ".")+1:]
-		name := source + "." + strings.ToLower(bare)
-		if _, err := elt.ParseDatasetName(name); err != nil {
-			fmt.Fprintf(w, "  # %s is left out: its name cannot be a dataset's; give it one yourself\n  #   %s.a_name: {table: %q, mode: full}\n", t.Name, source, t.Name)
-			continue
-		}
-		if other := taken[name]; other != "" {
-			fmt.Fprintf(w, "  # %s is left out: %s has the dataset name %s already\n", t.Name, other, name)
-			continue
-		}
-		taken[name] = t.Name
-		writeTableProposal(w, name, t)
+// source returns the source that was asked for, or the only one.
+func (d *Discover) source(cfg *config.Config) (elt.SourceName, error) {
+	names := slices.Sorted(maps.Keys(cfg.Sources))
+	asked := elt.SourceName(d.Source)
+	switch {
+	case d.Name != "" && d.Source != "" && d.Name != d.Source:
+		return "", &elt.Error{Code: "source_unknown", Class: elt.Config, What: fmt.Sprintf("two sources are asked for, %s and %s", d.Name, d.Source), Do: "name one"}
+	case d.Name != "":
+		asked = elt.SourceName(d.Name)
+	case asked == "" && len(names) == 1:
+		return names[0], nil
 	}
-}
-
-func writeTableProposal(w io.Writer, name string, t extract.TableInfo) {
-	rows := "an unknown number of rows"
-	if t.Rows >= 0 {
-		rows = "about " + count(t.Rows) + " rows"
+	if _, ok := cfg.Sources[asked]; ok {
+		return asked, nil
 	}
-	if t.Bytes > 0 {
-		rows += ", " + size(t.Bytes)
+	what := fmt.Sprintf("there is no source %q in %s", asked, config.FileName)
+	if asked == "" {
+		what = "there are several sources"
 	}
-	fmt.Fprintf(w, "  %s:%*s# %s\n", name, max(1, 30-len(name)), "", rows)
-	fmt.Fprintf(w, "    table: %q\n    mode: %s\n", t.Name, t.Mode)
-	if len(t.Key) > 0 {
-		fmt.Fprintf(w, "    key: %s\n", flowList(t.Key))
-	}
-	if t.Cursor != "" {
-		fmt.Fprintf(w, "    cursor: %q\n", t.Cursor)
-		if c, ok := t.Columns.Column(t.Cursor); ok && c.Type.Kind == elt.LocalTimestamp {
-			fmt.Fprintf(w, "    cursor_timezone: UTC          # the zone in which %s is written\n", t.Cursor)
-		}
-		fmt.Fprintf(w, "    overlap: 2h                   # read again this far back, for rows that were committed late\n")
-	}
-	if len(t.Personal) > 0 {
-		fmt.Fprintf(w, "    # looks personal: %s\n    # columns: {hash: %s}\n", strings.Join(t.Personal, ", "), flowList(t.Personal))
-	}
-}
-
-// flowList writes names as a YAML list on one line, quoted so that any name is safe.
-func flowList(names []string) string {
-	quoted := make([]string, len(names))
+	list := make([]string, len(names))
 	for i, n := range names {
-		quoted[i] = fmt.Sprintf("%q", n)
+		list[i] = string(n)
 	}
-	return "[" + strings.Join(quoted, ", ") + "]"
+	return "", &elt.Error{Code: "source_unknown", Class: elt.Config, What: what, Do: "name one of: " + strings.Join(list, ", ")}
+}
+
+// only returns the tables that the globs mean, in name order. A glob without a dot is matched with the name alone.
+func (d *Discover) only(all []extract.TableInfo) ([]extract.TableInfo, error) {
+	slices.SortFunc(all, func(a, b extract.TableInfo) int { // users before Users: it has the better claim to the name
+		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(b.Name, a.Name))
+	})
+	if len(d.Tables) == 0 {
+		return all, nil
+	}
+	var out []extract.TableInfo
+	for _, t := range all {
+		for _, glob := range d.Tables {
+			name := t.Name
+			if !strings.Contains(glob, ".") {
+				name = bareName(t.Name)
+			}
+			matched, err := path.Match(glob, name)
+			if err != nil {
+				return nil, &elt.Error{Code: "bad_glob", Class: elt.Config, What: fmt.Sprintf("%q is no pattern: %v", glob, err), Do: "write it as public.* or *_log"}
+			}
+			if matched {
+				out = append(out, t)
+				break
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, &elt.Error{
+			Code: "table_missing", Class: elt.Config,
+			What: fmt.Sprintf("none of the %s is meant by %s", plural(len(all), "table"), strings.Join(d.Tables, ", ")), Do: "leave --tables out to see all",
+		}
+	}
+	return out, nil
+}
+
+// bareName is a table's name without its schema.
+func bareName(table string) string {
+	return strings.Trim(table[strings.LastIndexByte(table, '.')+1:], "\"`")
 }
