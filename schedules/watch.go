@@ -22,6 +22,8 @@ type IncidentBook interface {
 type Watch struct {
 	Ledger IncidentBook
 	Days   int // how many days back a deadline is watched
+	// AtRisk tells the days that will probably miss their deadline, by what is estimated; nil when nobody estimates.
+	AtRisk func() []elt.DayKey
 	Log    *slog.Logger
 }
 
@@ -35,6 +37,14 @@ func (w *Watch) Look(ctx context.Context, today elt.Date) error {
 		return err
 	}
 	board := elt.NewBoard(facts)
+	if w.AtRisk != nil {
+		for _, key := range w.AtRisk() {
+			if d := board.Days[key]; d.Deadline == elt.DeadlineOnTrack {
+				d.Deadline = elt.DeadlineAtRisk
+				board.Days[key] = d
+			}
+		}
+	}
 	open, err := w.Ledger.Incidents(ctx, true, maxOpen)
 	if err != nil {
 		return err

@@ -130,6 +130,22 @@ func (s *snapshot) applyRisk() {
 	}
 }
 
+// AtRisk returns the days that will probably miss their deadline, by the current estimates. A snapshot that is too old
+// to vouch for anything warns of nothing.
+func (s *Service) AtRisk() []elt.DayKey {
+	v, ok := s.current()
+	if !ok || v.stale || v.estimates == nil {
+		return nil
+	}
+	var keys []elt.DayKey
+	for key, e := range v.estimates.Days {
+		if _, holds := v.estimateOf(v.board.Days[key]); holds && e.AtRisk {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // estimateOf returns what is estimated of a day, while it is on its way and the estimate is fresh.
 func (s *snapshot) estimateOf(d elt.DayStatus) (eta.Estimate, bool) {
 	if s.estimates == nil || !awaitedStill(d) || s.facts.Now.Sub(s.estimates.At) > estimateHolds {

@@ -80,7 +80,7 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 
 	var scheduling, serving sync.WaitGroup
 	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers) })
-	serving.Go(func() { p.keepWatching(ctx) })
+	serving.Go(func() { p.keepWatching(ctx, service.AtRisk) })
 	serving.Go(func() { p.keepCleaning(ctx) })
 	serving.Go(func() { sender.Run(ctx) })
 	serving.Go(func() {
@@ -172,8 +172,8 @@ func (p *parts) sweep(ctx context.Context, workers *pool.Pool) error {
 const watchEvery = 5 * time.Second
 
 // keepWatching opens and resolves incidents until ctx ends.
-func (p *parts) keepWatching(ctx context.Context) {
-	watch := schedules.Watch{Ledger: p.ledger, Days: 14, Log: p.log}
+func (p *parts) keepWatching(ctx context.Context, atRisk func() []elt.DayKey) {
+	watch := schedules.Watch{Ledger: p.ledger, Days: 14, AtRisk: atRisk, Log: p.log}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	trouble := repeated{log: p.log}

@@ -9,6 +9,60 @@ import (
 	"github.com/daybreak-data/daybreak/schedules"
 )
 
+// A day that will probably be late opens an incident before its deadline, which tells of the deadline when that has
+// passed, and which the data resolves.
+func TestADayThatWillProbablyBeLate(t *testing.T) {
+	l := newLedger(t)
+	ctx := t.Context()
+	now, err := l.Now(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := elt.DayKey{Dataset: "shop.users", Date: elt.DateOf(now).AddDays(-1)}
+	if err := l.SyncDatasets(ctx, []elt.Dataset{{Name: key.Dataset, Kind: elt.TableDataset}}); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(deadline time.Time) {
+		t.Helper()
+		if err := l.ExpectDays(ctx, []elt.Day{{Dataset: key.Dataset, Date: key.Date, Deadline: deadline}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var risky []elt.DayKey
+	watch := schedules.Watch{Ledger: l, Days: 7, AtRisk: func() []elt.DayKey { return risky }, Log: slog.New(slog.DiscardHandler)}
+	titles := func() (out []string) {
+		t.Helper()
+		if err := watch.Look(ctx, elt.DateOf(now)); err != nil {
+			t.Fatal(err)
+		}
+		incidents, err := l.Incidents(ctx, true, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range incidents {
+			out = append(out, in.Title)
+		}
+		return out
+	}
+	expect(now.Add(time.Hour))
+	if got := titles(); len(got) != 0 {
+		t.Errorf("on its way: %v", got)
+	}
+	risky = []elt.DayKey{key, {Dataset: "nothing", Date: key.Date}}
+	for range 2 {
+		if got := titles(); len(got) != 1 || got[0] != "shop.users will probably be late" {
+			t.Errorf("at risk: %v", got)
+		}
+	}
+	v := elt.Version{ID: elt.NewVersionID(key.Dataset, "r1"), Dataset: key.Dataset, Date: key.Date, Run: "r1", PublishedAt: now}
+	if err := l.RecordVersions(ctx, []elt.Version{v}); err != nil {
+		t.Fatal(err)
+	}
+	if got := titles(); len(got) != 0 {
+		t.Errorf("it came: %v", got)
+	}
+}
+
 func TestAMissedDeadlineOpensOneIncidentUntilTheDataComes(t *testing.T) {
 	l := newLedger(t)
 	datasets := []elt.Dataset{

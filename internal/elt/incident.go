@@ -24,8 +24,10 @@ func Troubles(b *Board) []Incident {
 		in := found[at]
 		if in == nil {
 			in = &Incident{Cause: at.Dataset, Date: at.Date, Failure: failure, Affected: []DatasetName{at.Dataset}}
-			in.Title = title(b.Days[at], at.Dataset)
 			found[at] = in
+		}
+		if in.Title == "" || s.Deadline == DeadlineBreached { // what has happened is told before what may
+			in.Title = title(b.Days[at], at.Dataset, s.Deadline)
 		}
 		if !slices.Contains(in.Affected, key.Dataset) {
 			in.Affected = append(in.Affected, key.Dataset)
@@ -60,7 +62,14 @@ func firstHeldUp(b *Board, s DayStatus) DatasetName {
 	return s.Dataset
 }
 
-func title(s DayStatus, cause DatasetName) string {
+// title says what is wrong with the cause; deadline is the state of that which it touches.
+func title(s DayStatus, cause DatasetName, deadline DeadlineState) string {
+	if deadline == DeadlineAtRisk {
+		switch s.State {
+		case DayScheduled, DayWaiting, DayRunning, DayRetrying:
+			return fmt.Sprintf("%s will probably be late", cause)
+		}
+	}
 	switch s.State {
 	case DayFailed:
 		return fmt.Sprintf("%s failed to %s", cause, s.Step)
