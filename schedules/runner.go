@@ -30,6 +30,9 @@ type Leases interface {
 	Finish(ctx context.Context, l elt.Lease, o elt.Outcome) error
 	RecordUsage(ctx context.Context, l elt.Lease, used elt.Usage) error
 	Attempts(ctx context.Context, step elt.StepID) ([]elt.Attempt, error)
+	// Unfinished returns those of a run's steps that have not succeeded, with what changes of a step alone: its state,
+	// and when it is tried again or its lease ends.
+	Unfinished(ctx context.Context, run elt.RunID) ([]elt.Step, error)
 }
 
 // Ledger is what the runner needs of the ledger.
@@ -78,6 +81,10 @@ type Runner struct {
 	Worker   elt.WorkerID
 	Lease    time.Duration // how long a lease lasts between two heartbeats
 	Log      *slog.Logger
+	// Ended is called when a run has ended, once in this process; nil calls nothing.
+	Ended func(context.Context, elt.RunID)
+
+	plans sync.Map // elt.RunID → []elt.Step: what never changes of a run that goes on
 }
 
 // errLeaseLost is the cause of a cancelled step whose lease went to somebody else.
@@ -136,7 +143,7 @@ func (r *Runner) Carry(ctx context.Context, q Queue, run elt.Run) error {
 }
 
 func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Time) (elt.RunState, error) {
-	steps, err := r.Ledger.Steps(ctx, run.ID)
+	steps, err := r.steps(ctx, run.ID)
 	if err != nil {
 		return run.State, err
 	}
@@ -152,10 +159,44 @@ func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Ti
 		}
 	}
 	if advice.State.Terminal() {
+		r.plans.Delete(run.ID)
 		r.Log.Info("run ended", "run", run.ID, "date", run.Date, "state", advice.State)
-		return advice.State, r.Ledger.FinishRun(ctx, run.ID, advice.State)
+		err := r.Ledger.FinishRun(ctx, run.ID, advice.State)
+		if err == nil && r.Ended != nil {
+			r.Ended(ctx, run.ID)
+		}
+		return advice.State, err
 	}
 	return advice.State, nil
+}
+
+// steps returns a run's steps with their states. A night of a thousand models asks a thousand times: the plan is read
+// once, and then only what has not succeeded.
+func (r *Runner) steps(ctx context.Context, run elt.RunID) ([]elt.Step, error) {
+	plan, known := r.plans.Load(run)
+	if !known {
+		steps, err := r.Ledger.Steps(ctx, run)
+		if err == nil && len(steps) > 0 {
+			r.plans.Store(run, steps)
+		}
+		return steps, err
+	}
+	unfinished, err := r.Ledger.Unfinished(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	now := make(map[elt.StepID]elt.Step, len(unfinished))
+	for _, s := range unfinished {
+		now[s.ID] = s
+	}
+	steps := slices.Clone(plan.([]elt.Step))
+	for i := range steps {
+		s, left := now[steps[i].ID]
+		if steps[i].State = elt.StepSucceeded; left {
+			steps[i].State, steps[i].NextAttemptAt, steps[i].LeaseUntil = s.State, s.NextAttemptAt, s.LeaseUntil
+		}
+	}
+	return steps, nil
 }
 
 // due reports whether a step that has begun can be taken up again.

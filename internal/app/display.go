@@ -22,6 +22,8 @@ type display interface {
 	// began and ended frame one run.
 	began(run elt.Run, steps int)
 	ended(run elt.Run, steps []elt.Step)
+	// wrote tells in which folder a run's artifacts are.
+	wrote(run elt.Run, folder string)
 }
 
 // newDisplay returns bars on a terminal, plain lines elsewhere, and log lines where those were asked for.
@@ -43,6 +45,9 @@ func (l logLines) began(run elt.Run, steps int) {
 }
 func (l logLines) ended(run elt.Run, _ []elt.Step) {
 	l.log.Info("run ended", "run", run.ID, "date", run.Date, "state", run.State)
+}
+func (l logLines) wrote(run elt.Run, folder string) {
+	l.log.Info("artifacts written", "run", run.ID, "folder", folder)
 }
 func (l logLines) Started(s elt.Step) {
 	l.log.Info("step started", "run", s.Run, "step", s.Kind, "dataset", s.Dataset)
@@ -81,6 +86,13 @@ func (p *plainLines) ended(run elt.Run, steps []elt.Step) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fmt.Fprintln(p.out, nightSummary(run, steps, time.Since(p.start)))
+}
+
+func (p *plainLines) wrote(_ elt.Run, folder string) { fmt.Fprintln(p.out, artifactsLine(folder)) }
+
+// artifactsLine says where dbt's readers find what the run did.
+func artifactsLine(folder string) string {
+	return "  manifest.json, run_results.json: " + folder
 }
 
 func (p *plainLines) Started(elt.Step)                  {}
@@ -273,6 +285,8 @@ func (b *bars) ended(run elt.Run, steps []elt.Step) {
 	b.all.Wait()
 	fmt.Fprintln(b.out, nightSummary(run, steps, time.Since(b.start)))
 }
+
+func (b *bars) wrote(_ elt.Run, folder string) { fmt.Fprintln(b.out, artifactsLine(folder)) }
 
 // Started adds the step's line, a moment later.
 func (b *bars) Started(s elt.Step) {

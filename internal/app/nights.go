@@ -269,5 +269,8 @@ func (n *nights) carry(ctx context.Context, run elt.Run, forward func(context.Co
 		return run, nil, err
 	}
 	n.show.ended(run, steps)
+	if folder := n.stages.models.artifactsOf(run.ID); folder != "" {
+		n.show.wrote(run, folder)
+	}
 	return run, steps, nil
 }

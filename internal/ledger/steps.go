@@ -100,3 +100,16 @@ func (l *Ledger) Built(ctx context.Context, run elt.RunID, datasets []elt.Datase
 	})
 	return built, err
 }
+
+// Unfinished returns those of a run's steps that have not succeeded, with their states alone: what a night asks for
+// after each of its steps.
+func (l *Ledger) Unfinished(ctx context.Context, run elt.RunID) (steps []elt.Step, err error) {
+	scan := func(row scanner) (s elt.Step, err error) {
+		return s, row.Scan(&s.ID, &s.State, intoInstant{&s.NextAttemptAt}, intoInstant{&s.LeaseUntil})
+	}
+	err = l.read(ctx, fmt.Sprintf("read the unfinished steps of run %s", run), func(ctx context.Context, q queryer) error {
+		steps, err = collect(ctx, q, scan, `SELECT id, state, next_attempt_at, lease_until FROM steps WHERE run = $1 AND state <> 'succeeded'`, string(run))
+		return err
+	})
+	return steps, err
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -175,5 +176,15 @@ func drop(ctx context.Context, q queryer, schema, name string, view bool) error 
 		kind = "VIEW"
 	}
 	_, err := q.ExecContext(ctx, "DROP "+kind+" IF EXISTS "+qualified(schema, name))
+	return err
+}
+
+// dropAny drops what has the name, a table or a view, if anything has. Asking the catalog which it is would read all of
+// it; DuckDB says it at no cost, and the transaction goes on.
+func dropAny(ctx context.Context, q queryer, schema, name string) error {
+	err := drop(ctx, q, schema, name, true)
+	if err != nil && strings.Contains(err.Error(), "is of type Table") {
+		return drop(ctx, q, schema, name, false)
+	}
 	return err
 }

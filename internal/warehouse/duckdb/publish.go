@@ -42,9 +42,9 @@ func (w *Warehouse) publish(ctx context.Context, p elt.Publication) ([]elt.Versi
 		if err := w.hold(ctx, tx, p); err != nil {
 			return err
 		}
-		now := w.now().UTC().Truncate(time.Microsecond)
+		now, names := w.now().UTC().Truncate(time.Microsecond), &names{q: tx, of: make(map[string]map[string]bool)}
 		for _, item := range p.Items {
-			v, err := w.publishItem(ctx, tx, p, item, now)
+			v, err := w.publishItem(ctx, tx, p, item, now, names)
 			if err != nil {
 				return err
 			}
@@ -64,7 +64,23 @@ func (w *Warehouse) publish(ctx context.Context, p elt.Publication) ([]elt.Versi
 	return versions, nil
 }
 
-func (w *Warehouse) publishItem(ctx context.Context, tx *sql.Tx, p elt.Publication, item elt.PublicationItem, now time.Time) (elt.Version, error) {
+// names are the relations of schemas as they were when a publication first asked: DuckDB reads its whole catalog for
+// each question, and a night may have a thousand items.
+type names struct {
+	q  queryer
+	of map[string]map[string]bool
+}
+
+func (n *names) in(ctx context.Context, schema string) (kinds map[string]bool, err error) {
+	if kinds, known := n.of[schema]; known {
+		return kinds, nil
+	}
+	kinds, err = relationKinds(ctx, n.q, schema)
+	n.of[schema] = kinds
+	return kinds, err
+}
+
+func (w *Warehouse) publishItem(ctx context.Context, tx *sql.Tx, p elt.Publication, item elt.PublicationItem, now time.Time, names *names) (elt.Version, error) {
 	v := item.Version
 	there, err := versionsWhere(ctx, tx, "version_id = ?", string(v.ID))
 	if err != nil {
@@ -86,11 +102,11 @@ func (w *Warehouse) publishItem(ctx context.Context, tx *sql.Tx, p elt.Publicati
 	}
 	schema, table := splitRelation(item.Relation)
 	if !published {
-		if err := w.mayTake(ctx, tx, schema, table, item.Relation); err != nil {
+		if err := mayTake(ctx, names, schema, table, item.Relation); err != nil {
 			return v, err
 		}
 	}
-	settled, err := w.settle(ctx, tx, p.Run, item, current)
+	settled, err := w.settle(ctx, tx, p.Run, item, current, names)
 	if err != nil {
 		return v, err
 	}
@@ -154,15 +170,17 @@ type settled struct {
 }
 
 // settle brings the item's rows to where its published view will read them.
-func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item elt.PublicationItem, current string) (settled, error) {
+func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item elt.PublicationItem, current string, names *names) (settled, error) {
 	if item.ViewSQL != "" {
 		return settled{selects: wrapped(item.ViewSQL)}, nil
 	}
 	d := item.Version.Dataset
-	shape, staged, err := w.stagedShape(ctx, tx, run, d)
-	switch {
-	case err != nil:
+	kinds, err := names.in(ctx, runSchema(run))
+	if err != nil {
 		return settled{}, err
+	}
+	shape, staged := w.shapeOf(kinds, run, d)
+	switch {
 	case shape == nothing:
 		return settled{}, w.stagingMissing(run, d)
 	case shape == whole && (item.Strategy == "" || current == ""):
@@ -289,8 +307,8 @@ func checkFence(ctx context.Context, tx *sql.Tx, d elt.DatasetName, fence int64)
 }
 
 // mayTake refuses a name under which somebody else keeps a relation.
-func (w *Warehouse) mayTake(ctx context.Context, tx *sql.Tx, schema, table, relation string) error {
-	kinds, err := relationKinds(ctx, tx, schema)
+func mayTake(ctx context.Context, names *names, schema, table, relation string) error {
+	kinds, err := names.in(ctx, schema)
 	if err != nil {
 		return err
 	}

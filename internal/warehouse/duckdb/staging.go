@@ -252,15 +252,9 @@ func (s *staging) replace(ctx context.Context, put func(*sql.Tx) error) error {
 				Do:   "nothing: what is published stays; start another run to load it again",
 			}
 		}
-		kinds, err := relationKinds(ctx, tx, schema)
-		if err != nil {
-			return err
-		}
 		for _, name := range []string{string(s.dataset), deltaName(s.dataset), keysName(s.dataset), goneName(s.dataset)} {
-			if view, ok := kinds[name]; ok {
-				if err := drop(ctx, tx, schema, name, view); err != nil {
-					return err
-				}
+			if err := dropAny(ctx, tx, schema, name); err != nil {
+				return err
 			}
 		}
 		return put(tx)
@@ -283,17 +277,23 @@ func (w *Warehouse) stagedShape(ctx context.Context, q queryer, run elt.RunID, d
 	if err != nil {
 		return nothing, "", err
 	}
+	shape, table := w.shapeOf(kinds, run, d)
+	return shape, table, nil
+}
+
+// shapeOf is stagedShape, of the relations of the run's schema.
+func (w *Warehouse) shapeOf(kinds map[string]bool, run elt.RunID, d elt.DatasetName) (shape, string) {
 	isView, staged := kinds[string(d)]
 	_, hasDelta := kinds[deltaName(d)]
 	switch {
 	case !staged:
-		return nothing, "", nil
+		return nothing, ""
 	case hasDelta:
-		return delta, qualified(runSchema(run), deltaName(d)), nil
+		return delta, qualified(runSchema(run), deltaName(d))
 	case isView:
-		return view, w.Staged(run, d), nil
+		return view, w.Staged(run, d)
 	}
-	return whole, w.Staged(run, d), nil
+	return whole, w.Staged(run, d)
 }
 
 func (w *Warehouse) stagingMissing(run elt.RunID, d elt.DatasetName) error {

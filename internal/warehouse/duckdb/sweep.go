@@ -114,14 +114,12 @@ func (w *Warehouse) unneeded(ctx context.Context, schema string) (views map[stri
 	if err != nil {
 		return nil, 0, err
 	}
+	needed, err := w.needed(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
 	for name := range views {
-		var needed bool
-		if err := w.db.QueryRowContext(ctx, `SELECT count(*) > 0 FROM (
-			SELECT physical AS name FROM _daybreak.published UNION ALL SELECT unnest([physical, merged, undo]) FROM _daybreak.kept) WHERE name = ?`,
-			qualified(schema, name)).Scan(&needed); err != nil {
-			return nil, 0, err
-		}
-		if needed {
+		if needed[qualified(schema, name)] {
 			delete(views, name)
 			others++
 		}
@@ -146,6 +144,24 @@ func (w *Warehouse) dropStaged(ctx context.Context, run elt.RunID) error {
 	}
 	_, err = w.db.ExecContext(ctx, "DROP SCHEMA IF EXISTS "+quote(schema))
 	return err
+}
+
+// needed returns the quoted names of everything that published names stand on, or that it takes to bring a version back.
+func (w *Warehouse) needed(ctx context.Context) (map[string]bool, error) {
+	rows, err := w.db.QueryContext(ctx, `SELECT physical AS name FROM _daybreak.published UNION SELECT unnest([physical, merged, undo]) FROM _daybreak.kept`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	names := make(map[string]bool)
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names[name] = true
+	}
+	return names, rows.Err()
 }
 
 // runSchemas returns the schemas in which runs have staged.
