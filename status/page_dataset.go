@@ -31,7 +31,9 @@ type datasetData struct {
 	Days             []dayRow
 	Wait, Curl       string
 	Lineage          *lineageSVG
-	Columns          []elt.ColumnDoc
+	Columns          []columnRow
+	Tests            *testsData
+	SQL              *api.ModelSQL
 	Progress         *progressBar
 	Held             *heldData
 	Changes          []changeRow
@@ -69,8 +71,13 @@ func (s *Service) datasetPage(c echo.Context) error {
 		return err
 	}
 	today := elt.DateOf(v.facts.Now.In(set.zone))
-	data := datasetData{Name: string(set.Name), About: about(set), Columns: set.Columns}
+	data := datasetData{Name: string(set.Name), About: about(set), SQL: s.sqlOf(c, set.Name)}
 	data.Sentence, data.Detail = v.describeDataset(set)
+	var checks []elt.Check
+	if data.Tests, checks, err = s.lastTests(c.Request().Context(), set, today); err != nil {
+		return err
+	}
+	data.Columns = columnRows(set.Columns, checks)
 	data.Trouble = v.troubleWith(set.Name)
 	data.Facts = v.datasetFacts(set, today)
 	used, err := s.costOf(c.Request().Context(), set.headline.Latest.Run, set.Name)
@@ -239,13 +246,15 @@ func (v view) progressOf(set *dataset) *progressBar {
 }
 
 type dayData struct {
+	Failing              []failingTest
+	AgainBy              string // the command that builds outdated days again
 	Dataset, DatasetHref string
 	Sentence, Detail     string
 	Facts                []fact
 	Failure              *elt.Failure
 	CauseOf              link // where the root cause is shown, when it is another dataset's
 	Steps                []stepRow
-	Checks               []elt.Check
+	Checks               []testRow
 	Inputs               []inputRow
 	Source               []fact
 	Held                 *heldData
@@ -259,6 +268,7 @@ type inputRow struct {
 	Dataset  link
 	Read     string
 	Outdated string
+	Late     string // an older date that came after the model read it
 }
 
 func (s *Service) dayPage(c echo.Context) error {
@@ -280,7 +290,10 @@ func (s *Service) dayPage(c echo.Context) error {
 	}
 	v.snapshot = snap
 	today := elt.DateOf(v.facts.Now.In(set.zone))
-	data := dayData{Dataset: string(set.Name), DatasetHref: datasetHref(set.Name), Sentence: body.Sentence, Detail: body.Detail, Checks: body.Checks}
+	data := dayData{Dataset: string(set.Name), DatasetHref: datasetHref(set.Name), Sentence: body.Sentence, Detail: body.Detail}
+	if data.Failing, err = s.failingTests(c, body.Run, set.Name); err != nil {
+		return err
+	}
 	data.Facts = v.dayFacts(set, body)
 	var used elt.Usage
 	for _, st := range body.Steps {
@@ -293,11 +306,20 @@ func (s *Service) dayPage(c echo.Context) error {
 			data.CauseOf = link{string(body.Cause.Dataset), dayHref(body.Cause.Dataset, date)}
 		}
 	}
+	if len(body.OutdatedBy) > 0 {
+		data.AgainBy = "daybreak run --outdated"
+	}
+	data.Checks = testRows(body.Checks)
 	data.Steps = stepRows(body.Steps, set.zone, date.AddDays(1))
 	for _, in := range body.Inputs {
 		r := inputRow{Dataset: link{string(in.Dataset), dayHref(in.Dataset, date)}, Read: string(in.Read)}
 		if in.Current != "" && in.Current != in.Read {
 			r.Outdated = string(in.Current)
+		}
+		for _, o := range body.OutdatedBy {
+			if o.Dataset == in.Dataset && o.Date != date {
+				r.Late = fmt.Sprintf("its %s came later, as %s", shortDate(o.Date, today), o.Current)
+			}
 		}
 		data.Inputs = append(data.Inputs, r)
 	}

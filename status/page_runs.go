@@ -179,6 +179,9 @@ func (s *Service) runsPage(c echo.Context) error {
 			Date: shortDate(r.Date, today), Href: "/runs/" + string(r.ID), Schedule: string(r.Schedule), Kind: string(r.Kind),
 			Pill: runPill(r.State), Started: stampOf(r.CreatedAt, v.location, today), Reason: r.Reason,
 		}
+		if !r.Options.IsZero() {
+			row.Reason = strings.TrimPrefix(row.Reason+": "+r.Options.String(), ": ")
+		}
 		if !r.FinishedAt.IsZero() {
 			row.Took = span(r.FinishedAt.Sub(r.CreatedAt))
 		}
@@ -258,6 +261,9 @@ func (s *Service) runPage(c echo.Context) error {
 		{Term: "Steps done", Text: fmt.Sprintf("%d of %d", doneSteps, len(steps))},
 		{Term: "Extracted", Text: extracted, Small: size},
 		{Term: "Schedule", Text: strings.TrimSpace(string(run.Schedule)), Small: string(run.Kind), Href: "/schedules"},
+	}
+	if !run.Options.IsZero() {
+		data.Facts = append(data.Facts, fact{Term: "Asked for", Text: capital(run.Options.String())})
 	}
 	data.Facts = append(data.Facts, billedFacts(usageOf(steps))...)
 	data.Gantt = v.drawGantt(run, full, today)

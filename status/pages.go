@@ -179,7 +179,7 @@ func (s *Service) frame(c echo.Context, heading string) frame {
 
 // navigation is the pages that the reader may open.
 func (s *Service) navigation(who caller) []navItem {
-	items := []navItem{{Text: "Datasets", Href: "/"}, {Text: "Runs", Href: "/runs"}, {Text: "Incidents", Href: "/incidents"}, {Text: "Schedules", Href: "/schedules"}}
+	items := []navItem{{Text: "Datasets", Href: "/"}, {Text: "Lineage", Href: "/lineage"}, {Text: "Runs", Href: "/runs"}, {Text: "Incidents", Href: "/incidents"}, {Text: "Schedules", Href: "/schedules"}}
 	if s.opts.Acts == nil {
 		return items
 	}

@@ -20,6 +20,7 @@ type RunLedger interface {
 	Runs(ctx context.Context, f elt.RunFilter) ([]elt.Run, error)
 	Steps(ctx context.Context, run elt.RunID) ([]elt.Step, error)
 	Attempts(ctx context.Context, step elt.StepID) ([]elt.Attempt, error)
+	FailingRows(ctx context.Context, run elt.RunID, d elt.DatasetName) ([]elt.FailingRows, error)
 }
 
 // ManifestLedger tells what was read from a source, and how that has changed.

@@ -53,6 +53,8 @@ type Options struct {
 	Location *time.Location
 	// Schedules tells each schedule with its next five ticks after now; nil means there are none.
 	Schedules func(now time.Time) []api.Schedule
+	// SQL tells a model's SQL, for operators; nil tells none.
+	SQL func(elt.DatasetName) (api.ModelSQL, bool)
 	// BaseURL is the service's address as others reach it, for the lines to copy; empty means the
 	// address of the request.
 	BaseURL string

@@ -211,3 +211,12 @@ func (e *Engine) Inputs(d elt.DatasetName) []elt.DatasetName {
 func (e *Engine) Reads(d elt.DatasetName) []elt.DatasetName {
 	return slices.Concat([]elt.DatasetName{d}, e.Inputs(d), e.project.TestNeeds(d))
 }
+
+// Source returns a model's file, relative to the workspace, and its text as it is written.
+func (e *Engine) Source(d elt.DatasetName) (file, text string, ok bool) {
+	m, ok := e.project.models[d]
+	if !ok {
+		return "", "", false
+	}
+	return m.file, m.source, true
+}

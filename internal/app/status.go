@@ -18,6 +18,7 @@ import (
 	"github.com/daybreak-data/daybreak/status"
 	"github.com/daybreak-data/daybreak/status/api"
 	"github.com/daybreak-data/daybreak/status/client"
+	"github.com/daybreak-data/daybreak/transform"
 )
 
 // newStatus builds the status service as the workspace configures it.
@@ -32,8 +33,25 @@ func (ws *workspace) statusOptions(book *ledger.Ledger, log *slog.Logger) status
 	return status.Options{
 		Ledger: book, Tokens: book, Acts: book,
 		Title: ws.config.Title, Version: version, Location: ws.location(), BaseURL: ws.config.Status.BaseURL,
-		Schedules: ws.upcoming, Log: log, Now: time.Now,
+		Schedules: ws.upcoming, SQL: ws.sqlOf, Log: log, Now: time.Now,
 	}
+}
+
+// sqlOf tells a model's SQL as it is written, and as it runs for the last date that has ended. A model that cannot be
+// compiled is shown as it is written: its step says what is wrong.
+func (ws *workspace) sqlOf(d elt.DatasetName) (api.ModelSQL, bool) {
+	engine := transform.New(transform.EngineOptions{Project: ws.project, Warehouse: publishedNames{config: ws.config.Warehouse}, Dir: ws.config.Models.Dir})
+	file, text, ok := engine.Source(d)
+	if !ok {
+		return api.ModelSQL{}, false
+	}
+	date := elt.DateOf(time.Now().In(ws.catalog.zone(d))).AddDays(-1)
+	scope := transform.Scope{Date: date, Window: date.Window(ws.catalog.zone(d)), Published: func(elt.DatasetName) bool { return true }}
+	compiled, err := engine.Compile(scope, d)
+	if err != nil {
+		compiled = "-- " + err.Error()
+	}
+	return api.ModelSQL{Dataset: d, File: file, Written: text, Compiled: compiled, Date: date}, true
 }
 
 // upcoming tells each schedule with its next five ticks.

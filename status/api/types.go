@@ -300,3 +300,20 @@ type ProblemDetails struct {
 	AsOf         *time.Time `json:"as_of,omitempty"`
 	EvaluatorLag *float64   `json:"evaluator_lag_s,omitempty"`
 }
+
+// ModelSQL is the SQL of a model, for operators.
+type ModelSQL struct {
+	Dataset  elt.DatasetName `json:"dataset"`
+	File     string          `json:"file"`
+	Written  string          `json:"written"`  // with its macros
+	Compiled string          `json:"compiled"` // as it runs for Date
+	Date     elt.Date        `json:"date"`
+}
+
+// FailingRows are some of the rows that failed a day's tests, for operators, without what is masked.
+type FailingRows struct {
+	Dataset elt.DatasetName   `json:"dataset"`
+	Date    elt.Date          `json:"date"`
+	Run     elt.RunID         `json:"run,omitempty"`
+	Tests   []elt.FailingRows `json:"tests"`
+}

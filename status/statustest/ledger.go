@@ -23,6 +23,7 @@ type Ledger struct {
 	runs      map[elt.RunID]elt.Run
 	steps     map[elt.RunID][]elt.Step
 	attempts  map[elt.StepID][]elt.Attempt
+	failing   []elt.FailingRows
 	manifests map[string]*elt.Manifest
 	incidents []elt.Incident
 	events    []elt.Event
@@ -255,6 +256,26 @@ func (l *Ledger) Attempts(_ context.Context, step elt.StepID) ([]elt.Attempt, er
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.attempts[step]), l.failure
+}
+
+// FailingRows implements status.RunLedger.
+func (l *Ledger) FailingRows(_ context.Context, run elt.RunID, d elt.DatasetName) ([]elt.FailingRows, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []elt.FailingRows
+	for _, f := range l.failing {
+		if f.Run == run && f.Dataset == d {
+			out = append(out, f)
+		}
+	}
+	return out, l.failure
+}
+
+// KeepFailing keeps rows that failed a test.
+func (l *Ledger) KeepFailing(f elt.FailingRows) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failing = append(l.failing, f)
 }
 
 // Manifest implements status.ManifestLedger.
