@@ -29,7 +29,7 @@ func filled(path string) string {
 // Every route that is not marked open answers 401 to whoever has no token, and something else to
 // whoever has: by bearer token, and by the session that the form gives.
 func TestEveryRouteNeedsTheToken(t *testing.T) {
-	s := serve(t, statustest.Busy(), func(o *Options) { o.Public, o.Token = false, testToken })
+	s := serve(t, statustest.Busy(), func(o *Options) { o.Public = false }, forOperators)
 	login := postForm(t, s, "/login", url.Values{"token": {testToken}, "next": {"/runs"}})
 	if login.StatusCode != http.StatusSeeOther || login.Header.Get("Location") != "/runs" || len(login.Cookies()) != 1 {
 		t.Fatalf("login: %d to %q", login.StatusCode, login.Header.Get("Location"))
@@ -200,7 +200,7 @@ func TestProblems(t *testing.T) {
 // Headers that keep a page's content to itself are on every answer, and every body tells its age.
 func TestHeadersAndAge(t *testing.T) {
 	w := statustest.Busy()
-	s := serve(t, w)
+	s := serve(t, w, forOperators)
 	for _, r := range s.routes() {
 		if r.method != http.MethodGet || r.path == "/v1/events" {
 			continue
@@ -209,7 +209,7 @@ func TestHeadersAndAge(t *testing.T) {
 		if strings.HasSuffix(path, "/ready") || strings.HasSuffix(path, "/wait") {
 			path += "?need=shop.users@2026-11-20"
 		}
-		answer, body := get(t, s, path)
+		answer, body := get(t, s, path, "Authorization", "Bearer "+testToken)
 		csp := answer.Header.Get("Content-Security-Policy")
 		if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || answer.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: unguarded: %v", path, answer.Header)

@@ -157,7 +157,7 @@ func (s *Service) sqlOf(c echo.Context, d elt.DatasetName) *api.ModelSQL {
 }
 
 func (s *Service) getSQL(c echo.Context) error {
-	_, set, err := s.lookAt(c)
+	v, set, err := s.lookAt(c)
 	if err != nil {
 		return err
 	}
@@ -165,8 +165,7 @@ func (s *Service) getSQL(c echo.Context) error {
 	if sql == nil {
 		return refuse(http.StatusNotFound, codeNoSQL, fmt.Sprintf("%s is made by no SQL that this service knows", set.Name), "ask for a model of the workspace's sql folder")
 	}
-	c.Response().Header().Set("Cache-Control", "no-store")
-	return c.JSON(http.StatusOK, sql)
+	return s.answer(c, v, false, sql, &sql.Meta)
 }
 
 func (s *Service) getFailingRows(c echo.Context) error {
@@ -182,7 +181,7 @@ func (s *Service) getFailingRows(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	body := api.FailingRows{Dataset: set.Name, Date: date, Run: d.Run, Tests: []elt.FailingRows{}}
+	body := &api.FailingRows{Dataset: set.Name, Date: date, Run: d.Run, Tests: []elt.FailingRows{}}
 	if d.Run != "" {
 		found, err := s.opts.Ledger.FailingRows(c.Request().Context(), d.Run, set.Name)
 		if err != nil {
@@ -190,6 +189,5 @@ func (s *Service) getFailingRows(c echo.Context) error {
 		}
 		body.Tests = append(body.Tests, found...)
 	}
-	c.Response().Header().Set("Cache-Control", "no-store")
-	return c.JSON(http.StatusOK, body)
+	return s.answer(c, v, false, body, &body.Meta)
 }

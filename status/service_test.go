@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/status/api"
 	"github.com/daybreak-data/daybreak/status/statustest"
 )
 
@@ -46,4 +48,12 @@ func get(t *testing.T, s *Service, path string, header ...string) (*http.Respons
 		t.Fatal(err)
 	}
 	return rec.Result(), string(b)
+}
+
+// forOperators gives the service a token of an operator's, and SQL to show.
+func forOperators(o *Options) {
+	o.Token, o.TokenRole = testToken, elt.Operator
+	o.SQL = func(d elt.DatasetName) (api.ModelSQL, bool) {
+		return api.ModelSQL{Dataset: d, File: "sql/models/" + string(d) + ".sql", Written: "select {{ one() }}", Compiled: "select 1", Date: elt.Date{Year: 2026, Month: 11, Day: 20}}, true
+	}
 }

@@ -40,7 +40,11 @@ func (ws *workspace) statusOptions(book *ledger.Ledger, log *slog.Logger) status
 // sqlOf tells a model's SQL as it is written, and as it runs for the last date that has ended. A model that cannot be
 // compiled is shown as it is written: its step says what is wrong.
 func (ws *workspace) sqlOf(d elt.DatasetName) (api.ModelSQL, bool) {
-	engine := transform.New(transform.EngineOptions{Project: ws.project, Warehouse: publishedNames{config: ws.config.Warehouse}, Dir: ws.config.Models.Dir})
+	native, ok := ws.project.(*transform.Project)
+	if !ok {
+		return api.ModelSQL{}, false
+	}
+	engine := transform.New(transform.EngineOptions{Project: native, Warehouse: publishedNames{config: ws.config.Warehouse}, Dir: ws.config.Models.Dir})
 	file, text, ok := engine.Source(d)
 	if !ok {
 		return api.ModelSQL{}, false

@@ -303,6 +303,7 @@ type ProblemDetails struct {
 
 // ModelSQL is the SQL of a model, for operators.
 type ModelSQL struct {
+	Meta
 	Dataset  elt.DatasetName `json:"dataset"`
 	File     string          `json:"file"`
 	Written  string          `json:"written"`  // with its macros
@@ -312,6 +313,7 @@ type ModelSQL struct {
 
 // FailingRows are some of the rows that failed a day's tests, for operators, without what is masked.
 type FailingRows struct {
+	Meta
 	Dataset elt.DatasetName   `json:"dataset"`
 	Date    elt.Date          `json:"date"`
 	Run     elt.RunID         `json:"run,omitempty"`
