@@ -86,7 +86,7 @@ func thousandModels(b *testing.B) string {
 func BenchmarkNightOfAThousandModels(b *testing.B) {
 	dir := thousandModels(b)
 	log := slog.New(slog.DiscardHandler)
-	ws, err := loadWorkspace(dir)
+	ws, err := loadWorkspace(b.Context(), dir)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -97,7 +97,10 @@ func BenchmarkNightOfAThousandModels(b *testing.B) {
 	defer p.close(log)
 	watch := &stopwatch{warehouse: p.warehouse}
 	p.stages.warehouse = watch
-	p.useWarehouse(watch)
+	p.stages.models.warehouse = watch
+	if p.stages.models.nightly, err = p.stages.models.engine(ws.project, nil); err != nil {
+		b.Fatal(err)
+	}
 	date := elt.Date{Year: 2026, Month: 1, Day: 5}
 	for b.Loop() {
 		run, err := p.nights.ByHand(b.Context(), ws.schedules[0], date, "benchmark", false, elt.RunOptions{})
@@ -112,10 +115,4 @@ func BenchmarkNightOfAThousandModels(b *testing.B) {
 	whole := b.Elapsed()
 	b.ReportMetric(float64(whole-watch.busy)*100/float64(whole), "%outside")
 	b.ReportMetric(float64(whole.Milliseconds())/float64(b.N*1000), "ms/model")
-}
-
-// useWarehouse lets the run's models use another warehouse.
-func (p *parts) useWarehouse(w warehouse) {
-	p.stages.models.warehouse = w
-	p.stages.models.nightly = p.stages.models.engine(p.ws.project)
 }
