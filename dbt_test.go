@@ -234,3 +234,10 @@ func TestJaffleShopByDBTItselfAndByBothEngines(t *testing.T) {
 		})
 	}
 }
+
+func decodeText(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+}

@@ -329,8 +329,10 @@ func (c *Config) resolvePaths() {
 	c.Models.Dir = c.resolve(c.Models.Dir)
 	c.Models.Artifacts = c.resolve(c.Models.Artifacts)
 	c.Models.DBT = c.resolve(c.Models.DBT)
-	if strings.ContainsRune(c.Models.DBTCommand, filepath.Separator) {
-		c.Models.DBTCommand = c.resolve(c.Models.DBTCommand)
+	if strings.ContainsRune(c.Models.DBTCommand, filepath.Separator) { // without one it is looked for on PATH
+		if path, err := filepath.Abs(c.resolve(c.Models.DBTCommand)); err == nil {
+			c.Models.DBTCommand = path
+		}
 	}
 	for name, s := range c.Sources {
 		s.SQLite = c.resolve(s.SQLite)

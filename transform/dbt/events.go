@@ -17,7 +17,8 @@ type event struct {
 		Msg   string `json:"msg"`
 	} `json:"info"`
 	Data struct {
-		NodeInfo struct {
+		Exception string `json:"exc"`
+		NodeInfo  struct {
 			ID     string `json:"unique_id"`
 			Status string `json:"node_status"`
 		} `json:"node_info"`
@@ -31,8 +32,8 @@ type event struct {
 
 // The names of the events that are read. dbt promises to keep them.
 const (
-	nodeStarted  = "NodeStart"
 	nodeFinished = "NodeFinished"
+	modelResult  = "LogModelResult"
 	mainError    = "MainEncounteredError"
 )
 
@@ -61,5 +62,33 @@ func readEvents(r io.Reader, on func(event)) (tail string, err error) {
 		if err != nil {
 			return strings.Join(other, "\n"), err
 		}
+	}
+}
+
+// listener makes results of events.
+type listener struct {
+	batched   map[string]bool   // models that are built in batches, each of which ends as the model does
+	concluded map[string]bool   // those of them that are done
+	exception map[string]string // the first thing that went wrong with a node
+	report    func(id string, r result)
+}
+
+func (l *listener) hear(e event) {
+	id := e.Data.NodeInfo.ID
+	switch r := e.Data.Result; {
+	case id == "":
+	case e.Data.Exception != "" && l.exception[id] == "":
+		l.exception[id] = e.Data.Exception
+	case e.Info.Name == modelResult:
+		l.concluded[id] = true
+	case e.Info.Name == nodeFinished && r != nil && (l.concluded[id] || !l.batched[id]):
+		one := result{status: r.Status, message: r.Message, failures: r.Failures}
+		if one.status == "" {
+			one.status = e.Data.NodeInfo.Status
+		}
+		if (one.message == "" || one.message == "ERROR" || one.status == partialSuccess) && l.exception[id] != "" {
+			one.message = l.exception[id]
+		}
+		l.report(id, one)
 	}
 }

@@ -30,6 +30,7 @@ func sentence(text string) string {
 		if strings.HasPrefix(line, "LINE ") || strings.HasPrefix(line, "compiled code at") || strings.HasPrefix(line, "------") {
 			break
 		}
+		line = strings.TrimPrefix(line, "Exception on worker thread. ")
 		if line != "" && line != "^" && !kindLine.MatchString(line) {
 			parts = append(parts, strings.TrimRight(line, " "))
 		}

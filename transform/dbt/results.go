@@ -9,6 +9,9 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
+// partialSuccess is the status of a model some of whose batches could not be built.
+const partialSuccess = "partial success"
+
 // result is what dbt says of a node that it has done with.
 type result struct {
 	status   string // success, error, skipped, partial success, no-op; of a test pass, fail, warn, error, skipped

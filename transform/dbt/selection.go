@@ -12,6 +12,9 @@ import (
 	"github.com/daybreak-data/daybreak/transform"
 )
 
+// microbatch is the strategy of models that are built in batches of time.
+const microbatch = "microbatch"
+
 // selection is what one dbt process does: what remains of a run and can be done now.
 type selection struct {
 	build []*node // inputs first
@@ -24,6 +27,17 @@ func (s selection) has(id string) bool {
 
 // all returns both.
 func (s selection) all() []*node { return slices.Concat(s.build, s.tests) }
+
+// batched returns the models that dbt builds in batches.
+func (s selection) batched() map[string]bool {
+	out := make(map[string]bool)
+	for _, n := range s.build {
+		if n.Config.Strategy == microbatch {
+			out[n.ID] = true
+		}
+	}
+	return out
+}
 
 // datasets returns what is built.
 func (s selection) datasets() []elt.DatasetName {
@@ -212,7 +226,7 @@ func (e *Engine) flags(s transform.Scope, sel selection) []string {
 	}
 	from, batches := s.Window.From, false
 	for _, n := range sel.build {
-		if n.Config.Strategy != "microbatch" {
+		if n.Config.Strategy != microbatch {
 			continue
 		}
 		batches = true

@@ -1,7 +1,6 @@
 package dbt
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,11 +54,8 @@ func (e *Engine) work(ctx context.Context, b *build, x *session, s transform.Sco
 	}
 	log.InfoContext(ctx, "dbt begins", "build", len(x.selection.build), "tests", len(x.selection.tests), "inputs", len(inputs),
 		"prepared_in", time.Since(began).Round(time.Millisecond), "log", filepath.Join(x.place.Folder, "logs", "dbt.log"))
-	end, err = command.run(ctx, args, func(ev event) {
-		if r := ev.Data.Result; ev.Info.Name == nodeFinished && r != nil {
-			b.report(ev.Data.NodeInfo.ID, result{status: cmp.Or(r.Status, ev.Data.NodeInfo.Status), message: r.Message, failures: r.Failures})
-		}
-	})
+	l := listener{batched: x.selection.batched(), concluded: make(map[string]bool), exception: make(map[string]string), report: b.report}
+	end, err = command.run(ctx, args, l.hear)
 	if err != nil {
 		return end, err
 	}

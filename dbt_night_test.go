@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/daybreak-data/daybreak/internal/testenv"
+)
+
+// acme is a dbt project with a model of each kind that keeps its rows, and one that takes as long as is wanted.
+var acme = map[string]string{
+	"analytics/dbt_project.yml": "name: acme\nprofile: acme\nmodels: {acme: {+materialized: table}}\n",
+	"analytics/models/sources.yml": `
+sources:
+  - name: shop
+    tables:
+      - name: users
+        description: Everybody who ever signed up.
+        columns: [{name: id, description: A number., data_tests: [unique, not_null]}]
+  - name: raw
+    tables:
+      - name: happened
+        meta: {dataset: shop.events}
+        config: {event_time: happened_at}
+`,
+	"analytics/models/daily.sql": `{{ config(materialized='incremental', unique_key='day') }}
+select cast('{{ var("data_date") }}' as date) as day, count(*) as users, {{ is_incremental() }} as added, '{{ var("shop") }}' as shop from {{ source('shop', 'users') }}`,
+	"analytics/models/batches.sql": `{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='happened_at', begin='2026-01-01', batch_size='day') }}
+select id, happened_at from {{ source('raw', 'happened') }}`,
+	"analytics/models/names.sql":  `{{ config(materialized='view') }} select distinct name from {{ ref('pasted') }}`,
+	"analytics/models/pasted.sql": `{{ config(materialized='ephemeral') }} select * from {{ source('shop', 'users') }}`,
+	"analytics/models/slow.sql": `select {% if env_var('SLOW', '') %} (select count(*) from range(1000000000000) t(i) where hash(i) = 1) {% else %} 1 {% endif %} as n,
+(select count(*) from {{ ref('names') }}) as names`,
+	"analytics/models/after.sql": `select n + names as m, repeat('x', 100) as x from {{ ref('slow') }}, range(20000)`,
+	"analytics/models/schema.yml": `
+models:
+  - name: daily
+    description: How many there were.
+    config: {tags: [numbers], meta: {owners: [ada@example.com, grace@example.com], deadline: "07:00"}}
+    columns: [{name: day, description: The date., data_tests: [unique]}]
+  - name: after
+    data_tests: [{dbt_utils_at_most: {arguments: {most: 100000}, config: {severity: warn}}}]
+snapshots:
+  - name: users_history
+    relation: source('shop', 'users')
+    config: {unique_key: id, strategy: check, check_cols: all}
+`,
+	"analytics/tests/generic/at_most.sql": "{% test dbt_utils_at_most(model, most) %} select * from {{ model }} where m > {{ most }} {% endtest %}",
+	"analytics/tests/no_ghosts.sql":       "select * from {{ ref('daily') }} where users < 0",
+	"schedules/nightly.yaml": `
+at: "02:00"
+timezone: UTC
+owners: [data@example.com, shop@example.com]
+retries: {attempts: 3, first_delay: 1s, max_delay: 1s}
+tables:
+  shop.users: {mode: full}
+  shop.events: {mode: full}
+models: ["*"]
+`,
+}
+
+// newAcme makes a workspace with the project, whose dbt is called through a script that lets a test slow it, limit
+// its files and find its process.
+func newAcme(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, acme)
+	write(t, dir, map[string]string{
+		"daybreak.yaml": "sources: {shop: {sqlite: shop.db}}\nstatus: {public: true}\nmodels: {dbt: analytics, dbt_command: ./dbt.sh, vars: {shop: 'on {{ data_date }}'}}\n",
+		"dbt.sh": fmt.Sprintf(`#!/bin/sh
+if [ "$1" = build ]; then
+	echo $$ >'%[1]s/dbt.pid'
+	[ -e '%[1]s/slow' ] && SLOW=yes && export SLOW
+	[ -e '%[1]s/limit' ] && ulimit -f "$(cat '%[1]s/limit')"
+fi
+exec '%[2]s' "$@"
+`, dir, testenv.DBT(t)),
+	})
+	if err := os.Chmod(filepath.Join(dir, "dbt.sh"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	change(t, filepath.Join(dir, "shop.db"), `CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace');
+		CREATE TABLE events (id INTEGER PRIMARY KEY, happened_at DATETIME);
+		INSERT INTO events VALUES (1, '2026-01-01 10:00:00'), (2, '2026-01-04 00:00:00'), (3, '2026-01-05 23:59:59'), (4, '2026-01-06 12:00:00')`)
+	return dir
+}
+
+// A dbt project's models keep their rows from night to night, see their night, and are built again by date.
+func TestADBTProjectNightByNight(t *testing.T) {
+	t.Parallel()
+	dir := newAcme(t)
+	if a := must(t, dir, nil, "check"); !strings.Contains(a.out, "ok: 8 datasets") {
+		t.Errorf("check says %s", a.out)
+	}
+	var listed []struct {
+		Name, Description, Relation, Materialized string
+		Tags, Owners, Inputs                      []string
+		DeadlineTime                              string `json:"deadline_time"`
+		Columns                                   []struct {
+			Name, Description string
+			Tests             []string
+		}
+	}
+	decodeText(t, must(t, dir, nil, "ls", "daily", "--json").out, &listed)
+	if len(listed) != 1 || listed[0].Description != "How many there were." || listed[0].Relation != "analytics.daily" || listed[0].DeadlineTime != "07:00" ||
+		!cmp.Equal(listed[0].Owners, []string{"ada@example.com", "grace@example.com"}) || !cmp.Equal(listed[0].Tags, []string{"numbers"}) ||
+		!cmp.Equal(listed[0].Inputs, []string{"shop.users"}) || listed[0].Columns[0].Description != "The date." || !cmp.Equal(listed[0].Columns[0].Tests, []string{"unique"}) {
+		t.Errorf("daily is listed as %+v", listed)
+	}
+	must(t, dir, nil, "run", "--date", "2026-01-04")
+	change(t, filepath.Join(dir, "shop.db"), "UPDATE users SET name = 'Ada L.' WHERE id = 1; INSERT INTO users VALUES (3, 'Joan')")
+	must(t, dir, nil, "run", "--date", "2026-01-05")
+	wantDaily := [][]string{{"2026-01-04", "2", "false", "on 2026-01-04"}, {"2026-01-05", "3", "true", "on 2026-01-05"}}
+	if diff := cmp.Diff(wantDaily, query(t, dir, "SELECT * FROM analytics.daily ORDER BY day")); diff != "" {
+		t.Errorf("daily (-want +got):\n%s", diff)
+	}
+	if got := query(t, dir, "SELECT count(*), count(*) FILTER (dbt_valid_to IS NULL), count(DISTINCT id) FROM analytics.users_history"); !cmp.Equal(got, [][]string{{"4", "3", "3"}}) {
+		t.Errorf("the snapshot has %v", got)
+	}
+	// The first night builds all batches from the beginning to its own end; the next one its own.
+	if got := query(t, dir, "SELECT string_agg(id, ' ' ORDER BY id) FROM analytics.batches"); !cmp.Equal(got, [][]string{{"1 2 3"}}) {
+		t.Errorf("batches has %v", got)
+	}
+	must(t, dir, nil, "run", "--date", "2026-01-05", "--again")
+	if diff := cmp.Diff(wantDaily, query(t, dir, "SELECT * FROM analytics.daily ORDER BY day")); diff != "" {
+		t.Errorf("daily after the same date once more (-want +got):\n%s", diff)
+	}
+	if found := tested(t, dir); found["daily no_ghosts"] != "pass" || found["after dbt_utils_at_most_after_100000"] != "pass" || found["shop.users unique(id)"] != "pass" || len(found) != 5 {
+		t.Errorf("the tests found %v", found)
+	}
+	// A date that was missed is built afterwards, from what is published, beside the others.
+	must(t, dir, nil, "run", "--date", "2026-01-02")
+	if got := query(t, dir, "SELECT string_agg(day, ' ' ORDER BY day) FROM analytics.daily"); !cmp.Equal(got, [][]string{{"2026-01-02 2026-01-04 2026-01-05"}}) {
+		t.Errorf("daily has the days %v", got)
+	}
+	must(t, dir, nil, "run", "--date", "2026-01-05", "--again", "--full-refresh", "--select", "daily", "--vars", "{shop: elsewhere}")
+	if got := query(t, dir, "SELECT string_agg(day || ' ' || shop) FROM analytics.daily"); !cmp.Equal(got, [][]string{{"2026-01-05 elsewhere"}}) {
+		t.Errorf("daily after a full refresh has %v", got)
+	}
+}
+
+// awaitSlow waits until dbt works on the model that does not end.
+func awaitSlow(t *testing.T, dir string) {
+	t.Helper()
+	deadline := time.NewTimer(2 * time.Minute)
+	defer deadline.Stop()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		logs, err := filepath.Glob(filepath.Join(dir, "state", "dbt", "runs", "*", "*", "logs", "dbt.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range logs {
+			if b, err := os.ReadFile(l); err == nil && bytes.Contains(b, []byte("On model.acme.slow:")) {
+				return
+			}
+		}
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			t.Fatal("dbt does not come to its slow model")
+		}
+	}
+}
+
+// interruptedNights are the ways in which a night with dbt does not come to its end. Each leaves the workspace such that
+// one more daybreak run may bring the night.
+var interruptedNights = map[string]func(t *testing.T, dir string){
+	"daybreak is killed while dbt works": func(t *testing.T, dir string) {
+		write(t, dir, map[string]string{"slow": ""})
+		cmd := program(t.Context(), t, dir, nil, "run", "--date", "2026-01-05")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitSlow(t, dir)
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Error("daybreak was not killed")
+		}
+		remove(t, filepath.Join(dir, "slow"))
+	},
+	"dbt is killed while it works": func(t *testing.T, dir string) {
+		write(t, dir, map[string]string{"slow": ""})
+		cmd := program(t.Context(), t, dir, nil, "run", "--date", "2026-01-05")
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitSlow(t, dir)
+		remove(t, filepath.Join(dir, "slow"))
+		b, err := os.ReadFile(filepath.Join(dir, "dbt.pid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil { // what remained is built by another dbt, within the same night
+			t.Errorf("the night did not recover: %v\n%s", err, &out)
+		}
+		if !strings.Contains(out.String(), "dbt was ended by a signal") {
+			t.Errorf("nothing tells that dbt was killed:\n%s", &out)
+		}
+	},
+	"the disk is full while dbt works": func(t *testing.T, dir string) {
+		write(t, dir, map[string]string{"limit": "1024"})
+		a := do(t, dir, nil, "run", "--date", "2026-01-05")
+		if a.code != 76 || !strings.Contains(a.errors, "disk_full") {
+			t.Errorf("exit %d, want 76 and disk_full\n%s", a.code, a.errors)
+		}
+		remove(t, filepath.Join(dir, "limit"))
+	},
+	"the disk is full while dbt's file is made": func(t *testing.T, dir string) {
+		if a := withLimit(t, dir, 700, "run", "--date", "2026-01-05"); a.code == 0 {
+			t.Errorf("there was room enough\n%s", a.errors)
+		}
+	},
+}
+
+// Whatever ends dbt or Daybreak while dbt works: the night before still serves, and the rerun gives the tables of an
+// undisturbed night.
+func TestInterruptedDBTNightsEndLikeUndisturbedOnes(t *testing.T) {
+	undisturbed := newAcme(t)
+	bring := func(dir, date string) { must(t, dir, nil, "run", "--date", date) }
+	// The snapshot's times are those at which dbt looked.
+	const looked = "SELECT id, name, dbt_valid_to IS NULL FROM analytics.users_history ORDER BY ALL"
+	bring(undisturbed, "2026-01-04")
+	before, historyBefore := contents(t, undisturbed), query(t, undisturbed, looked)
+	bring(undisturbed, "2026-01-05")
+	after, historyAfter := contents(t, undisturbed), query(t, undisturbed, looked)
+	for _, c := range []map[string]string{before, after} {
+		delete(c, "analytics.users_history")
+	}
+	for name, interrupt := range interruptedNights {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := newAcme(t)
+			must(t, dir, nil, "run", "--date", "2026-01-04")
+			interrupt(t, dir)
+			if name != "dbt is killed while it works" {
+				got := contents(t, dir)
+				delete(got, "analytics.users_history")
+				if diff := cmp.Diff(before, got); diff != "" {
+					t.Errorf("after it was interrupted, readers see (-night before +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(historyBefore, query(t, dir, looked)); diff != "" {
+					t.Errorf("history (-night before +got):\n%s", diff)
+				}
+			}
+			if name == "the disk is full while dbt works" { // what did not fail has appeared, and is tested apart
+				must(t, dir, nil, "run", "--date", "2026-01-05")
+			} else {
+				do(t, dir, nil, "run", "--date", "2026-01-05")
+			}
+			got := contents(t, dir)
+			delete(got, "analytics.users_history")
+			if diff := cmp.Diff(after, got); diff != "" {
+				t.Errorf("the rerun (-undisturbed +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(historyAfter, query(t, dir, looked)); diff != "" {
+				t.Errorf("history (-undisturbed +got):\n%s", diff)
+			}
+			wantOneTruth(t, dir)
+		})
+	}
+}
