@@ -88,13 +88,11 @@ func (p *Project) failed(n *node, message string) error {
 		Code: CodeModelFailed, Class: elt.Data, What: fmt.Sprintf("%s: dbt could not build the %s: %s", place, n.label(), sentence(message)),
 		Do: "correct the " + n.Resource + ", then retry the run; what is made from it keeps its last version",
 	}
-	lower := strings.ToLower(message)
 	switch {
 	case strings.Contains(message, "Compilation Error"):
 		e.Class = elt.Config
-	case strings.Contains(lower, "no space left on device"), strings.Contains(lower, "disk quota exceeded"), strings.Contains(lower, "file too large"):
-		e.Code, e.Class = codeDiskFull, elt.Quota
-		e.Do = "free some space or move the warehouse to a larger disk; what was published before is untouched"
+	case diskFull.MatchString(message):
+		e.Code, e.Class, e.Do = codeDiskFull, elt.Quota, freeSpace
 	case strings.Contains(message, "Out of Memory Error"):
 		e.Code, e.Class = codeMemory, elt.Quota
 		e.Do = "set memory_limit under models.dbt_profile.settings, give dbt fewer threads, or make the model smaller"
@@ -104,6 +102,11 @@ func (p *Project) failed(n *node, message string) error {
 	}
 	return e
 }
+
+// diskFull tells that a disk, or what a process may write to it, is full.
+var diskFull = regexp.MustCompile(`(?i)no space left on device|disk quota exceeded|file too large`)
+
+const freeSpace = "free some space or move the warehouse to a larger disk; what was published before is untouched"
 
 // transientWords tell errors of a warehouse that the next attempt may well not meet.
 var transientWords = regexp.MustCompile(`backendError|jobBackendError|jobInternalError|rateLimitExceeded|jobRateLimitExceeded|\b50[0-4] (?:POST|GET|Internal|Bad|Service|Gateway)|Connection (?:reset|refused|aborted)|RemoteDisconnected`)
@@ -123,6 +126,10 @@ func missing(n *node, end ended, err error) error {
 		return &elt.Error{
 			Code: CodeKilled, Class: elt.Transient, What: fmt.Sprintf("dbt %s before it was done with the %s", end.how(), n.label()),
 			Do: "nothing: the step is tried again; if it happens each time, look whether the machine has too little memory",
+		}
+	case diskFull.MatchString(end.said + end.tail):
+		return &elt.Error{
+			Code: codeDiskFull, Class: elt.Quota, What: fmt.Sprintf("dbt did not get as far as the %s: its disk is full: %s", n.label(), sentence(cmp.Or(end.said, end.tail))), Do: freeSpace,
 		}
 	case end.said != "":
 		p := parseProblem(".", end)
@@ -147,7 +154,7 @@ func fileError(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
 		return &elt.Error{
 			Code: codeDiskFull, Class: elt.Quota, Err: err, What: "the folder in which dbt works is full",
-			Do: "free some space or move the warehouse to a larger disk; what was published before is untouched",
+			Do: freeSpace,
 		}
 	}
 	return fmt.Errorf("prepare dbt's folder: %w", err)
