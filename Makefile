@@ -7,7 +7,7 @@ golangci-lint = "$$(go -C internal/testenv/tools tool -n golangci-lint)"
 
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 
-.PHONY: help build demo test test-long bench-extract bench-peers lint fmt setup image clean
+.PHONY: help build demo test test-long bench-extract bench-load bench-peers lint fmt setup image clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,9 @@ bench-extract: ## extraction against a bare COPY of the same tables; DAYBREAK_BE
 bench-peers: ## the same tables brought to Parquet by Daybreak and by ConnectorX, dlt, sling and ingestr from PyPI
 	extract/bench/peers/install.sh $${XDG_CACHE_HOME:-$$HOME/.cache}/daybreak/peers
 	DAYBREAK_BENCH_PEERS=$${XDG_CACHE_HOME:-$$HOME/.cache}/daybreak/peers go test -tags peers -run '^$$' -bench Peers -benchtime 1x -timeout 120m ./extract/bench
+
+bench-load: ## loading with verification against a bare CREATE TABLE AS of the same files; DAYBREAK_BENCH_ROWS=6000000 for the documented size
+	go test -run '^$$' -bench . -benchmem -benchtime 1x -timeout 60m ./load/bench
 
 lint: ## layers, style and likely mistakes
 	$(golangci-lint) run ./...
