@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"slices"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/schedules"
@@ -85,11 +86,32 @@ func (r *Run) Run(ctx context.Context, g *Globals, c *Console) error {
 		c.printf("%s has been brought already by run %s; daybreak run --again makes a new version of it\n", date, run.ID)
 		return nil
 	}
-	run, steps, err := p.nights.finish(ctx, run)
+	run, steps, err := carryOn(ctx, p, run)
 	if err != nil {
 		return interrupted(err, run)
 	}
 	return runError(run, steps)
+}
+
+// carryOn carries the run to its end. One that was interrupted after some of its steps had failed is tried again from
+// these: whoever asks for it again has looked after what was wrong.
+func carryOn(ctx context.Context, p *parts, run elt.Run) (elt.Run, []elt.Step, error) {
+	before, err := p.ledger.Steps(ctx, run.ID)
+	if err != nil {
+		return run, nil, err
+	}
+	run, steps, err := p.nights.finish(ctx, run)
+	failed := slices.ContainsFunc(before, func(s elt.Step) bool { return s.State == elt.StepFailed })
+	if err != nil || !failed || run.State == elt.RunSucceeded {
+		return run, steps, err
+	}
+	if err := p.nights.retriable(ctx, run); err != nil {
+		return run, steps, err
+	}
+	if _, err := p.ledger.RetryRun(ctx, run.ID, actor()); err != nil {
+		return run, steps, err
+	}
+	return p.nights.finish(ctx, run)
 }
 
 // letPass allows the tables that were named to pass their guards once, on that date.
