@@ -314,8 +314,8 @@ func replica(t *testing.T, primary *testenv.MariaDBServer, db *sql.DB) (*testenv
 	return r, on
 }
 
-// TestReplicaLag: reading pauses while the replica lags behind, says so, and goes on.
-func TestReplicaLag(t *testing.T) {
+// TestReplica: windows are closed by what a replica has, and reading pauses while it lags behind, says so, and goes on.
+func TestReplica(t *testing.T) {
 	primary := testenv.NewMariaDB(t, "--log-bin=binlog", "--server-id=1")
 	db := connect(t, primary, "root")
 	r, on := replica(t, primary, db)
@@ -325,6 +325,23 @@ func TestReplicaLag(t *testing.T) {
 		return on.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM large`).Scan(&n) == nil && n == largeRows
 	})
 	exec(t, on, `ANALYZE TABLE large`)
+	// A window is closed by what the replica has, whatever its clock shows.
+	exec(t, db, `CREATE TABLE v (id INT PRIMARY KEY, at TIMESTAMP(6) NOT NULL)`, `INSERT INTO v VALUES (1, NOW(6) - INTERVAL 1 HOUR)`)
+	eventually(t, func() bool {
+		var n int
+		return on.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM v`).Scan(&n) == nil && n == 1
+	})
+	recent := window(incremental("v", nil), 1, time.Time{}, time.Now().Add(-time.Minute))
+	blind := user(t, r, on, "half_blind", "SELECT, PROCESS ON *.*")
+	_, err := extracttest.Extract(t, restless(t, wary(t, blind, nil), &extracttest.Lake{}), recent)
+	extracttest.Fails(t, err, extract.CodeWindowOpen, "it is a replica", "REPLICATION CLIENT")
+	if m, err := extracttest.Extract(t, restless(t, wary(t, r.URL, nil), &extracttest.Lake{}), recent); err != nil || m.Rows() != 1 {
+		t.Error(m, err)
+	}
+	exec(t, on, `STOP SLAVE`)
+	_, err = extracttest.Extract(t, restless(t, wary(t, r.URL, nil), &extracttest.Lake{}), recent)
+	extracttest.Fails(t, err, extract.CodeWindowOpen, "does not replicate")
+	exec(t, on, `START SLAVE`)
 	lake := &extracttest.Lake{}
 	p := testenv.Toxiproxy(t).Before(t, r.URL)
 	remove := p.Add(t, testenv.Bandwidth(5000), testenv.Answers) // slow enough to be still read when it is noticed

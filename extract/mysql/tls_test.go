@@ -90,16 +90,8 @@ func (a *authority) sign(t *testing.T, dir, file string, usage x509.ExtKeyUsage,
 
 // TestTLS reads from a server with a certificate of an authority of the test's own, in each mode.
 func TestTLS(t *testing.T) {
-	dir, err := os.MkdirTemp("", "daybreak-tls-") // the server's account must come to it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil {
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the server's account must come to it
 		t.Fatal(err)
 	}
 	ours, theirs := newAuthority(t, dir, "ours"), newAuthority(t, dir, "theirs")

@@ -28,7 +28,8 @@ type transaction struct {
 type older struct {
 	listedAt     time.Time // by the server's clock; whatever else writes in the snapshot's past has a later cursor
 	transactions []transaction
-	hidden       error // set when the user may not see them
+	hidden       error  // set when the user may not see them
+	replica      string // why nobody knows how old a replica's rows are; empty where it is known
 }
 
 // listOlder lists the open transactions.
@@ -63,7 +64,30 @@ func (w *session) listOlder(ctx context.Context) (older, error) {
 			o.transactions = append(o.transactions, transaction{row[0], began})
 		}
 	}
+	if err := w.replicates(ctx, &o); err != nil {
+		return failed(err)
+	}
 	return o, nil
+}
+
+// replicates makes the list as old as the rows that a replica has of the server that it replicates.
+func (w *session) replicates(ctx context.Context, o *older) error {
+	lag, replica, err := w.lag(ctx)
+	server, refused := serverError(err)
+	switch {
+	case refused && verdictOf(server.Number) == grant: // it may not be one
+		threads, err := w.list(ctx, "SELECT 1 FROM information_schema.PROCESSLIST WHERE USER = 'system user' AND COMMAND <> 'Daemon' LIMIT 1")
+		if err == nil && len(threads) > 0 {
+			o.replica = "it is a replica, and the user may not see how far behind (grant REPLICATION CLIENT; SLAVE MONITOR on MariaDB)"
+		}
+		return err
+	case err != nil:
+		return err
+	case replica && lag < 0:
+		o.replica = "it is a replica that does not replicate"
+	}
+	o.listedAt = o.listedAt.Add(-max(lag, 0))
+	return nil
 }
 
 // unix reads seconds since 1970-01-01 with their fraction.
@@ -100,6 +124,9 @@ func (o *older) closed(dataset elt.DatasetName, to time.Time) error {
 			What: fmt.Sprintf("%s: rows may still come into the window that ends at %s: %s", dataset, to.UTC().Format(time.RFC3339), why),
 			Do:   "nothing: it is tried again; if it stays, end that transaction",
 		}
+	}
+	if o.replica != "" {
+		return refuse(o.replica)
 	}
 	if o.listedAt.Before(to) {
 		return refuse("it had not ended by the source's clock")

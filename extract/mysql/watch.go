@@ -198,9 +198,12 @@ func (w *session) lag(ctx context.Context) (lag time.Duration, replica bool, err
 		if !ok {
 			text = row["Seconds_Behind_Master"]
 		}
-		seconds, failed := strconv.ParseInt(text, 10, 64)
-		if failed != nil {
+		if text == "" {
 			return -1, true, nil
+		}
+		seconds, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return 0, true, err
 		}
 		lag = max(lag, time.Duration(seconds)*time.Second)
 	}
