@@ -365,7 +365,7 @@ func (r *Runner) earlier(ctx context.Context, step elt.StepID, policy Retries) (
 		case a.Error.Class != elt.Budget:
 			failed++
 			waits = time.Time{}
-		case waits.IsZero() || a.StartedAt.Sub(last) > 2*policy.Max: // or a person has tried it again
+		case waits.IsZero() || a.StartedAt.Sub(last) > max(2*policy.Max, time.Minute): // or a person has tried it again
 			waits = a.StartedAt
 		}
 		last = a.FinishedAt

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,4 +185,107 @@ func TestMasks(t *testing.T) {
 	x := extract.New(extract.Options{Sources: map[elt.SourceName]extract.Source{"shop": newSource(t, url)}, Lake: lake, Log: extracttest.Log(t), Now: time.Now})
 	_, err = extracttest.Extract(t, x, extracttest.Job(e, 2))
 	extracttest.Fails(t, err, "mask_key_missing", "shop.v")
+}
+
+// byNumber returns a job of a night that goes by an integer cursor, after the night before.
+func byNumber(e elt.Extraction, attempt int, overlap int64, before *elt.Manifest) extract.Job {
+	e.OverlapNumbers = &overlap
+	job := extracttest.Job(e, attempt)
+	job.Published = before
+	return job
+}
+
+// TestNumbers: a number that an open transaction has taken is below the highest that was brought, and comes when it is
+// committed, without any overlap.
+func TestNumbers(t *testing.T) {
+	url, conn := database(t, `CREATE TABLE v (id bigint PRIMARY KEY, at bigint)`, `INSERT INTO v SELECT n, n FROM generate_series(1, 5) n`)
+	lake := &extracttest.Lake{}
+	x := extracttest.New(t, newSource(t, url), lake)
+	e := incremental("public.v")
+	bring := func(attempt int, overlap int64, before *elt.Manifest, want string) *elt.Manifest {
+		t.Helper()
+		m, err := extracttest.Extract(t, x, byNumber(e, attempt, overlap, before))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, row := range lake.Rows(t, m) {
+			got = append(got, row[0])
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != want || m.Window != nil || m.Range != nil || m.Numbers == nil {
+			t.Errorf("the night brought %v, expected %s; it says %+v", got, want, m.Numbers)
+		}
+		return m
+	}
+	first := bring(1, 0, nil, "1 2 3 4 5")
+	if *first.Numbers.High != 5 || *first.Numbers.Settled != 5 || !first.Numbers.First {
+		t.Errorf("the first night says %+v", first.Numbers)
+	}
+	writer := connect(t, url)
+	exec(t, writer, `BEGIN`, `INSERT INTO v VALUES (6, 6)`)
+	exec(t, conn, `INSERT INTO v VALUES (7, 7)`)
+	second := bring(2, 0, first, "5 7")
+	if *second.Numbers.High != 7 || *second.Numbers.Settled != 5 || second.Source.OpenSince.IsZero() {
+		t.Errorf("beside an open transaction the night says %+v, %s", second.Numbers, second.Source.OpenSince)
+	}
+	exec(t, writer, `COMMIT`)
+	third := bring(3, 0, second, "5 6 7")
+	if *third.Numbers.Settled != 7 {
+		t.Errorf("the third night says %+v", third.Numbers)
+	}
+	bring(4, 2, third, "5 6 7")
+	exec(t, conn, `DELETE FROM v`)
+	if empty := bring(5, 0, third, ""); *empty.Numbers.High != 7 || *empty.Numbers.Settled != 7 {
+		t.Errorf("a night without rows says %+v", empty.Numbers)
+	}
+}
+
+func TestNullCursorPolicies(t *testing.T) {
+	url, _ := database(t, `CREATE TABLE v (id int PRIMARY KEY, at timestamptz)`, `INSERT INTO v VALUES (1, '2026-01-05 10:00Z'), (2, NULL), (3, NULL), (4, '2026-01-06 00:00Z')`)
+	to := time.Date(2026, 1, 6, 0, 0, 0, 0, time.UTC)
+	for policy, want := range map[elt.NullCursors]string{elt.NullsInclude: "1 2 3", elt.NullsSkip: "1"} {
+		e := incremental("public.v")
+		e.NullCursors = policy
+		lake := &extracttest.Lake{}
+		m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), lake), window(e, 1, to.AddDate(0, 0, -1), to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, row := range lake.Rows(t, m) {
+			got = append(got, row[0])
+		}
+		if strings.Join(got, " ") != want || m.NullCursors != 2 || m.NullPolicy != policy {
+			t.Errorf("%s brought %v and says that %d rows have no cursor", policy, got, m.NullCursors)
+		}
+	}
+}
+
+// TestKeySet: every key is read in the snapshot of the rows, whatever their cursors are, hashed as they are.
+func TestKeySet(t *testing.T) {
+	url, _ := database(t, `CREATE TABLE v (id int, part text, at timestamptz NOT NULL, PRIMARY KEY (id, part))`,
+		`INSERT INTO v VALUES (1, 'a', '2020-01-01Z'), (2, 'b', '2026-01-05 10:00Z'), (3, 'c', '2030-01-01Z')`)
+	e := incremental("public.v")
+	e.Key, e.Hash, e.Deletes = []string{"id", "part"}, []string{"part"}, elt.DeleteRule{Mode: elt.DeletesByKey, Max: 0.25}
+	to := time.Date(2026, 1, 6, 0, 0, 0, 0, time.UTC)
+	job := window(e, 1, to.AddDate(0, 0, -1), to)
+	job.Keys = true
+	lake := &extracttest.Lake{}
+	m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), lake), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Rows() != 1 || m.Keys == nil || m.Keys.Rows() != 3 || m.Keys.Max != 0.25 || m.Keys.Stats.Rows != 3 || len(m.Keys.Schema) != 2 || m.Keys.Schema[1].Masked != extract.MaskHash {
+		t.Errorf("%d rows, keys %+v", m.Rows(), m.Keys)
+	}
+	if diff := cmp.Diff([]string{"part"}, m.Uncompared); diff != "" {
+		t.Errorf("the source cannot vouch for (-want +got):\n%s", diff)
+	}
+	keys := *m
+	keys.Schema, keys.Parts, keys.Stats = m.Keys.Schema, m.Keys.Parts, m.Keys.Stats
+	keys.Keys = nil
+	if rows := lake.Rows(t, &keys); len(rows) != 3 || rows[2][0] != "3" || len(rows[2][1]) != 64 {
+		t.Errorf("the keys are %v", rows)
+	}
 }

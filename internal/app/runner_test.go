@@ -172,6 +172,37 @@ func TestTransientFailuresAreTriedAgainAndDataFailuresAreNot(t *testing.T) {
 	}
 }
 
+// A source that asks for time is asked again, for as long as the schedule says, and costs no attempt.
+func TestAStepWaitsForItsSource(t *testing.T) {
+	l := newLedger(t)
+	early := &elt.Error{Code: elt.WindowOpen, Class: elt.Budget, What: "a transaction is open", Do: "nothing"}
+	for id, ends := range map[elt.RunID]struct {
+		date  elt.Date
+		after int // attempts that the transaction outlives; 0 for all
+		wait  time.Duration
+		state elt.RunState
+	}{"r1": {aDay, 6, time.Minute, elt.RunSucceeded}, "r2": {aDay.AddDays(1), 0, 20 * time.Millisecond, elt.RunFailed}} {
+		run := beginRun(t, l, id, ends.date)
+		r := newRunner(l, func(_ context.Context, s elt.Step, attempt int) error {
+			if s.Kind == elt.ExtractStep && (ends.after == 0 || attempt <= ends.after) {
+				return early
+			}
+			return nil
+		})
+		r.Retries = func(context.Context, elt.RunID) (schedules.Retries, error) {
+			return schedules.Retries{Attempts: 1, First: time.Millisecond, Max: time.Millisecond, Wait: ends.wait}, nil
+		}
+		drive(t.Context(), t, r)
+		if got := stateOf(t, l, run.ID); got != ends.state {
+			t.Errorf("%s: the run is %s, expected %s", id, got, ends.state)
+		}
+		codes := codesOf(t, l, elt.NewStepID(run.ID, elt.ExtractStep, "shop.users"))
+		if len(codes) < 2 || ends.after > 0 && len(codes) != ends.after+1 {
+			t.Errorf("%s: the step was tried with %v", id, codes)
+		}
+	}
+}
+
 func TestAnInterruptionIsNoFailure(t *testing.T) {
 	l := newLedger(t)
 	run := beginRun(t, l, "r1", aDay)
