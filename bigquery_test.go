@@ -84,10 +84,11 @@ status: {public: true}
 			want("analytics.best", "coffee|9", "tea|6")
 			want("cafe.drinks", "1|tea", "2|coffee", "3|juice")
 
-			for _, command := range [][]string{{"query", "SELECT 1"}, {"verify"}} {
-				if a := do(t, dir, nil, command...); a.code == 0 || !strings.Contains(a.errors, "BigQuery") {
-					t.Errorf("daybreak %s: exit %d\n%s", command[0], a.code, a.errors)
-				}
+			if a := do(t, dir, nil, "query", "SELECT 1"); a.code == 0 || !strings.Contains(a.errors, "BigQuery") {
+				t.Errorf("daybreak query: exit %d\n%s", a.code, a.errors)
+			}
+			if a := must(t, dir, nil, "verify"); strings.Count(a.out, "✓") != 2 {
+				t.Errorf("daybreak verify:\n%s", a.out)
 			}
 		})
 	}
