@@ -8,6 +8,21 @@ import (
 	"github.com/daybreak-data/daybreak/transform"
 )
 
+// TestLayoutInSchema: schema.yml may say the same.
+func TestLayoutInSchema(t *testing.T) {
+	p, problems := transform.Parse(fstest.MapFS{
+		"models/m.sql": {Data: []byte("{{ config(materialized='table') }}\nselect 1 as a")},
+		"models/schema.yml": {Data: []byte("version: 2\nmodels:\n  - name: m\n    config:\n      partition_by: {field: at, data_type: timestamp, granularity: month}\n" +
+			"      cluster_by: [a]\n")},
+	}, transform.Options{})
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Layout("m").String(); got != "partitioned by month of at, clustered by a" {
+		t.Errorf("the model is %s", got)
+	}
+}
+
 // TestLayout: partition_by in dbt's shape, and what is wrong with it in one sentence.
 func TestLayout(t *testing.T) {
 	for config, want := range map[string]string{
