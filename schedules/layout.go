@@ -71,6 +71,8 @@ func (r *reading) replaceable(t *Table, problem func(what, do string, path ...an
 		problem("replace: partitions needs partition_by", do, "replace")
 	case t.Deletes.Mode == elt.DeletesByKey:
 		problem("replace: partitions and deletes: key_diff do not go together: a night's window is replaced whole, what is gone from it included", "remove one of them", "replace")
+	case t.NullCursors == elt.NullsInclude:
+		problem("replace: partitions and null_cursor: include do not go together: rows without a cursor come with every night, and are in no window", "write null_cursor: skip or fail, or remove replace", "replace")
 	case t.Layout.PartitionBy != t.Cursor:
 		problem(fmt.Sprintf("a night brings the rows of a window of %s, not whole partitions of %s: replacing those would lose rows", t.Cursor, t.Layout.PartitionBy), do, "replace")
 	}

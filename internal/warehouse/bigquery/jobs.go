@@ -56,10 +56,13 @@ func (w *Warehouse) run(ctx context.Context, j job) (*bigquery.Job, *bigquery.Jo
 		if err != nil {
 			return nil, nil, err
 		}
-		elt.AddUsage(ctx, usageOf(status))
 		failed := status.Err()
+		past := !ours && (failed != nil || status.Statistics.CreationTime.Before(j.since))
+		if !past {
+			elt.AddUsage(ctx, usageOf(status))
+		}
 		switch {
-		case failed == nil && (ours || !status.Statistics.CreationTime.Before(j.since)):
+		case failed == nil && !past:
 			w.Log.Debug("job done", "job", at.ID(), "what", j.what, "bytes", status.Statistics.TotalBytesProcessed, "slot_time", status.Statistics.TotalSlotDuration)
 			return at, status, nil
 		case !ours:
