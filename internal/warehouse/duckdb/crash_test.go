@@ -1,6 +1,8 @@
 package duckdb
 
 import (
+	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -91,6 +93,67 @@ func TestReadersSeeWholeNights(t *testing.T) {
 		default:
 		}
 	}
+}
+
+// TestAReaderIsNeverLockedOut: whoever has the read copy open goes on asking it while nights are published and one is
+// rolled back, and sees the night that it opened; whoever opens it anew sees the last.
+func TestAReaderIsNeverLockedOut(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, optionsIn(dir))
+	for n := 1; n < 7; n += 2 {
+		if err := publishNight(t.Context(), w, n, 1000); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenReadOnly(t.Context(), optionsIn(dir).ReadPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- publishAndRollBack(t.Context(), w, n+1) }()
+		for published := false; !published; {
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Fatal(err)
+				}
+				published = true
+			default:
+			}
+			if got := readerRows(t, r, "SELECT min(night) || ' ' || max(night) FROM shop.users"); got[0] != fmt.Sprintf("%d %[1]d", n) {
+				t.Fatalf("the reader of night %d sees %v", n, got)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := OpenReadOnly(t.Context(), optionsIn(dir).ReadPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("%d %d", n, n+1)
+		if got := readerRows(t, again, "SELECT (SELECT max(night) FROM shop.users) || ' ' || (SELECT max(night) FROM shop.orders)"); got[0] != want {
+			t.Errorf("opened anew, the copy shows users and orders of %v, want %s", got, want)
+		}
+		if err := again.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// publishAndRollBack publishes a night, and then brings shop.users back to the night before.
+func publishAndRollBack(ctx context.Context, w *Warehouse, n int) error {
+	if err := publishNight(ctx, w, n, 1000); err != nil {
+		return err
+	}
+	run := elt.RunID(fmt.Sprintf("back-%d", n))
+	_, err := w.Restore(ctx, elt.Restoration{
+		Version: elt.Version{
+			ID: elt.NewVersionID("shop.users", run), Dataset: "shop.users", Date: elt.Date{Year: 2026, Month: 1, Day: 1}, Run: run,
+			Restores: elt.NewVersionID("shop.users", elt.RunID(fmt.Sprintf("night-%d", n-1))),
+		},
+		Fence: int64(n), Relation: "shop.users",
+	})
+	return err
 }
 
 // TestSecondProcess: another process is told which process has the file, also after a read copy was made.
