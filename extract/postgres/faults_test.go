@@ -319,6 +319,23 @@ func TestWaitersAreLetThrough(t *testing.T) {
 	}
 }
 
+// TestWithoutSight: a user who may not see how the source is doing reads it all the same, in one snapshot.
+func TestWithoutSight(t *testing.T) {
+	url, conn := database(t, append(twoTables, `REVOKE EXECUTE ON FUNCTION pg_last_wal_receive_lsn() FROM public`,
+		`CREATE ROLE sightless LOGIN`, `GRANT SELECT ON small, large TO sightless`)...)
+	t.Cleanup(func() { afterwards(t, url, `DROP OWNED BY sightless`, `DROP ROLE sightless`) })
+	source := wary(t, strings.Replace(url, conn.Config().User+"@", "sightless@", 1), func(o *postgres.Options) { o.Budget.ReplicaLag = time.Second })
+	lake := &extracttest.Lake{}
+	small, large, err := night(t, extracttest.New(t, source, lake), lake, betweenTables, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact(t, lake, large)
+	if !large.Source.CrossTableConsistent || large.Source.Snapshot != small.Source.Snapshot {
+		t.Errorf("the tables were read in %+v and in %+v", small.Source, large.Source)
+	}
+}
+
 // TestSnapshotAge: a snapshot that is held for too long is let go, and what does not fit into one fails in a sentence.
 func TestSnapshotAge(t *testing.T) {
 	url, _ := database(t, `CREATE VIEW slow AS SELECT pg_sleep(30)::text AS n`)

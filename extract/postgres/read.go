@@ -89,6 +89,7 @@ func (d *reading) first(ctx context.Context, to *parquet.Writer) {
 			if err := l.read(ctx, number, c); err != nil {
 				return err
 			}
+			waited = false
 		}
 	})
 	d.others.Wait()

@@ -50,6 +50,7 @@ type snapshot struct {
 	eyes     *session // keeps the snapshot, too, unless it is forsaken; nil while the server does not answer
 	begun    time.Time
 	forsaken bool // nobody keeps it
+	blind    bool // how the source is doing cannot be seen
 	waiters  map[waiter]time.Time
 	lagging  time.Time // since when; zero when it is not
 }

@@ -122,8 +122,12 @@ func (s *snapshot) tend(ctx context.Context) {
 // transaction along that keeps the snapshot.
 func (s *snapshot) ask(ctx context.Context, conn *pgx.Conn) error {
 	inside := conn.PgConn().TxStatus() != 'I'
+	tell := func(statement string) error { // in the simple protocol, which a failed transaction knows, too
+		_, err := conn.PgConn().Exec(ctx, statement).ReadAll()
+		return err
+	}
 	if inside {
-		if _, err := conn.Exec(ctx, "SAVEPOINT watch"); err != nil {
+		if err := tell("SAVEPOINT watch"); err != nil {
 			return err
 		}
 	}
@@ -132,13 +136,15 @@ func (s *snapshot) ask(ctx context.Context, conn *pgx.Conn) error {
 	case conn.IsClosed() || !inside:
 		return err
 	case err != nil:
-		s.source.opts.Log.Warn("cannot see how the source is doing", "source", s.source.opts.Name, "error", err)
-		_, err = conn.Exec(ctx, "ROLLBACK TO SAVEPOINT watch")
+		if !s.blind { // once is enough
+			s.source.opts.Log.Warn("cannot see how the source is doing", "source", s.source.opts.Name, "error", err)
+		}
+		s.blind = true
+		if err := tell("ROLLBACK TO SAVEPOINT watch"); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		_, err = conn.Exec(ctx, "RELEASE SAVEPOINT watch")
-	}
-	return err
+	return tell("RELEASE SAVEPOINT watch")
 }
 
 func (s *snapshot) inspect(ctx context.Context, conn *pgx.Conn) error {
