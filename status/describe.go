@@ -84,10 +84,11 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 	case elt.DayReady:
 		return readyPill(d)
 	case elt.DayRunning:
-		if st := s.stepAtWork(d); paused(st) != "" {
-			return moving(pill{"waiting", "‖", "Paused"})
+		p := pill{"running", "▸", runningWord(s.stepAtWork(d), d.Step)}
+		if paused(s.stepAtWork(d)) != "" {
+			p.Class, p.Icon = "waiting", "‖"
 		}
-		return moving(pill{"running", "▸", runningWord(s.stepAtWork(d), d.Step)})
+		return moving(p)
 	case elt.DayRetrying:
 		text := "Retrying"
 		if !d.NextAttemptAt.IsZero() {
@@ -159,6 +160,9 @@ func readyPill(d elt.DayStatus) pill {
 }
 
 func runningWord(st *elt.Step, kind elt.StepKind) string {
+	if paused(st) != "" {
+		return "Paused"
+	}
 	if st != nil && st.State == elt.StepSucceeded {
 		return capital(done(kind))
 	}

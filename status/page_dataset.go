@@ -238,8 +238,8 @@ func (v view) progressOf(set *dataset) *progressBar {
 	if st.Attempt > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", st.Attempt))
 	}
-	if why := paused(st); why != "" {
-		parts = append(parts, "paused: "+why)
+	if paused(st) != "" { // why, the sentence says
+		p.Word = "Paused"
 	}
 	p.Text = strings.Join(parts, " · ")
 	return p

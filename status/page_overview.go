@@ -224,6 +224,9 @@ func (v view) troubleItem(t api.Trouble) troubleItem {
 		item.Pill = pill{"failed", "✕", "Stuck"}
 	default:
 		item.Pill = pill{"late", "↻", "Retrying"}
+		if t.State == elt.DayRunning { // on purpose
+			item.Pill = pill{"waiting", "‖", "Paused"}
+		}
 	}
 	for _, d := range t.Affected {
 		item.Affected = append(item.Affected, link{string(d), datasetHref(d)})

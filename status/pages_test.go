@@ -84,6 +84,9 @@ func shots() []shot {
 	unknown := statustest.Calm(95)
 	unknown.Begin("early")
 	unknown.Lose("shop.users", elt.LoadStep)
+	paused := statustest.Busy()
+	paused.Work("shop.message_parts", elt.ExtractStep, time.Minute, 40)
+	paused.Pause("shop.message_parts", elt.ExtractStep, "source budget (replica lag 42s, at most 30s)")
 	empty, crowd := statustest.Calm(0), statustest.Crowd(45)
 	empty.Ledger = statustest.New(empty.Now)
 	expected := punctual()
@@ -112,6 +115,9 @@ func shots() []shot {
 		{"dataset-long", "/datasets/" + string(statustest.LongName), "/v1/datasets/" + string(statustest.LongName), crowd},
 		{"run-crowd", "/runs/20261121t0500-regions", "/v1/runs/20261121t0500-regions", crowd},
 		{"run-unknown", "/runs/20261121t0500-early", "/v1/runs/20261121t0500-early", unknown},
+		{"overview-paused", "/", "/v1/summary", paused},
+		{"dataset-paused", "/datasets/shop.message_parts", "/v1/datasets/shop.message_parts", paused},
+		{"run-paused", "/runs/20261121t0500-nightly", "/v1/runs/20261121t0500-nightly", paused},
 		{"incidents", "/incidents", "", busy},
 		{"schedules", "/schedules", "", busy},
 		{"not-found", "/nowhere", "", busy},
