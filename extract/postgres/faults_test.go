@@ -418,3 +418,20 @@ func caughtUp(t *testing.T, primary *pgx.Conn, replica string) {
 		return there
 	})
 }
+
+// TestEnumThatGrows adds a value to an enum, and rows of it, in mid-run: the snapshot has neither.
+func TestEnumThatGrows(t *testing.T) {
+	url, conn := database(t, append(twoTables, `CREATE TYPE mood AS ENUM ('sad')`, `ALTER TABLE small ADD COLUMN m mood DEFAULT 'sad'`, `ALTER TABLE large ADD COLUMN m mood DEFAULT 'sad'`)...)
+	lake := &extracttest.Lake{}
+	_, large, err := night(t, extracttest.New(t, wary(t, url, nil), lake), lake, betweenTables, func() {
+		exec(t, conn, `ALTER TYPE mood ADD VALUE 'happy'`, `UPDATE large SET m = 'happy'`)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact(t, lake, large)
+	const sad = "736164" // in hexadecimal
+	if m := large.Stats.Columns[2]; m.Min != sad || m.Max != sad || large.Source.Epoch != 1 {
+		t.Errorf("the column has %+v, of %+v", m, large.Source)
+	}
+}

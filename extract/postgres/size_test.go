@@ -44,7 +44,7 @@ func grows(do func()) int64 {
 	return most - before
 }
 
-// TestSizes extracts sources of unusual shapes within the memory that docs/benchmarks.md promises.
+// TestSizes extracts sources of unusual shapes within the memory that docs/postgresql.md tells of.
 func TestSizes(t *testing.T) {
 	var many []string
 	for i := range 1000 {
