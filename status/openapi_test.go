@@ -20,7 +20,7 @@ func TestAnswersMatchTheirDescription(t *testing.T) {
 	w.Flags()
 	acts := statustest.NewActs(statustest.NewKeys(w.Ledger, w.Now))
 	admin := "Bearer " + acts.Add("head", elt.Admin, time.Time{})
-	s := serve(t, w, func(o *Options) { o.Tokens, o.Acts = acts, acts })
+	s := serve(t, w, forOperators, func(o *Options) { o.Tokens, o.Acts = acts, acts })
 	_, text := get(t, s, "/openapi.json")
 	var document struct {
 		Paths map[string]map[string]struct {
