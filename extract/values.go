@@ -30,3 +30,14 @@ func NullCursor(r Request, key string) error {
 		Do:   "fill the column in and declare it NOT NULL, choose another cursor, or make the table mode: full",
 	}
 }
+
+// Hides reports whether the table has columns whose values nobody may see: then a server's message that may quote a value
+// is not shown.
+func (r Request) Hides() bool {
+	for _, c := range r.Columns {
+		if c.Masked != "" {
+			return true
+		}
+	}
+	return len(r.Extraction.Exclude)+len(r.Extraction.PII)+len(r.Extraction.Defaults.PII)+len(r.Extraction.Defaults.Exclude) > 0 || r.Extraction.Allow != nil
+}

@@ -64,6 +64,8 @@ type TableDoc struct {
 	Tags        []string
 	Deadline    string // "07:00"; empty for none
 	Columns     []elt.ColumnDoc
+	// Personal are the columns that are marked with meta: {pii: true}, meta: {masked: true} or the tag pii.
+	Personal []string
 }
 
 // Parse reads the sql folder. With problems that are not warnings, the project must not be run.
@@ -113,7 +115,14 @@ func (p *Project) Datasets() []elt.Dataset {
 }
 
 // TableDocs returns what schema.yml says of the extracted tables.
-func (p *Project) TableDocs() map[elt.DatasetName]TableDoc { return maps.Clone(p.docs) }
+func (p *Project) TableDocs() map[elt.DatasetName]TableDoc {
+	docs := maps.Clone(p.docs)
+	for d, doc := range docs {
+		doc.Personal = p.hidden[d]
+		docs[d] = doc
+	}
+	return docs
+}
 
 // Tests returns the names of a dataset's tests, in the order in which they run; none means that it has no test step.
 func (p *Project) Tests(d elt.DatasetName) []string {

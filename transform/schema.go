@@ -99,7 +99,10 @@ func (m *columnMeta) UnmarshalNode(n *yamlfile.Node) elt.Problems {
 	return problems
 }
 
-func (c columnDoc) hidden() bool { return c.Meta.hidden || c.Config.Meta.hidden }
+// hidden reports whether the column is marked as personal: by its meta block or by the tag pii.
+func (c columnDoc) hidden() bool {
+	return c.Meta.hidden || c.Config.Meta.hidden || slices.Contains(slices.Concat(c.Tags, c.Config.Tags), "pii")
+}
 
 // configDoc is a config block. What it says of a model goes through the same door as the model's own config().
 type configDoc struct {

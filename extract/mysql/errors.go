@@ -94,6 +94,16 @@ func fault(ctx context.Context, err error, format string, args ...any) error {
 	return v.error(err, format, args...)
 }
 
+// withoutValues takes out of an error what the server says of a value, where the table has columns that nobody may see.
+func withoutValues(err error, r extract.Request) error {
+	server, ok := serverError(err)
+	if !ok || !r.Hides() || verdictOf(server.Number) != valueError {
+		return err
+	}
+	return &driver.MySQLError{Number: server.Number, SQLState: server.SQLState,
+		Message: "the server cannot compute a value; its message may quote one of a masked column, and is not shown"}
+}
+
 // serverError returns the error that the server sent, if it did.
 func serverError(err error) (*driver.MySQLError, bool) {
 	return errors.AsType[*driver.MySQLError](err)

@@ -61,7 +61,7 @@ func (l *lane) explain(ctx context.Context, err error) error {
 	if err == nil || l.to.Failed() {
 		return err
 	}
-	return fault(ctx, err, "cannot read table %s of source %s", l.table.info.Name, l.snapshot.source.opts.Name)
+	return fault(ctx, withoutValues(err, l.request), "cannot read table %s of source %s", l.table.info.Name, l.snapshot.source.opts.Name)
 }
 
 // readAll reads chunks until there are none, and calls widen with each. A session beside the first stops as soon as

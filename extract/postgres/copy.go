@@ -31,7 +31,7 @@ func (d *reading) copy(ctx context.Context, in *session, p piece, to *parquet.Wr
 	case rows.err != nil:
 		return 0, rows.err
 	case err != nil:
-		return 0, fault(ctx, err, "cannot read table %s of source %s", t.info.Name, name)
+		return 0, fault(ctx, withoutValues(err, d.request), "cannot read table %s of source %s", t.info.Name, name)
 	case !rows.ended || len(rows.rest) > 0:
 		return 0, &elt.Error{Code: lost.code, Class: lost.class, Do: lost.do, What: fmt.Sprintf("table %s of source %s: the rows broke off before their end", t.info.Name, name)}
 	case tag.RowsAffected() != rows.rows:

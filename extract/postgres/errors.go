@@ -67,6 +67,15 @@ func fault(ctx context.Context, err error, format string, args ...any) error {
 	return &elt.Error{Code: v.code, Class: v.class, What: what, Do: v.do, Err: err}
 }
 
+// withoutValues takes out of an error what the server says of a value, where the table has columns that nobody may see.
+func withoutValues(err error, r extract.Request) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || !r.Hides() || !strings.HasPrefix(pg.Code, "22") {
+		return err
+	}
+	return &pgconn.PgError{Severity: pg.Severity, Code: pg.Code, Message: "the server cannot compute a value; its message may quote one of a masked column, and is not shown"}
+}
+
 // unreachable returns the error of a connection that did not come to be.
 func unreachable(ctx context.Context, source elt.SourceName, host string, port uint16, err error) error {
 	var pg *pgconn.PgError

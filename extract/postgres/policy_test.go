@@ -52,3 +52,20 @@ func TestPolicies(t *testing.T) {
 		})
 	}
 }
+
+// A value of a masked column is not told by the server's own message either.
+func TestServerMessagesAreHidden(t *testing.T) {
+	url, _ := database(t, `CREATE TABLE v (id int PRIMARY KEY, email text)`, `INSERT INTO v VALUES (1, 'a@example.com')`,
+		`CREATE VIEW w AS SELECT id, email, email::int AS n FROM v`)
+	e := extracttest.Table("public.w")
+	for hash, shown := range map[string]bool{"": true, "email": false} {
+		if e.Hash = nil; hash != "" {
+			e.Hash = []string{hash}
+		}
+		_, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), &extracttest.Lake{}), extracttest.Job(e, 1))
+		extracttest.Fails(t, err, "source_value_error", "public.w")
+		if strings.Contains(err.Error(), "a@example.com") != shown {
+			t.Errorf("hashed %q: %v", hash, err)
+		}
+	}
+}

@@ -54,7 +54,9 @@ func (ws *workspace) parseProject(ctx context.Context, vars map[string]any) (pro
 	}
 	for _, s := range ws.schedules {
 		for _, t := range s.Tables {
-			o.Masked[t.Dataset], o.Excluded[t.Dataset] = slices.Concat(t.Hash, t.Redact, t.PII, t.Keep), t.Exclude
+			d := t.Defaults
+			o.Masked[t.Dataset] = slices.Concat(t.Hash, t.Redact, t.PII, t.Keep, d.Hash, d.Redact, d.PII, d.Keep)
+			o.Excluded[t.Dataset] = t.Exclude
 		}
 	}
 	parsed, problems := transform.Parse(os.DirFS(ws.config.Models.Dir), o)

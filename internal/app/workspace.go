@@ -47,6 +47,7 @@ func readWorkspaceWith(ctx context.Context, dir string, vars map[string]any) (*w
 	problems = append(problems, found...)
 	ws.project, found = ws.parseProject(ctx, vars)
 	problems = append(problems, found...)
+	ws.markPersonal()
 	if problems.Err() == nil {
 		ws.catalog, found = newCatalog(scheds, ws.project, ws.modelsFolder())
 		problems = append(problems, found...)
@@ -71,6 +72,20 @@ func (ws *workspace) layoutsIgnored() elt.Problems {
 		What: "the embedded warehouse takes no notice of partition_by and cluster_by, which are set for " + strings.Join(names, ", "),
 		Do:   "nothing: they hold once the warehouse is BigQuery",
 	}}
+}
+
+// markPersonal adds to the tables the columns that the models' documentation marks as personal.
+func (ws *workspace) markPersonal() {
+	if ws.project == nil {
+		return
+	}
+	docs := ws.project.TableDocs()
+	for _, s := range ws.schedules {
+		for i := range s.Tables {
+			t := &s.Tables[i]
+			t.Defaults.PII = slices.Concat(t.Defaults.PII, docs[t.Dataset].Personal)
+		}
+	}
 }
 
 // sourceDefaults are what the sources say for their datasets.
