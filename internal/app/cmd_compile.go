@@ -13,6 +13,7 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/transform"
+	"github.com/daybreak-data/daybreak/transform/dbt"
 )
 
 // Compile prints a model's SQL.
@@ -57,22 +58,32 @@ func (k *Compile) Run(ctx context.Context, g *Globals, c *Console) error {
 	}
 	scope := ws.catalog.publishedScope(name, date, datesOf(current), now)
 	scope.FullRefresh = k.FullRefresh
-	native, err := ws.nativeOnly("compile")
-	if err != nil {
-		return err
-	}
-	engine := transform.New(transform.EngineOptions{Project: native, Warehouse: publishedNames{config: ws.config.Warehouse}, Dir: ws.config.Models.Dir})
-	var sql string
-	if k.Test != "" {
-		sql, err = engine.TestSQL(scope, name, k.Test)
-	} else {
-		sql, err = engine.Compile(scope, name)
-	}
+	sql, err := ws.compile(ctx, vars, scope, name, k.Test)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(c.Out, "%s\n", strings.TrimRight(sql, "\n"))
 	return nil
+}
+
+// compile returns a model's SQL, or that of its test, by the engine that builds it.
+func (ws *workspace) compile(ctx context.Context, vars map[string]any, scope transform.Scope, name elt.DatasetName, test string) (string, error) {
+	if p, ok := ws.project.(*dbt.Project); ok {
+		o, err := ws.dbtOptions(vars, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return "", err
+		}
+		return dbt.Compile(ctx, o, p, scope, name, test)
+	}
+	native, err := ws.nativeOnly("compile")
+	if err != nil {
+		return "", err
+	}
+	engine := transform.New(transform.EngineOptions{Project: native, Warehouse: publishedNames{config: ws.config.Warehouse}, Dir: ws.config.Models.Dir})
+	if test != "" {
+		return engine.TestSQL(scope, name, test)
+	}
+	return engine.Compile(scope, name)
 }
 
 // current returns the published version of each dataset by the ledger, and its time; a workspace without a ledger yet

@@ -30,7 +30,7 @@ var dbtDir = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// DBT returns the path of dbt, with its adapters for DuckDB and BigQuery. DAYBREAK_TEST_DBT names another one, to try
+// DBT returns the path of dbt, with its adapter for DuckDB. DAYBREAK_TEST_DBT names another one, to try
 // the tests with another version.
 func DBT(t testing.TB) string {
 	t.Helper()

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/daybreak-data/daybreak/internal/yamlfile"
 	"github.com/daybreak-data/daybreak/transform"
 )
 
@@ -185,8 +184,5 @@ func (e *Engine) node(d elt.DatasetName) (*node, error) {
 	if n := e.project.datasets[d]; n != nil && n.builds() {
 		return n, nil
 	}
-	return nil, &elt.Error{
-		Code: transform.CodeUnknownModel, Class: elt.Config, What: fmt.Sprintf("the dbt project %s has no model, seed or snapshot %q", e.project.folder, string(d)),
-		Do: yamlfile.Suggest(string(d), e.project.names()),
-	}
+	return nil, e.project.unknown(d)
 }

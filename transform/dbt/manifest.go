@@ -57,6 +57,8 @@ type node struct {
 		Nodes []string `json:"nodes"`
 	} `json:"depends_on"`
 
+	Compiled string `json:"compiled_code"`
+
 	// Of tests.
 	Attached   string `json:"attached_node"`
 	ColumnName string `json:"column_name"`
