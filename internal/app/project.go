@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
@@ -129,7 +130,7 @@ func (ws *workspace) dbtOptions(vars map[string]any, log *slog.Logger) (dbt.Opti
 	return dbt.Options{
 		Command: dbt.Command{Program: cfg.Models.DBTCommand, Project: folder, Env: dbt.Environment(os.Environ(), cfg.Env, more), Log: log},
 		Folder:  ws.modelsFolder(), State: state, Builder: dbt.InFile{}, Target: cfg.Models.Target, Schema: cfg.Models.Schema,
-		Vars: ws.varsWith(vars), Profile: cfg.Models.DBTProfile, Threads: cfg.Threads, Tables: ws.tables(),
+		Vars: ws.varsWith(vars), Profile: cfg.Models.DBTProfile, Threads: cfg.Threads, Tables: ws.tables(), Now: time.Now,
 	}, nil
 }
 

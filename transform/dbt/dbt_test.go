@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -111,149 +109,6 @@ func TestWhatCannotBeBroughtIsSaid(t *testing.T) {
 	}
 }
 
-// bench is a place to build that keeps files only in a list, and a warehouse that stages by name.
-type bench struct {
-	mu        sync.Mutex
-	lent      []string
-	collected []string
-	staged    map[elt.DatasetName]bool
-	prepare   error
-}
-
-func (b *bench) Adapter() string { return "duckdb" }
-func (b *bench) Profile() map[string]any {
-	return map[string]any{"type": "duckdb", "path": "{{ env_var('DAYBREAK_DBT_FILE') }}"}
-}
-func (b *bench) Prepare(_ context.Context, p Place, inputs []elt.Exchange) (map[string]string, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, x := range inputs {
-		b.lent = append(b.lent, fmt.Sprintf("%s as %s.%s", x.From, x.Schema, x.Name))
-	}
-	return map[string]string{"DAYBREAK_DBT_FILE": p.Folder}, b.prepare
-}
-func (b *bench) Collect(_ context.Context, _ Place, built []elt.Exchange) (map[elt.DatasetName]int64, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, x := range built {
-		b.staged[x.Dataset] = true
-		b.collected = append(b.collected, string(x.Dataset))
-	}
-	return nil, nil
-}
-func (b *bench) Discard(context.Context, Place) error         { return nil }
-func (b *bench) Staged(_ elt.RunID, d elt.DatasetName) string { return "staged " + string(d) }
-func (b *bench) Published(relation string) string             { return "published " + relation }
-func (b *bench) Count(context.Context, string) (int64, error) { return 7, nil }
-func (b *bench) HasStaged(_ context.Context, _ elt.RunID, d elt.DatasetName) (bool, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.staged[d], nil
-}
-func (b *bench) Unstage(_ context.Context, _ elt.RunID, ds []elt.DatasetName) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, d := range ds {
-		delete(b.staged, d)
-	}
-	return nil
-}
-
-// fake is a dbt that does what a script says. $OUT is its target folder; says NODE STATUS MESSAGE writes what dbt's log
-// would say of a node, results lines of NODE STATUS make a run_results.json.
-func fake(t *testing.T, script string) Options {
-	t.Helper()
-	dir := t.TempDir()
-	program := filepath.Join(dir, "dbt")
-	project := filepath.Join(dir, "analytics")
-	for file, content := range map[string]string{
-		filepath.Join(project, "dbt_project.yml"): "name: p\n",
-		filepath.Join(dir, "manifest.json"):       shop,
-		program: `#!/bin/bash
-while [ $# -gt 0 ]; do
-	case $1 in
-	--target-path) OUT=$2 ;;
-	--profiles-dir) PROFILES=$2 ;;
-	--vars) VARS=$2 ;;
-	parse | build) COMMAND=$1 ;;
-	--select) shift; SELECTED="$*" ;;
-	esac
-	shift
-done
-mkdir -p "$OUT"
-HERE=` + dir + `
-echo "$COMMAND $SELECTED" >>"$HERE/calls"
-says() { printf '{"info": {"name": "NodeFinished"}, "data": {"node_info": {"unique_id": "%s"}, "run_result": {"status": "%s", "message": "%s", "num_failures": %d}}}\n' "$1" "$2" "$3" "${4:-0}"; }
-wrong() { printf '{"info": {"name": "MainEncounteredError", "msg": "Encountered an error:\\n%s"}, "data": {}}\n' "$1"; }
-results() {
-	{ printf '{"metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/run-results/v6.json"}, "results": ['
-	sep=
-	while [ $# -gt 1 ]; do printf '%s{"unique_id": "%s", "status": "%s", "message": "", "failures": null}' "$sep" "$1" "$2"; sep=,; shift 2; done
-	printf ']}'; } >"$OUT/run_results.json"
-}
-if [ "$COMMAND" = parse ]; then cp "$HERE/manifest.json" "$OUT/manifest.json"; fi
-` + script,
-	} {
-		if err := writeFile(file, []byte(content)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(program, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return Options{
-		Command: Command{Program: program, Project: project, Env: os.Environ(), Log: slog.New(slog.DiscardHandler)},
-		Folder:  "analytics", State: filepath.Join(dir, "state"), Builder: &bench{staged: make(map[elt.DatasetName]bool)},
-		Target: "prod", Schema: "analytics", Threads: 2, Tables: tables,
-	}
-}
-
-// calls returns how the fake dbt was called.
-func calls(t *testing.T, o Options) []string {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(filepath.Dir(o.Command.Program), "calls"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Split(strings.TrimSpace(string(b)), "\n")
-}
-
-// night is a run of the project whose table is loaded; states are those of other steps.
-func nightOf(states map[elt.StepID]elt.StepState) transform.Scope {
-	s := transform.Scope{Run: "r", Date: elt.Date{Year: 2026, Month: time.January, Day: 5}, Staged: map[elt.DatasetName]bool{"shop.users": true}}
-	s.Window = s.Date.Window(time.UTC)
-	for _, st := range []elt.StepID{"r/verify/shop.users", "r/transform/a", "r/test/a", "r/transform/b", "r/transform/c", "r/test/c"} {
-		state := elt.StepPending
-		if st == "r/verify/shop.users" {
-			state = elt.StepSucceeded
-		}
-		if given, ok := states[st]; ok {
-			state = given
-		}
-		parts := strings.SplitN(string(st), "/", 3)
-		s.Steps = append(s.Steps, elt.Step{ID: st, Run: "r", Kind: elt.StepKind(parts[1]), Dataset: elt.DatasetName(parts[2]), State: state})
-		if parts[1] == "transform" && state == elt.StepSucceeded {
-			s.Staged[elt.DatasetName(parts[2])] = true
-		}
-	}
-	return s
-}
-
-func engineOf(t *testing.T, o Options) *Engine {
-	t.Helper()
-	p, problems := Load(t.Context(), o)
-	if problems.Err() != nil {
-		t.Fatal(problems)
-	}
-	e := New(o, p, o.Builder.(*bench))
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
-}
-
 const allWell = `says model.p.a success; says model.p.b success; says test.p.unique_a pass; says model.p.c success; says test.p.rel warn "" 3
 results model.p.a success model.p.b success test.p.unique_a pass model.p.c success test.p.rel warn`
 
@@ -326,77 +181,6 @@ results model.p.a error model.p.b success model.p.c skipped; exit 1; fi`)
 	}
 }
 
-func TestEveryWayInWhichDBTFailsNamesTheModel(t *testing.T) {
-	for name, c := range map[string]struct {
-		script string
-		code   elt.Code
-		class  elt.Class
-		says   string
-	}{
-		"a model":             {`says model.p.a error "Runtime Error in model a (models/a.sql)\\n  Binder Error: no"; results model.p.a error; exit 1`, CodeModelFailed, elt.Data, "analytics/models/a.sql: dbt could not build the model a: Binder Error: no"},
-		"a template":          {`says model.p.a error "Compilation Error in model a (models/a.sql)\\n  what is this\\n    line 3\\n      {%"; results model.p.a error; exit 1`, CodeModelFailed, elt.Config, "analytics/models/a.sql:3: dbt could not build the model a: what is this line 3 {%"},
-		"a full disk":         {`says model.p.a error "IO Error: No space left on device"; results model.p.a error; exit 1`, codeDiskFull, elt.Quota, "model a"},
-		"no memory":           {`says model.p.a error "Out of Memory Error: failed to allocate"; results model.p.a error; exit 1`, codeMemory, elt.Quota, "model a"},
-		"a server's fault":    {`says model.p.a error "Database Error: backendError"; results model.p.a error; exit 1`, CodeModelFailed, elt.Transient, "model a"},
-		"some batches":        {`says model.p.a "partial success" "PARTIAL SUCCESS (2/3)"; results model.p.a "partial success"; exit 1`, CodeModelFailed, elt.Data, "model a: PARTIAL SUCCESS (2/3)"},
-		"only in its results": {`results model.p.a error; exit 1`, CodeModelFailed, elt.Data, "model a"},
-		"killed":              {`kill -9 $$`, CodeKilled, elt.Transient, "dbt was ended by a signal (killed) before it was done with the model a"},
-		"killed in a shell":   {`exit 137`, CodeKilled, elt.Transient, "the model a"},
-		"no results":          {`exit 0`, CodeArtifact, elt.Data, "the model a: dbt's"},
-		"results are rubbish": {`echo '{"results": [' >"$OUT/run_results.json"`, CodeArtifact, elt.Data, "the model a: dbt's"},
-		"results of others":   {`echo '{"metadata": {}, "results": []}' >"$OUT/run_results.json"`, CodeArtifact, elt.Data, "does not say that it holds results"},
-		"not a word":          {`results model.p.b success`, CodeIncomplete, elt.Data, "dbt ended well and says nothing of the model a"},
-		"badly, not a word":   {`results model.p.b success; echo Oops >&2; exit 3`, CodeFailed, elt.Data, "dbt ended with exit code 3 and says nothing of the model a: Oops"},
-		"it cannot begin":     {`wrong "Runtime Error\\n  Could not find profile"; exit 2`, CodeParse, elt.Config, "dbt did not get as far as the model a: Could not find profile"},
-		"no adapter":          {`wrong "Runtime Error\\n  Could not find adapter type duckdb!"; exit 2`, CodeAdapterMissing, elt.Config, "the model a"},
-		"no room to begin":    {`wrong "[Errno 28] No space left on device"; exit 2`, codeDiskFull, elt.Quota, "the model a"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			e := engineOf(t, fake(t, `[ "$COMMAND" = parse ] && exit; `+c.script))
-			_, err := e.Transform(t.Context(), nightOf(nil), "a")
-			if f := elt.NewFailure(err); err == nil || f.Code != c.code || f.Class != c.class || !strings.Contains(err.Error(), c.says) || f.Do == "" {
-				t.Errorf("got %+v, want %s (%s) with %q", f, c.code, c.class, c.says)
-			}
-		})
-	}
-}
-
-func TestEveryWayInWhichAParseFailsIsSaid(t *testing.T) {
-	for name, c := range map[string]struct {
-		script string
-		want   string
-	}{
-		"a template":     {`wrong "Compilation Error in model b (models/b.sql)\\n  unexpected end of template\\n    line 4\\n      {{ x"; exit 2`, "analytics/models/b.sql:4: unexpected end of template line 4 {{ x; correct it; dbt parse says the same [dbt_parse_failed]"},
-		"yaml":           {`wrong "Parsing Error\\n  Error reading p: bad.yml - Runtime Error\\n    Syntax error near line 7\\n    ------\\n    1 | x"; exit 2`, "analytics/bad.yml:7: Error reading p: bad.yml - Runtime Error Syntax error near line 7; correct it; dbt parse says the same [dbt_parse_failed]"},
-		"packages":       {`wrong "Compilation Error\\n  dbt found 1 package(s), but only 0 installed. Run dbt deps to install."; exit 2`, `run dbt deps in analytics [dbt_parse_failed]`},
-		"no adapter":     {`wrong "Runtime Error\\n  Could not find adapter type duckdb!"; exit 2`, "install the adapter beside dbt: pip install dbt-duckdb, or dbt-bigquery where the warehouse is BigQuery [dbt_adapter_missing]"},
-		"no dbt at all":  {`echo what; exit 1`, "analytics/dbt_project.yml: dbt parse ended with exit code 1: what; check that models.dbt_command is dbt; run dbt parse in analytics [dbt_failed]"},
-		"silence":        {`exit 5`, "analytics/dbt_project.yml: dbt parse ended with exit code 5 and says nothing; run dbt parse in analytics and see what it says [dbt_failed]"},
-		"no manifest":    {`rm "$OUT/manifest.json"`, "is missing, although dbt says that it parsed the project"},
-		"rubbish":        {`echo '{{{' >"$OUT/manifest.json"`, "is not what dbt writes"},
-		"another thing":  {`echo '{}' >"$OUT/manifest.json"`, "has no nodes or does not say that it is one"},
-		"another engine": {`sed -i 's/"duckdb"/"postgres"/' "$OUT/manifest.json"`, "dbt parsed the project for postgres, but the warehouse is duckdb"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, problems := Load(t.Context(), fake(t, c.script))
-			if len(problems) != 1 || !strings.Contains(fmt.Sprintf("%s [%s]", problems[0], problems[0].Code), c.want) {
-				t.Errorf("got %q, want %q", problems, c.want)
-			}
-		})
-	}
-	o := fake(t, "exit 0")
-	o.Command.Program = filepath.Join(t.TempDir(), "nowhere", "dbt")
-	if _, problems := Load(t.Context(), o); len(problems) != 1 || problems[0].Code != CodeNotFound {
-		t.Errorf("a dbt that is not there: %q", problems)
-	}
-	o.Command.Project = t.TempDir()
-	if _, problems := Load(t.Context(), o); len(problems) != 1 || problems[0].Code != CodeProjectMissing {
-		t.Errorf("a project that is not there: %q", problems)
-	}
-}
-
 // A project is parsed once, until a file, an option or a variable that a file names changes.
 func TestAProjectIsParsedOnce(t *testing.T) {
 	o := fake(t, "exit 0")
@@ -421,6 +205,30 @@ func TestAProjectIsParsedOnce(t *testing.T) {
 	load(3)
 	o.Vars = map[string]any{"x": 1}
 	load(4)
+}
+
+// What dbt left of a run is removed when it is old, and not before.
+func TestOldRunsAreRemoved(t *testing.T) {
+	o := fake(t, `[ "$COMMAND" = parse ] && exit; `+allWell)
+	e := engineOf(t, o)
+	if _, err := e.Transform(t.Context(), nightOf(nil), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.build("r").atRest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		kept  bool
+	}{{keptFor - time.Hour, true}, {keptFor + time.Hour, false}} {
+		e.options.Now = func() time.Time { return time.Now().Add(c.after) }
+		if err := e.sweep(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(e.runFolder("r")); (err == nil) != c.kept {
+			t.Errorf("after %s the run's folder is there: %v, want %v", c.after, err == nil, c.kept)
+		}
+	}
 }
 
 // Secrets reach dbt by its environment, and no file.

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -31,6 +32,7 @@ type Options struct {
 	Profile map[string]any // more keys of the profile
 	Threads int
 	Tables  []elt.Dataset // the extracted datasets, which sources may name
+	Now     func() time.Time
 }
 
 // Builder is a place where dbt builds a night.

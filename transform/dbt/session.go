@@ -161,8 +161,30 @@ func (e *Engine) runFolder(run elt.RunID) string {
 	return filepath.Join(e.options.State, "runs", string(run))
 }
 
+// keptFor is how long dbt's logs and artifacts of a run are kept, and a file that nobody has collected.
+const keptFor = 30 * 24 * time.Hour
+
+// sweep removes the folders of runs that are long over.
+func (e *Engine) sweep() error {
+	entries, err := os.ReadDir(filepath.Join(e.options.State, "runs"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		info, infoErr := entry.Info()
+		if infoErr != nil || e.options.Now().Sub(info.ModTime()) < keptFor {
+			continue // it is gone already, or too young
+		}
+		err = errors.Join(err, os.RemoveAll(filepath.Join(e.options.State, "runs", entry.Name())))
+	}
+	return err
+}
+
 // newPlace makes the folder of one more dbt process of the run.
 func (e *Engine) newPlace(run elt.RunID) (Place, error) {
+	if err := e.sweep(); err != nil {
+		e.options.Command.Log.Warn("old logs of dbt cannot be removed", "error", err)
+	}
 	names, err := placeNames(e.runFolder(run))
 	if err != nil {
 		return Place{}, fileError(err)
