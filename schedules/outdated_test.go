@@ -81,6 +81,14 @@ func TestPlanOutdated(t *testing.T) {
 2026-01-08 daily: shop.orders of 2026-01-08 has a newer version, shop.orders@again
 2026-01-08 totals: daily is built again
 2026-01-08 shown: totals is built again`},
+		"a late day behind a view": {func(f elt.Facts) elt.Facts {
+			return again(behindAView(f), "shop.orders", 6)
+		}, `
+2026-01-06 daily: shop.orders of 2026-01-06 has a newer version, shop.orders@again
+2026-01-08 stg: shop.orders of 2026-01-06 has a newer version, shop.orders@again
+2026-01-08 daily: stg is built again
+2026-01-08 totals: daily is built again
+2026-01-08 shown: totals is built again`},
 		"a missing day": {func(f elt.Facts) elt.Facts { return without(f, "daily", 7) }, `
 2026-01-07 daily: the day is missing, and its inputs are there
 2026-01-08 totals: older dates of daily are built again
@@ -98,6 +106,7 @@ func TestPlanOutdated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			facts, datasets := past()
 			facts = c.change(facts)
+			datasets = facts.Datasets
 			var got strings.Builder
 			for _, r := range schedules.PlanOutdated(elt.NewBoard(facts), datasets, elt.Date{Year: 2026, Month: 1, Day: 1}, elt.Date{Year: 2026, Month: 1, Day: 9}) {
 				for _, m := range r.Models {
@@ -109,6 +118,23 @@ func TestPlanOutdated(t *testing.T) {
 			}
 		})
 	}
+}
+
+// behindAView puts a view between the table and the incremental model.
+func behindAView(f elt.Facts) elt.Facts {
+	f.Datasets[1].Inputs = []elt.DatasetName{"stg"}
+	f.Datasets = append(f.Datasets, elt.Dataset{Name: "stg", Kind: elt.ModelDataset, Materialized: "view", Inputs: []elt.DatasetName{"shop.orders"}})
+	for _, v := range f.Versions {
+		if v.Dataset != "daily" {
+			continue
+		}
+		f.Versions = append(f.Versions, elt.Version{ID: elt.NewVersionID("stg", v.Run), Dataset: "stg", Date: v.Date, Run: v.Run, PublishedAt: v.PublishedAt,
+			Inputs: map[elt.DatasetName]elt.VersionID{"shop.orders": elt.NewVersionID("shop.orders", v.Run)}})
+		f.Days = append(f.Days, elt.Day{Dataset: "stg", Date: v.Date, Run: v.Run})
+		v.Inputs["stg"] = elt.NewVersionID("stg", v.Run)
+		delete(v.Inputs, "shop.orders")
+	}
+	return f
 }
 
 // rebuilt says that a full refresh of the date built the dataset whole after everything else; nothing else is newer.

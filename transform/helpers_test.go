@@ -81,8 +81,10 @@ func FuzzProject(f *testing.F) {
 	f.Add("select * from {{ ref('b') }}", "version: 2\nmodels:\n  - name: a\n    tests: [unique: {column_name: x}]\n", "select * from {{ ref('a') }}")
 	f.Add("{{ config(materialized='incremental', unique_key=['x']) }}select 1", "version: 2\nsources: [{name: shop, tables: [{name: users}]}]", "{{ config(severity='warn') }}select 1")
 	f.Add("{% if is_incremental() %}{{ this }}{% endif %}{{ source('shop', 'users') }}{{ var('x', 1) }}", "models: [{name: b, meta: {owners: [x], deadline: 1}}]", "")
+	f.Add("{% test positive(model, column_name, least=0) %}select {{ least }} from {{ model }}{% endtest %}", "models: [{name: b, config: {contract: {enforced: true}, materialized: incremental}, columns: [{name: x, data_type: int, tests: [{positive: {least: ref('a')}}]}]}]", "{{ config(limit=3, store_failures=true) }}select 1")
+	f.Add("select 1", "sources: [{name: shop, loaded_at_field: x, tables: [{name: users, freshness: {warn_after: {count: 1, period: day}}}]}]", "")
 	f.Fuzz(func(t *testing.T, model, schema, test string) {
-		p, problems := transform.Parse(folder(t, map[string]string{"models/a.sql": model, "models/b.sql": "select 1 as x", "models/schema.yml": schema, "tests/t.sql": test}), options())
+		p, problems := transform.Parse(folder(t, map[string]string{"models/a.sql": model, "models/b.sql": "select 1 as x", "models/schema.yml": schema, "tests/t.sql": test, "macros/m.sql": test, "tests/generic/g.sql": model, "dbt_project.yml": schema, "models/d.md": test}), options())
 		for _, problem := range problems {
 			if problem.File == "" || problem.What == "" || problem.Code == "" {
 				t.Errorf("a problem lacks something: %+v", problem)

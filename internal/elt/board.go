@@ -76,9 +76,12 @@ func NewBoard(f Facts) *Board {
 					input.Current, input.Restores, input.CurrentAt = v.ID, v.Restores, v.PublishedAt
 				}
 				input.Late = history.late(ds, in, facts.Version)
+				input.Through = history.seenThrough(ds, key)
 				facts.Inputs = append(facts.Inputs, input)
 			}
-			b.Days[DayKey{d.Dataset, d.Date}] = Derive(facts)
+			status := Derive(facts)
+			history.lookThrough(&status)
+			b.Days[DayKey{d.Dataset, d.Date}] = status
 		}
 	}
 	return b
@@ -90,10 +93,11 @@ type history struct {
 	newest       map[DatasetName]Date       // of the versions
 	byTime       map[DatasetName][]*Version // of incremental datasets, in the order of publication
 	rebuilt      map[DatasetName]Version
+	through      map[DayKey][]OutdatedInput // of views: why they show other rows than they did
 }
 
 func newHistory(f Facts, datasets []Dataset) history {
-	h := history{make(map[DatasetName]string, len(datasets)), make(map[DatasetName]Date), make(map[DatasetName][]*Version), make(map[DatasetName]Version)}
+	h := history{make(map[DatasetName]string, len(datasets)), make(map[DatasetName]Date), make(map[DatasetName][]*Version), make(map[DatasetName]Version), make(map[DayKey][]OutdatedInput)}
 	for _, d := range datasets {
 		h.materialized[d.Name] = d.Materialized
 	}
@@ -123,11 +127,33 @@ func (h history) rebuiltAt(d Day) time.Time {
 	return time.Time{}
 }
 
+// lookThrough notes why a view shows other rows than it did, for what reads it. A view's older day is not outdated
+// itself: it has no rows of its own, and nothing could be built again.
+func (h history) lookThrough(s *DayStatus) {
+	if h.materialized[s.Dataset] != string(AsView) || len(s.OutdatedBy) == 0 {
+		return
+	}
+	h.through[DayKey{s.Dataset, s.Date}] = s.OutdatedBy
+	if s.Date != h.newest[s.Dataset] {
+		s.Outdated, s.OutdatedBy = nil, nil
+	}
+}
+
+// seenThrough returns why a model's input, if it is a view, shows other rows than it did: to a model that is built whole
+// any of them, to an incremental one those of the date alone.
+func (h history) seenThrough(model Dataset, input DayKey) []OutdatedInput {
+	reasons := h.through[input]
+	if model.Materialized != string(AsIncremental) {
+		return reasons
+	}
+	return slices.DeleteFunc(slices.Clone(reasons), func(o OutdatedInput) bool { return o.Date != input.Date })
+}
+
 // late returns the last version of an older date of the input that was published after the given version of a model
-// that is built whole, and so reads every date of the input; nil if there is none. It concerns the model's newest
-// date alone: of the others nothing is left to read. Views show such rows by themselves.
+// that is built whole, or is a view, and so reads every date of the input; nil if there is none. It concerns the
+// model's newest date alone: of the others nothing is left to read.
 func (h history) late(model Dataset, input DatasetName, v *Version) *Version {
-	if v == nil || model.Materialized != string(AsTable) || v.Date != h.newest[model.Name] {
+	if v == nil || model.Materialized == string(AsIncremental) || v.Date != h.newest[model.Name] {
 		return nil
 	}
 	for _, in := range slices.Backward(h.byTime[input]) {

@@ -71,6 +71,9 @@ type InputFacts struct {
 	// Late is an older date of an incremental input that was published after a model which reads all of its dates; nil
 	// when there is none.
 	Late *Version
+	// Through are the reasons for which an input that is a view shows other rows than it did: what read the view before
+	// that is outdated with it.
+	Through []OutdatedInput
 }
 
 // OutdatedInput is why a day is outdated: what was read, and what would be read now.
@@ -175,6 +178,15 @@ func (s *DayStatus) deriveOutdated(f DayFacts) {
 		case ok && in.Late != nil:
 			why = OutdatedInput{in.Status.Dataset, in.Late.Date, "", in.Late.ID, in.Late.PublishedAt}
 		default:
+			for _, o := range in.Through {
+				if o.Since.After(f.Version.PublishedAt) && !f.RebuiltAt.After(o.Since) {
+					why = o
+				}
+			}
+			if why.Dataset == "" {
+				continue
+			}
+			s.Outdated, s.OutdatedBy = append(s.Outdated, why.Dataset), append(s.OutdatedBy, why)
 			continue
 		}
 		s.Outdated, s.OutdatedBy = append(s.Outdated, in.Status.Dataset), append(s.OutdatedBy, why)

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+)
+
+// A model is built by itself, whole, and with other variables: each is a run of its own that says what was asked, and
+// what was not selected stays as it was.
+func TestRunsThatWereAskedForSomething(t *testing.T) {
+	dir := brought(t)
+	before, date := contents(t, dir), lastDate(t).String()
+	ledger := filepath.Join(dir, "state", "ledger.db")
+	options := func() string {
+		return ask(t, ledger, "SELECT coalesce(options, '') FROM runs ORDER BY created_seq DESC LIMIT 1")[0][0]
+	}
+	a := must(t, dir, nil, "run", "--date", date, "--select", "mrr+", "--exclude", "source:*")
+	if !strings.Contains(a.errors, "1 dataset published, 0 rows extracted") {
+		t.Errorf("a selection says:\n%s", a.errors)
+	}
+	if got, want := options(), `{"select":["mrr+"],"exclude":["source:*"]}`; got != want {
+		t.Errorf("the run keeps %s, want %s", got, want)
+	}
+	must(t, dir, nil, "run", "--date", date, "--select", "daily_conversations", "--full-refresh")
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Errorf("models that were built again differ (-before +after):\n%s", diff)
+	}
+	if acts := ask(t, ledger, "SELECT reason FROM audit WHERE action = 'run.special' ORDER BY id"); len(acts) != 2 || !strings.Contains(acts[1][0], "incremental models whole") {
+		t.Errorf("the audit trail says %v", acts)
+	}
+	edit(t, dir, "sql/models/marts/busy_hours.sql", "count(*) as conversations,", "count(*) as conversations, '{{ var(\"word\", \"none\") }}' as word,")
+	must(t, dir, nil, "run", "--date", date, "--select", "busy_hours", "--vars", "{word: said}")
+	if got := query(t, dir, "SELECT DISTINCT word FROM analytics.busy_hours"); len(got) != 1 || got[0][0] != "said" {
+		t.Errorf("the variable is %v", got)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "state", "artifacts", "run_results.json")); err != nil || !strings.Contains(string(b), `"unique_id":"model.daybreak.busy_hours","status":"success"`) {
+		t.Errorf("run_results.json: %v\n%.500s", err, b)
+	}
+	wantRefusal(t, do(t, dir, nil, "run", "--select", "state:modified"), 78, "keeps no earlier state", "--outdated")
+	wantRefusal(t, do(t, dir, nil, "run", "--select", "mrr", "--vars", "[1]"), 78, "no mapping")
+}
+
+// What late data leaves behind is shown, built again in order, and then nothing is outdated any more.
+func TestOutdatedDaysAreBuiltAgain(t *testing.T) {
+	dir, newest := brought(t), lastDate(t)
+	must(t, dir, nil, "run", "--date", newest.String())
+	late := newest.AddDays(-1)
+	if got := must(t, dir, nil, "plan", "--outdated").out; !strings.HasPrefix(got, "Nothing is outdated") {
+		t.Fatalf("before anything is late:\n%s", got)
+	}
+	// A conversation of the day before comes late, and its day is brought once more.
+	must(t, dir, nil, "run", "--date", late.String(), "--select", "source:app.conversations")
+	plan := must(t, dir, nil, "plan", "--outdated").out
+	if !strings.Contains(plan, fmt.Sprintf("%s  daily_conversations", late)) {
+		t.Fatalf("the plan does not name the day:\n%s", plan)
+	}
+	must(t, dir, nil, "run", "--outdated")
+	if got := must(t, dir, nil, "plan", "--outdated").out; !strings.HasPrefix(got, "Nothing is outdated") {
+		t.Errorf("after it was built again:\n%s", got)
+	}
+}
+
+// Tests of published data and the SQL that will run are there without a night.
+func TestTestAndCompile(t *testing.T) {
+	dir := brought(t)
+	if a := must(t, dir, nil, "test", "stg_users+"); !strings.Contains(a.out, "unique(user_id)") || !strings.Contains(a.out, "0 failed") {
+		t.Errorf("test says:\n%s", a.out)
+	}
+	edit(t, dir, "sql/tests/nobody_answers_early.sql", "where", "where true or")
+	a := do(t, dir, nil, "test", "--rows", "2")
+	if a.code != 65 || !strings.Contains(a.out, "nobody_answers_early of ") || !strings.Contains(a.out, "✕ failed") {
+		t.Errorf("a test that fails: %d\n%s%s", a.code, a.out, a.errors)
+	}
+	compiled := must(t, dir, nil, "compile", "mrr", "--date", "2026-01-05").out
+	if !strings.Contains(compiled, "2026-01-05") || strings.Contains(compiled, "{{") {
+		t.Errorf("compiled:\n%s", compiled)
+	}
+	if rows := query(t, dir, "SELECT count(*) FROM ("+strings.TrimRight(must(t, dir, nil, "compile", "mrr").out, "; \n")+")"); rows[0][0] == "0" {
+		t.Error("the compiled SQL finds nothing")
+	}
+	var listed []elt.Dataset
+	if err := json.Unmarshal([]byte(must(t, dir, nil, "ls", "1+daily_conversations", "--json").out), &listed); err != nil || len(listed) != 2 {
+		t.Errorf("ls: %v, %d datasets", err, len(listed))
+	}
+}
+
+// slow is a model that takes a while, so that it can be met at work.
+const slow = "{{ config(materialized='table') }}\nselect count(*) as n, sum(a.range * b.range) as s from range(20000) a, range(20000) b\n"
+
+// A process that is killed while it builds a model leaves what was published; the next one goes on and ends with the
+// tables of an undisturbed night.
+func TestKilledInMidTransform(t *testing.T) {
+	dir, date := brought(t), lastDate(t).String()
+	write := func(dir string) {
+		if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	undisturbed := filepath.Join(t.TempDir(), "undisturbed")
+	if err := os.CopyFS(undisturbed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, dir)
+	write(undisturbed)
+	must(t, undisturbed, nil, "run", "--date", date)
+	write(dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := program(ctx, t, dir, nil, "run", "--date", date)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	at := time.NewTicker(5 * time.Millisecond)
+	defer at.Stop()
+	for working := false; !working; {
+		select {
+		case err := <-ended:
+			t.Fatalf("the night ended before its model was met at work: %v", err)
+		case <-at.C:
+			working = building(dir, "slow")
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Errorf("readers see something else (-before +killed):\n%s", diff)
+	}
+	must(t, dir, nil, "run", "--date", date)
+	if diff := cmp.Diff(contents(t, undisturbed), contents(t, dir)); diff != "" {
+		t.Errorf("(-undisturbed +killed and run again):\n%s", diff)
+	}
+}
+
+// building reports whether the model's transform step is running. While the ledger cannot be read, nobody knows.
+func building(dir, model string) bool {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "state", "ledger.db")+"?mode=ro")
+	if err != nil {
+		return false
+	}
+	defer db.Close()
+	var n int
+	err = db.QueryRow("SELECT count(*) FROM steps WHERE kind = 'transform' AND state = 'running' AND dataset = ?", model).Scan(&n)
+	return err == nil && n == 1
+}
+
+// A disk that fills up while a model is built costs the model, and nothing that was published.
+func TestAFullDiskInMidTransform(t *testing.T) {
+	dir, date := brought(t), lastDate(t).String()
+	wide := "{{ config(materialized='table') }}\nselect range as n, hash(range) as h, repeat(md5(range::varchar), 40) as t from range(400000)\n"
+	if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "wide.sql"), []byte(wide), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, dir)
+	// Files beyond 40 MB are refused by the system, as they are by a disk that is full.
+	a := withLimit(t, dir, 40_000, "run", "--date", date)
+	if a.code == 0 || !strings.Contains(a.errors, "full") {
+		t.Errorf("a night on a full disk: %d\n%s", a.code, a.errors)
+	}
+	after := contents(t, dir)
+	for relation, print := range before {
+		if after[relation] == "" {
+			t.Errorf("%s is gone; it was %s", relation, print)
+		}
+	}
+	if after["analytics.wide"] != "" {
+		t.Error("a model that did not fit is published")
+	}
+	if err := os.Remove(filepath.Join(dir, "sql", "models", "marts", "wide.sql")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, dir, nil, "run", "--date", date, "--again")
+}
