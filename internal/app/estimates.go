@@ -28,7 +28,7 @@ func estimates(ctx context.Context, ws *workspace, s *schedules.Schedule, log *s
 	defer func() { err = errors.Join(err, w.Close()) }()
 	published := make(map[elt.DatasetName]bool)
 	versions, err := w.Versions(ctx)
-	if err != nil && elt.NewFailure(err).Class != elt.Internal && elt.CodeOf(err) != "sql_refused" {
+	if err != nil {
 		return nil, err
 	}
 	for _, v := range versions {
