@@ -28,17 +28,22 @@ type Leases interface {
 	Claim(ctx context.Context, step elt.StepID, w elt.WorkerID, ttl time.Duration) (elt.Lease, error)
 	Heartbeat(ctx context.Context, l elt.Lease, ttl time.Duration, p elt.Progress) (elt.Lease, error)
 	Finish(ctx context.Context, l elt.Lease, o elt.Outcome) error
-	RecordUsage(ctx context.Context, l elt.Lease, used elt.Usage) error
 	Attempts(ctx context.Context, step elt.StepID) ([]elt.Attempt, error)
 	// Unfinished returns those of a run's steps that have not succeeded, with what changes of a step alone: its state,
 	// and when it is tried again or its lease ends.
 	Unfinished(ctx context.Context, run elt.RunID) ([]elt.Step, error)
 }
 
+// Bills is where the runner notes what an attempt has used whose end is not its own any more.
+type Bills interface {
+	RecordUsage(ctx context.Context, l elt.Lease, used elt.Usage) error
+}
+
 // Ledger is what the runner needs of the ledger.
 type Ledger interface {
 	Runs
 	Leases
+	Bills
 }
 
 // Stages does the work of a step. It must be safe to call again for the same step: a second call

@@ -53,14 +53,19 @@ type Restorer interface {
 	Restorable(ctx context.Context, relation string) ([]elt.VersionID, error)
 }
 
+// Nights makes versions visible and brings them back.
+type Nights interface {
+	Publisher
+	Restorer
+}
+
 // Warehouse is all that a warehouse does for the stages.
 type Warehouse interface {
 	Stager
 	Builder
 	Failures
 	Namer
-	Publisher
-	Restorer
+	Nights
 }
 
 // Harness is one empty warehouse under test.
