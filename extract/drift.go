@@ -81,12 +81,9 @@ func (d *drifting) appeared(c elt.Column) bool {
 		return true
 	case d.rules.NewColumn == elt.DriftIgnore:
 		d.to.ignored = append(d.to.ignored, c.Name)
-		for _, known := range d.before.Ignored {
-			if known == c.Name {
-				return false
-			}
+		if !slices.Contains(d.before.Ignored, c.Name) {
+			d.note(elt.ColumnIgnored, c.Name, "", c.Type.String())
 		}
-		d.note(elt.ColumnIgnored, c.Name, "", c.Type.String())
 		return false
 	}
 	d.refuse(fmt.Sprintf("column %q (%s) is new", c.Name, c.Type),
