@@ -23,7 +23,7 @@ import (
 func wary(t testing.TB, url string, change func(*postgres.Options)) *postgres.Source {
 	t.Helper()
 	o := postgres.Options{
-		Name: "shop", URL: url, Log: extracttest.Log(t), Connections: 3, ChunkBytes: 1 << 20, Silence: time.Second, TransactionWait: time.Millisecond,
+		Name: "shop", URL: url, Log: extracttest.Log(t), Connections: 3, ChunkBytes: 1 << 20, Silence: 2 * time.Second, TransactionWait: time.Millisecond,
 		Budget: extract.Budget{LockTimeout: time.Second},
 	}
 	if change != nil {
