@@ -93,7 +93,7 @@ func (s *staging) compareKeys(ctx context.Context, m *elt.Manifest, staged strin
 	if found.Keys, err = measure(ctx, s.w.db, keys, m.Keys.Schema); err != nil {
 		return found, err
 	}
-	missing := " AS p ANTI JOIN " + keys + " AS k ON (" + sameKey("p", "k", s.key) + ")"
+	missing := " AS p ANTI JOIN " + keys + " AS k ON (" + sameKey("k", s.key) + ")"
 	published := publishedName(s.base)
 	for _, count := range []struct {
 		from string

@@ -221,7 +221,7 @@ func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item 
 		}
 	}
 	if gone != "" {
-		if err := out.remove(ctx, tx, gone, sameKey("p", "d", item.Key)); err != nil {
+		if err := out.remove(ctx, tx, gone, sameKey("d", item.Key)); err != nil {
 			return settled{}, err
 		}
 	}
@@ -260,7 +260,7 @@ func (s settled) merge(ctx context.Context, tx *sql.Tx, columns elt.Schema, item
 		if len(item.Key) == 0 {
 			return fmt.Errorf("publish %s: strategy %q without a key", item.Version.Dataset, item.Strategy)
 		}
-		if err := s.remove(ctx, tx, s.merged, sameKey("p", "d", item.Key)); err != nil {
+		if err := s.remove(ctx, tx, s.merged, sameKey("d", item.Key)); err != nil {
 			return err
 		}
 	}

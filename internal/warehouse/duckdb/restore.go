@@ -106,7 +106,7 @@ func (w *Warehouse) takeOut(ctx context.Context, tx *sql.Tx, v elt.Version, to k
 					" EXCEPT ALL (SELECT * FROM "+table+" WHERE false UNION ALL BY NAME SELECT * FROM "+m.merged+")",
 				"DROP TABLE "+table, "ALTER TABLE "+left+" RENAME TO "+quote(string(v.Dataset)))
 		default:
-			statements = append(statements, "DELETE FROM "+table+" AS p USING "+m.merged+" AS d WHERE "+sameKey("p", "d", m.key))
+			statements = append(statements, "DELETE FROM "+table+" AS p USING "+m.merged+" AS d WHERE "+sameKey("d", m.key))
 		}
 		statements = append(statements, "INSERT INTO "+table+" BY NAME SELECT * FROM "+m.undo)
 	}

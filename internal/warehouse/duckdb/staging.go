@@ -215,19 +215,19 @@ func (s *staging) candidate(columns []string, gone string) string {
 	case elt.Replace:
 		kept += " WHERE NOT " + within("p", s.cursor, s.span)
 	default:
-		kept += " ANTI JOIN " + delta + " AS d ON (" + sameKey("p", "d", s.key) + ")"
+		kept += " ANTI JOIN " + delta + " AS d ON (" + sameKey("d", s.key) + ")"
 	}
 	if gone != "" {
-		kept += " ANTI JOIN " + gone + " AS g ON (" + sameKey("p", "g", s.key) + ")"
+		kept += " ANTI JOIN " + gone + " AS g ON (" + sameKey("g", s.key) + ")"
 	}
 	return kept + " UNION ALL " + fresh
 }
 
-// sameKey is the null-safe condition that two rows have the same key.
-func sameKey(a, b string, key []string) string {
+// sameKey is the null-safe condition that a row p and a row of another relation have the same key.
+func sameKey(other string, key []string) string {
 	terms := make([]string, len(key))
 	for i, k := range key {
-		terms[i] = a + "." + quote(k) + " IS NOT DISTINCT FROM " + b + "." + quote(k)
+		terms[i] = "p." + quote(k) + " IS NOT DISTINCT FROM " + other + "." + quote(k)
 	}
 	return strings.Join(terms, " AND ")
 }

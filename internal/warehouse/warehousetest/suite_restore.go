@@ -21,6 +21,7 @@ var restoreTests = map[string]func(*testing.T, Harness){
 	"back and forward":             testRestoreForward,
 	"twice the same":               testRestoreTwice,
 	"a merged table, then a whole": testRestoreAcrossWhole,
+	"deleted rows":                 testRestoreDeleted,
 }
 
 // restore brings the content of an earlier version back as what the run publishes.
@@ -204,4 +205,18 @@ func testRestoreTwice(t *testing.T, h Harness) {
 		t.Errorf("(-first +again):\n%s", diff)
 	}
 	h.wantUsers(t, h.Published("shop.users"), "1|one", "2|two", "NULL|none")
+}
+
+// testRestoreDeleted: rows that a night deleted because the source had lost them come back with the night before.
+func testRestoreDeleted(t *testing.T, h Harness) {
+	h.stage(t, users(t, night1, elt.Incremental, Row{int64(1), "one"}, Row{int64(2), "two"}, Row{int64(3), "three"}))
+	h.publish(t, night1, 1, item(night1, "shop.users", ""))
+	day := users(t, night2, elt.Incremental, Row{int64(2), "TWO"})
+	files := day.withKeys(t, []Row{{int64(2)}, {int64(3)}})
+	h.stage(t, day)
+	h.deletes(t, day, files)
+	h.publish(t, night2, 2, item(night2, "shop.users", elt.Merge, "id"))
+	h.wantUsers(t, h.Published("shop.users"), "2|TWO", "3|three")
+	h.restore(t, rollback, 3, elt.NewVersionID("shop.users", night1))
+	h.wantUsers(t, h.Published("shop.users"), "1|one", "2|two", "3|three")
 }
