@@ -240,11 +240,11 @@ func acceptHash(t elt.Type, mask *extract.Masker) acceptor {
 	hasher, accept, scratch := mask.Hasher(), acceptorOf(t), parquet.NewVector(t)
 	return func(to *parquet.Vector, value driver.Value) *extract.Misfit {
 		scratch.Reset()
-		if bad := accept(scratch, value); bad != nil {
-			to.AppendOctets(hasher.Hex([]byte(plainText(value))))
-			return nil
+		text := plainText(value)
+		if accept(scratch, value) == nil {
+			text = scratch.Texts()[0]
 		}
-		to.AppendOctets(hasher.Hex([]byte(scratch.Texts()[0])))
+		to.AppendOctets(hasher.Hex([]byte(text)))
 		return nil
 	}
 }
