@@ -104,9 +104,9 @@ func TestPlanOutdated(t *testing.T) {
 2026-01-08 shown: totals is built again`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			facts, datasets := past()
+			facts, _ := past()
 			facts = c.change(facts)
-			datasets = facts.Datasets
+			datasets := facts.Datasets
 			var got strings.Builder
 			for _, r := range schedules.PlanOutdated(elt.NewBoard(facts), datasets, elt.Date{Year: 2026, Month: 1, Day: 1}, elt.Date{Year: 2026, Month: 1, Day: 9}) {
 				for _, m := range r.Models {

@@ -29,6 +29,10 @@ type Leases interface {
 	Heartbeat(ctx context.Context, l elt.Lease, ttl time.Duration, p elt.Progress) (elt.Lease, error)
 	Finish(ctx context.Context, l elt.Lease, o elt.Outcome) error
 	Attempts(ctx context.Context, step elt.StepID) ([]elt.Attempt, error)
+}
+
+// States is what the runner asks of the ledger after every step.
+type States interface {
 	// Unfinished returns those of a run's steps that have not succeeded, with what changes of a step alone: its state,
 	// and when it is tried again or its lease ends.
 	Unfinished(ctx context.Context, run elt.RunID) ([]elt.Step, error)
@@ -44,6 +48,7 @@ type Ledger interface {
 	Runs
 	Leases
 	Bills
+	States
 }
 
 // Stages does the work of a step. It must be safe to call again for the same step: a second call

@@ -199,16 +199,17 @@ func (g *graph) line(from, to, self elt.DatasetName, middle map[elt.DatasetName]
 	slices.Reverse(way)
 	start := middle[way[0]]
 	x, y := start[0]+boxWidth, start[1]
-	d := fmt.Sprintf("M%d %d", x, y)
+	var d strings.Builder
+	fmt.Fprintf(&d, "M%d %d", x, y)
 	for i, name := range way[1:] {
 		p := middle[name]
-		d += fmt.Sprintf("C%d %d %d %d %d %d", x+boxGapX/2, y, p[0]-boxGapX/2, p[1], p[0], p[1])
+		fmt.Fprintf(&d, "C%d %d %d %d %d %d", x+boxGapX/2, y, p[0]-boxGapX/2, p[1], p[0], p[1])
 		if x, y = p[0], p[1]; i < len(way)-2 { // through the column, level
 			x += boxWidth
-			d += fmt.Sprintf("L%d %d", x, y)
+			fmt.Fprintf(&d, "L%d %d", x, y)
 		}
 	}
-	return lineageEdge{d, way[0] == self || to == self}
+	return lineageEdge{d.String(), way[0] == self || to == self}
 }
 
 func (v view) lineageText(set *dataset) string {

@@ -176,7 +176,7 @@ func ageText(d time.Duration) string {
 	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}} {
 		if n := d / unit.size; n > 0 {
 			parts = append(parts, count(int(n), unit.name))
-			d -= n * unit.size
+			d %= unit.size
 		}
 	}
 	return strings.Join(parts, " ")
