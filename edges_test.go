@@ -103,7 +103,7 @@ at: "02:00"
 timezone: UTC
 owners: [data@example.com, finance@example.com]
 tables:
-  shop.edges: {table: 'public."Ed.ge ""s"', mode: full, key: [id]}
+  shop.edges: {table: 'public."Ed.ge ""s"', mode: full, key: [id], verify: rows}
 `,
 	})
 	must(t, dir, env, "run", "--yes")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
@@ -28,6 +29,7 @@ var contenders = []contender{
 	{name: "extract, 1 connection reads", connections: 1},
 	{name: "extract, 2 connections read", connections: 2},
 	{name: "extract, 4 connections read", connections: 4},
+	{name: "extract at level rows, 2 connections", connections: 2, level: elt.LevelRows},
 }
 
 const discarded = "(c) pgx CopyTo, discarded"
@@ -39,6 +41,7 @@ type contender struct {
 	copies      bool   // received and thrown away
 	bulk        bool   // in large pieces
 	connections int    // extracted, with as many connections reading
+	level       elt.Level
 }
 
 // measure is what one run took.
@@ -200,7 +203,7 @@ func (s *server) run(b *testing.B, c contender, table string, rows int64) measur
 	if err != nil {
 		b.Fatal(err)
 	}
-	job, err := json.Marshal(job{URL: s.url, Table: table, Statement: c.statement, Copies: c.copies, Bulk: c.bulk, Connections: c.connections})
+	job, err := json.Marshal(job{URL: s.url, Table: table, Statement: c.statement, Copies: c.copies, Bulk: c.bulk, Connections: c.connections, Level: c.level})
 	if err != nil {
 		b.Fatal(err)
 	}

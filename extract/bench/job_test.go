@@ -40,6 +40,7 @@ type job struct {
 	Copies      bool
 	Bulk        bool
 	Connections int
+	Level       elt.Level
 	Lake        string // the folder that takes the Parquet; without it, nothing is kept
 }
 
@@ -124,7 +125,7 @@ func (j job) extract(ctx context.Context) (_ measure, err error) {
 		}
 	}
 	x := extract.New(extract.Options{Sources: map[elt.SourceName]extract.Source{"shop": source}, Lake: lake})
-	e := elt.Extraction{Dataset: elt.DatasetName("shop." + j.Table), Source: "shop", Table: table, Mode: elt.Full}
+	e := elt.Extraction{Dataset: elt.DatasetName("shop." + j.Table), Source: "shop", Table: table, Mode: elt.Full, Verify: j.Level}
 	night := x.Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
 	defer func() { err = errors.Join(err, night.Close()) }()
 	m, err := night.Extract(ctx, extract.Job{Extraction: e, Run: "r1", Date: elt.Date{Year: 2026, Month: 1, Day: 5}, Attempt: 1}, func(elt.Progress) {})

@@ -10,8 +10,6 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-func number(n int64) *int64 { return &n }
-
 // What is settled decides from where on the next night reads: a row that an open transaction has not committed yet
 // must not be below it.
 func TestNumbersSettle(t *testing.T) {
@@ -24,14 +22,14 @@ func TestNumbersSettle(t *testing.T) {
 		openSince time.Time
 		want      elt.Numbers
 	}{
-		"a first load with nobody at work":          {nil, number(9), time.Time{}, elt.Numbers{High: number(9), Settled: number(9)}},
-		"a first load beside an open transaction":   {nil, number(9), now, elt.Numbers{High: number(9)}},
+		"a first load with nobody at work":          {nil, new(int64(9)), time.Time{}, elt.Numbers{High: new(int64(9)), Settled: new(int64(9))}},
+		"a first load beside an open transaction":   {nil, new(int64(9)), now, elt.Numbers{High: new(int64(9))}},
 		"an empty table":                            {nil, nil, time.Time{}, elt.Numbers{}},
-		"nothing new":                               {night(now, number(9), number(9)), nil, time.Time{}, elt.Numbers{High: number(9), Settled: number(9)}},
-		"the table begins again with lower numbers": {night(now, number(9), number(9)), number(3), time.Time{}, elt.Numbers{High: number(9), Settled: number(9)}},
-		"a transaction that began after the night before": {night(now, number(9), number(7)), number(12), now.Add(time.Second),
-			elt.Numbers{High: number(12), Settled: number(9)}},
-		"one that began before it": {night(now, number(9), number(7)), number(12), now.Add(-time.Second), elt.Numbers{High: number(12), Settled: number(7)}},
+		"nothing new":                               {night(now, new(int64(9)), new(int64(9))), nil, time.Time{}, elt.Numbers{High: new(int64(9)), Settled: new(int64(9))}},
+		"the table begins again with lower numbers": {night(now, new(int64(9)), new(int64(9))), new(int64(3)), time.Time{}, elt.Numbers{High: new(int64(9)), Settled: new(int64(9))}},
+		"a transaction that began after the night before": {night(now, new(int64(9)), new(int64(7))), new(int64(12)), now.Add(time.Second),
+			elt.Numbers{High: new(int64(12)), Settled: new(int64(9))}},
+		"one that began before it": {night(now, new(int64(9)), new(int64(7))), new(int64(12)), now.Add(-time.Second), elt.Numbers{High: new(int64(12)), Settled: new(int64(7))}},
 	} {
 		var got elt.Numbers
 		got.Settle(c.high, c.before, c.openSince)
@@ -39,14 +37,14 @@ func TestNumbersSettle(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	if from := night(now, number(9), number(7)).Next(5).From; *from != 2 {
+	if from := night(now, new(int64(9)), new(int64(7))).Next(5).From; *from != 2 {
 		t.Errorf("the next night reads from %d on", *from)
 	}
-	if next := night(now, number(9), number(math.MinInt64+3)).Next(5); next.From != nil {
+	if next := night(now, new(int64(9)), new(int64(math.MinInt64+3))).Next(5); next.From != nil {
 		t.Errorf("below the least number there is none, and it reads from %d on", *next.From)
 	}
 	var none *elt.Manifest
-	if none.Next(5).From != nil || night(now, number(9), nil).Next(5).From != nil {
+	if none.Next(5).From != nil || night(now, new(int64(9)), nil).Next(5).From != nil {
 		t.Error("with nothing settled, everything must be read")
 	}
 }
