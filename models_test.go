@@ -137,7 +137,9 @@ func TestKilledInMidTransform(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Fatal("the night that was killed ended well")
+	}
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("readers see something else (-before +killed):\n%s", diff)
 	}

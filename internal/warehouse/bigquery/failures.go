@@ -55,7 +55,7 @@ func (w *Warehouse) Sample(ctx context.Context, query string, hide []string, mos
 
 // shown is a value as people read it; nil for NULL.
 func shown(v bigquery.Value) *string {
-	text := ""
+	var text string
 	switch v := v.(type) {
 	case nil:
 		return nil

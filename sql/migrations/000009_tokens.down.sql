@@ -1,4 +1,4 @@
 DROP TABLE requests;
 DROP TABLE sessions;
 DROP TABLE tokens;
-UPDATE counters SET value = 2 WHERE name = 'schema';
+UPDATE counters SET value = 8 WHERE name = 'schema';

@@ -1,0 +1,2 @@
+DROP TABLE remarks;
+UPDATE counters SET value = 9 WHERE name = 'schema';

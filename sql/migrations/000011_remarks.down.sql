@@ -1,2 +1,0 @@
-DROP TABLE remarks;
-UPDATE counters SET value = 10 WHERE name = 'schema';
