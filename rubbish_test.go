@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,11 +20,14 @@ import (
 	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
-// lastDate is the last data date that has ended for the demo; each workspace of brought has the one before it.
+// lastDate is the last data date that had ended for the demo when it was asked for first, so that tests hold at midnight
+// too; each workspace of brought has the one before it.
 func lastDate(t *testing.T) elt.Date {
 	t.Helper()
-	return elt.DateOf(time.Now().In(dublin(t))).AddDays(-1)
+	return elt.DateOf(firstAsked().In(dublin(t))).AddDays(-1)
 }
+
+var firstAsked = sync.OnceValue(time.Now)
 
 var broughtOnce string // a demo workspace with one night; made by the first test that needs it
 
