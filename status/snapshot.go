@@ -152,10 +152,11 @@ func (s *snapshot) stepAtWork(d elt.DayStatus) *elt.Step {
 	return nil
 }
 
-// findTurn finds the next moment at which the same facts give another board.
+// findTurn finds the moment after which the same facts give another board. A lease that ends at this very moment still
+// holds, and is lost the next.
 func (s *snapshot) findTurn(zones map[string]*time.Location) {
 	consider := func(t time.Time) {
-		if t.After(s.facts.Now) && (s.turns.IsZero() || t.Before(s.turns)) {
+		if !t.Before(s.facts.Now) && (s.turns.IsZero() || t.Before(s.turns)) {
 			s.turns = t
 		}
 	}
