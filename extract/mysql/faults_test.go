@@ -37,7 +37,7 @@ func wary(t testing.TB, url string, change func(*mysql.Options)) *mysql.Source {
 // restless returns an extractor that gives the source little rest.
 func restless(t testing.TB, s extract.Source, lake *extracttest.Lake) *extract.Extractor {
 	return extract.New(extract.Options{
-		Sources: map[elt.SourceName]extract.Source{"shop": s}, Lake: lake, Log: extracttest.Log(t), Rest: 200 * time.Millisecond,
+		Sources: map[elt.SourceName]extract.Source{"shop": s}, Lake: lake, Log: extracttest.Log(t), Rest: time.Second,
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
 	"math"
 	"math/big"
 	"math/bits"
@@ -40,7 +41,12 @@ type Digest struct {
 	a, b    sum128
 	row     []byte
 	list    []byte
+	large   hash.Hash // of a row with a large value: what of it came before row; nil until there is one
+	hashed  bool      // large holds the beginning of the present row
 }
+
+// largeField is the size in octets from which a value goes into the hash in pieces instead of being copied whole.
+const largeField = 64 << 10
 
 // telling is what a digest tells of a column.
 type telling int
@@ -83,15 +89,72 @@ func (d *Digest) Add(b *Batch) {
 	for range b.rows {
 		d.row = d.row[:0]
 		for i := range d.columns {
-			if d.tells[i] != tellNothing {
-				d.row = d.field(d.row, &d.columns[i], d.tells[i] == tellPresence)
+			switch d.tells[i] {
+			case tellNothing:
+			case tellPresence:
+				d.row = d.field(d.row, &d.columns[i], true)
+			default:
+				if x := d.columns[i].large(); x != nil {
+					d.stream(x, d.columns[i].v.leaf.Kind == elt.Bytes)
+					continue
+				}
+				d.row = d.field(d.row, &d.columns[i], false)
 			}
 		}
-		sum := md5.Sum(d.row)
+		sum := d.rowSum()
 		d.a.add(binary.BigEndian.Uint64(sum[:8]) >> 4)
 		d.b.add(binary.BigEndian.Uint64(sum[8:]) >> 4)
 	}
 	d.rows += int64(b.rows)
+}
+
+// rowSum returns the MD5 of the row that was written.
+func (d *Digest) rowSum() (sum [md5.Size]byte) {
+	if !d.hashed {
+		return md5.Sum(d.row)
+	}
+	d.large.Write(d.row) // a hash takes everything
+	d.large.Sum(sum[:0])
+	d.large.Reset()
+	d.hashed = false
+	return sum
+}
+
+// stream writes a large value's field to the hash.
+func (d *Digest) stream(x []byte, inHex bool) {
+	if d.large == nil {
+		d.large = md5.New()
+	}
+	size := len(x)
+	if inHex {
+		size *= 2
+	}
+	d.row = append(strconv.AppendInt(d.row, int64(size), 10), ':')
+	d.large.Write(d.row)
+	d.row, d.hashed = d.row[:0], true
+	if !inHex {
+		d.large.Write(x)
+		return
+	}
+	for piece := range slices.Chunk(x, largeField) {
+		d.row = hex.AppendEncode(d.row[:0], piece)
+		d.large.Write(d.row)
+	}
+	d.row = d.row[:0]
+}
+
+// large returns the next row's value and steps over it, if it is large; nil if it is not.
+func (c *fieldCursor) large() []byte {
+	if c.v.isList || c.v.layout != inOctets || c.v.def[c.level] == absent {
+		return nil
+	}
+	x := c.v.octets(c.value)
+	if len(x) < largeField {
+		return nil
+	}
+	c.level++
+	c.value++
+	return x
 }
 
 func (d *Digest) merge(o *Digest) {
