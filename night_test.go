@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -248,7 +249,7 @@ func killAfter(t *testing.T, dir, date string, events int) {
 			return
 		case <-poll.C:
 			if seen(dir) >= events {
-				if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+				if err := cmd.Process.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 					t.Fatal(err)
 				}
 				if err := <-ended; err == nil {
