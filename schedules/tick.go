@@ -73,14 +73,19 @@ func (s *Schedule) Next(now time.Time, n int) []elt.Tick {
 	return next
 }
 
-// Expected reports whether the schedule brings the data date at all.
-func (s *Schedule) Expected(date elt.Date) bool { return s.calendar.fires(date.AddDays(1)) }
+// Expected reports whether the schedule brings the data date at all. One that its zone left out had no data.
+func (s *Schedule) Expected(date elt.Date) bool {
+	return s.calendar.fires(date.AddDays(1)) && date.Exists(s.Zone)
+}
 
 // NotExpected returns why the schedule does not bring the data date, as elt.Day keeps it, and "" for a date
 // that it brings.
 func (s *Schedule) NotExpected(date elt.Date) string {
 	if s.Expected(date) {
 		return ""
+	}
+	if !date.Exists(s.Zone) {
+		return fmt.Sprintf("no clock in %s ever showed %s", s.Zone, date)
 	}
 	tick := date.AddDays(1)
 	return fmt.Sprintf("schedule %s does not run on %s %s (%s)", s.Name, tick.Weekday(), tick, s.calendar.text)

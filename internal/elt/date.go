@@ -62,6 +62,9 @@ func (d Date) DaysSince(e Date) int {
 // Weekday returns the day of the week.
 func (d Date) Weekday() time.Weekday { return d.utc().Weekday() }
 
+// Exists reports whether clocks in loc ever show the date: where a zone moved over the date line, one was left out.
+func (d Date) Exists(loc *time.Location) bool { return d.Start(loc).Before(d.AddDays(1).Start(loc)) }
+
 // Start returns the first instant of the date in loc. Where a zone skips midnight, or the whole
 // date, that is the first instant after the gap.
 func (d Date) Start(loc *time.Location) time.Time { return d.At(0, 0, loc) }
