@@ -21,8 +21,12 @@ type engine interface {
 	Test(ctx context.Context, s transform.Scope, d elt.DatasetName) (elt.Result, error)
 	// Item returns how what Transform made is to be published.
 	Item(s transform.Scope, d elt.DatasetName) (elt.PublicationItem, error)
-	// Inputs returns what a dataset is made from; Reads what its steps must know the state of.
+	// Inputs returns what a dataset is made from.
 	Inputs(d elt.DatasetName) []elt.DatasetName
+}
+
+// reader is an engine that builds one dataset at a time, and needs to know what is staged of those that it reads.
+type reader interface {
 	Reads(d elt.DatasetName) []elt.DatasetName
 }
 
@@ -127,18 +131,21 @@ func (s *stages) scope(ctx context.Context, step elt.Step) (engine, transform.Sc
 	if err != nil {
 		return nil, transform.Scope{}, err
 	}
-	built, err := s.ledger.Built(ctx, step.Run, models.engine.Reads(step.Dataset))
-	if err != nil {
-		return nil, transform.Scope{}, err
-	}
 	scope := transform.Scope{
 		Run: step.Run, Date: step.Date, Window: step.Date.Window(s.catalog.zone(step.Dataset)),
-		Staged: make(map[elt.DatasetName]bool, len(built)), Published: s.isPublished, FullRefresh: models.options.FullRefresh,
+		Staged: make(map[elt.DatasetName]bool), Published: s.isPublished, FullRefresh: models.options.FullRefresh,
 	}
-	if _, several := models.engine.(settler); several {
-		if scope.Steps, err = s.ledger.Steps(ctx, step.Run); err != nil {
-			return nil, scope, err
-		}
+	var built []elt.DatasetName
+	switch e := models.engine.(type) {
+	case settler:
+		// One read says what is staged and what remains: other steps of the run end meanwhile.
+		scope.Steps, err = s.ledger.Steps(ctx, step.Run)
+		built = elt.Built(scope.Steps)
+	case reader:
+		built, err = s.ledger.Built(ctx, step.Run, e.Reads(step.Dataset))
+	}
+	if err != nil {
+		return nil, scope, err
 	}
 	if step.Kind == elt.TestStep && s.catalog.byName[step.Dataset].Kind == elt.TableDataset {
 		if scope.ReadAt, err = s.readAt(ctx, step); err != nil {

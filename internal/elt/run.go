@@ -108,6 +108,17 @@ const (
 	PublishStep   StepKind = "publish"   // one swap of everything that passed; belongs to the whole run
 )
 
+// Built returns the datasets whose rows the steps' run has staged: their verify or transform step has succeeded.
+func Built(steps []Step) []DatasetName {
+	var built []DatasetName
+	for _, s := range steps {
+		if s.State == StepSucceeded && (s.Kind == VerifyStep || s.Kind == TransformStep) {
+			built = append(built, s.Dataset)
+		}
+	}
+	return built
+}
+
 // StepState is where a step is.
 type StepState string
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -152,11 +150,6 @@ func (e *Engine) Inputs(d elt.DatasetName) []elt.DatasetName {
 		return e.project.inputs(n)
 	}
 	return nil
-}
-
-// Reads returns every dataset of the project: one dbt process works on whatever of them can be built.
-func (e *Engine) Reads(elt.DatasetName) []elt.DatasetName {
-	return slices.Sorted(maps.Keys(e.project.datasets))
 }
 
 // Settle brings everything that dbt has built for the run, and the run has not published yet, into its staging, and
