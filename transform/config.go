@@ -22,6 +22,7 @@ type modelConfig struct {
 	layout       elt.Layout
 	fullRefresh  *bool // always or never built whole; nil leaves it to the run
 	contract     bool  // its columns must be those that schema.yml declares
+	onChange     elt.SchemaPolicy
 }
 
 var configKeys = []string{"cluster_by", "contract", "docs", "enabled", "full_refresh", "incremental_strategy", "materialized", "meta", "on_schema_change", "partition_by", "tags", "unique_key"}
@@ -86,9 +87,7 @@ func (m *modelConfig) set(c *jinja.Call, problem func(at jinja.Position, code el
 		case "contract":
 			m.contract, err = enforced(value)
 		case "on_schema_change":
-			if value != "fail" {
-				err = fmt.Errorf("%q is not supported, only fail: a night whose columns changed is refused, and daybreak run --full-refresh builds the model anew with them", fmt.Sprint(value))
-			}
+			err = m.setOnChange(value)
 		case "docs", "meta": // for dbt's own site; owners and deadline are read from schema.yml
 			if key == "meta" && namesOwners(value) {
 				err = errors.New("owners and deadline are read from schema.yml only: move them there")
@@ -150,6 +149,15 @@ func (m *modelConfig) setStrategy(v any) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not a strategy: use append, delete+insert or merge", fmt.Sprint(v))
+}
+
+func (m *modelConfig) setOnChange(v any) error {
+	s, _ := v.(string)
+	if m.onChange = elt.SchemaPolicy(s); slices.Contains(elt.SchemaPolicies, m.onChange) {
+		return nil
+	}
+	m.onChange = ""
+	return fmt.Errorf("%q is none of ignore, fail, append_new_columns, sync_all_columns", fmt.Sprint(v))
 }
 
 func listOfTexts(v any) ([]string, error) {

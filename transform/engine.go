@@ -16,8 +16,8 @@ type Warehouse interface {
 	// Staged returns the SQL name under which a run stages a dataset; Published that of a published relation.
 	Staged(run elt.RunID, d elt.DatasetName) string
 	Published(relation string) string
-	// Build makes a model's staging relation and returns its rows.
-	Build(ctx context.Context, b elt.Build) (int64, error)
+	// Build makes a model's staging relation.
+	Build(ctx context.Context, b elt.Build) (elt.BuiltModel, error)
 	// SeedCSV stages a CSV file with a header; types are SQL types by column, the others are guessed.
 	SeedCSV(ctx context.Context, run elt.RunID, d elt.DatasetName, path string, types map[string]string) (int64, error)
 	// Count returns how many rows a SELECT returns.
@@ -97,22 +97,22 @@ func (e *Engine) Transform(ctx context.Context, s Scope, d elt.DatasetName) (elt
 	if m.config.materialized == elt.AsEphemeral {
 		return elt.Result{}, nil // it is built within the models that refer to it
 	}
-	rows, err := e.guarded(ctx, b)
+	built, err := e.guarded(ctx, b)
 	if err != nil {
 		return elt.Result{}, e.refused(s, m, err)
 	}
 	if err := e.holdToContract(ctx, s, m); err != nil {
 		return elt.Result{}, err
 	}
-	log.InfoContext(ctx, "model staged", "rows", rows, "materialized", m.config.materialized, "strategy", b.Strategy)
-	return elt.Result{Rows: rows}, nil
+	log.InfoContext(ctx, "model staged", "rows", built.Rows, "materialized", m.config.materialized, "strategy", b.Strategy)
+	return elt.Result{Rows: built.Rows, Changes: built.Changes}, nil
 }
 
 // guarded builds a model if nobody objects.
-func (e *Engine) guarded(ctx context.Context, b elt.Build) (int64, error) {
+func (e *Engine) guarded(ctx context.Context, b elt.Build) (elt.BuiltModel, error) {
 	if e.guard != nil {
 		if err := e.guard(ctx, b); err != nil {
-			return 0, err
+			return elt.BuiltModel{}, err
 		}
 	}
 	return e.warehouse.Build(ctx, b)
@@ -128,7 +128,7 @@ func (e *Engine) build(s Scope, m *model) (elt.Build, error) {
 	if m.config.materialized == elt.AsIncremental {
 		b.Key = m.config.key
 		if s.incremental(m) {
-			b.Strategy = m.config.strategy
+			b.Strategy, b.OnSchemaChange = m.config.strategy, m.config.onChange
 		}
 	}
 	return b, nil

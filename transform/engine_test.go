@@ -99,10 +99,10 @@ func (b *bench) Published(relation string) string {
 	return `"` + schema + `"."` + table + `"`
 }
 
-func (b *bench) Build(ctx context.Context, build elt.Build) (rows int64, err error) {
+func (b *bench) Build(ctx context.Context, build elt.Build) (built elt.BuiltModel, err error) {
 	b.builds = append(b.builds, build)
 	if b.refuse != nil {
-		return 0, b.refuse
+		return built, b.refuse
 	}
 	kind := "table"
 	if build.Materialized == elt.AsView {
@@ -119,9 +119,9 @@ func (b *bench) Build(ctx context.Context, build elt.Build) (rows int64, err err
 			}
 		}
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		return 0, &elt.Error{Code: "sql_refused", Class: elt.Data, What: fmt.Sprintf("the warehouse refuses the SQL of %s, line %d: %s", build.Dataset, line-1, first)}
+		return built, &elt.Error{Code: "sql_refused", Class: elt.Data, What: fmt.Sprintf("the warehouse refuses the SQL of %s, line %d: %s", build.Dataset, line-1, first)}
 	}
-	return rows, b.db.QueryRowContext(ctx, "select count(*) from "+name).Scan(&rows)
+	return built, b.db.QueryRowContext(ctx, "select count(*) from "+name).Scan(&built.Rows)
 }
 
 func (b *bench) SeedCSV(ctx context.Context, run elt.RunID, d elt.DatasetName, path string, types map[string]string) (rows int64, err error) {

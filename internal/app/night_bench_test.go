@@ -37,7 +37,7 @@ func (s *stopwatch) enter() func() {
 	}
 }
 
-func (s *stopwatch) Build(ctx context.Context, b elt.Build) (int64, error) {
+func (s *stopwatch) Build(ctx context.Context, b elt.Build) (elt.BuiltModel, error) {
 	defer s.enter()()
 	return s.warehouse.Build(ctx, b)
 }

@@ -16,6 +16,7 @@ type outcome struct {
 	manifest string
 	level    elt.Level
 	deletes  int64
+	changes  []elt.SchemaChange // of an incremental model's columns
 }
 
 // passed returns the datasets of the run whose every step succeeded, and those that are held back.
@@ -39,7 +40,7 @@ func (s *stages) passed(ctx context.Context, run elt.RunID) (out map[elt.Dataset
 		case elt.LoadStep:
 			o.rows, o.manifest = st.Result.Rows, st.Result.Manifest
 		case elt.TransformStep:
-			o.rows = st.Result.Rows
+			o.rows, o.changes = st.Result.Rows, st.Result.Changes
 		case elt.VerifyStep, elt.TestStep:
 			if st.Kind == elt.VerifyStep {
 				o.level, o.deletes = st.Result.Level, st.Result.Deletes
@@ -207,6 +208,7 @@ func (s *stages) item(ctx context.Context, step elt.Step, lease elt.Lease, d elt
 		if item, err = engine.Item(scope, d.Name); err != nil {
 			return item, err
 		}
+		item.Changes = o.changes
 		inputs = engine.Inputs(d.Name)
 	}
 	item.Version = elt.Version{

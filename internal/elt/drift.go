@@ -72,7 +72,7 @@ const (
 	TypeWidened   ChangeKind = "widened"
 	TypeNarrowed  ChangeKind = "narrowed" // the source's type became narrower: the column stays as wide as it was
 	TypeToText    ChangeKind = "text"
-	TypeReplaced  ChangeKind = "replaced" // full tables only, by a rule of the configuration
+	TypeReplaced  ChangeKind = "replaced" // full tables and models only, by a rule of the configuration
 )
 
 // SchemaChange is one change of a dataset's columns that a rule has let pass.
@@ -81,10 +81,15 @@ type SchemaChange struct {
 	Kind   ChangeKind `json:"kind"`
 	From   string     `json:"from,omitempty"` // types as they are shown
 	To     string     `json:"to,omitempty"`
+	// Model is true where the columns are those of a model's SELECT, and not of a source.
+	Model bool `json:"model,omitempty"`
 }
 
 // String says it in plain words: "column vat (decimal(12,2)) is new and was added".
 func (c SchemaChange) String() string {
+	if c.Model {
+		return c.ofModel()
+	}
 	switch c.Kind {
 	case ColumnAdded:
 		return fmt.Sprintf("column %s (%s) is new and was added", c.Column, c.To)
@@ -108,6 +113,20 @@ func (c SchemaChange) String() string {
 		return fmt.Sprintf("column %s was %s and is %s now", c.Column, c.From, c.To)
 	}
 	return fmt.Sprintf("column %s: %s", c.Column, c.Kind)
+}
+
+// ofModel is String of what a model's SELECT has changed.
+func (c SchemaChange) ofModel() string {
+	switch c.Kind {
+	case ColumnIgnored:
+		return fmt.Sprintf("column %s (%s) is new in the SELECT and was left out", c.Column, c.To)
+	case ColumnKept:
+		return fmt.Sprintf("column %s is gone from the SELECT and is NULL in new rows", c.Column)
+	case ColumnDropped:
+		return fmt.Sprintf("column %s (%s) is gone from the SELECT and was dropped", c.Column, c.From)
+	}
+	c.Model = false
+	return c.String()
 }
 
 // ChangesText joins changes into one text.
@@ -188,7 +207,7 @@ func Evolve(table, rows Schema, changes []SchemaChange, fits func(table, rows Co
 		case !there:
 			unexplained = append(unexplained, fmt.Sprintf("column %q is gone", was.Name))
 		case fits(was, is):
-		case kind == TypeWidened || kind == TypeToText || kind == ColumnAdded: // added: kept without values, and back
+		case kind == TypeWidened || kind == TypeToText || kind == TypeReplaced || kind == ColumnAdded: // added: kept without values, and back
 			e.Retyped = append(e.Retyped, is)
 		default:
 			unexplained = append(unexplained, fmt.Sprintf("column %q was %s and is %s", was.Name, was.Type, is.Type))

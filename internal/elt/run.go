@@ -186,7 +186,7 @@ type Result struct {
 	Deletes  int64   `json:"deletes,omitempty"`  // load, verify: published rows that the source no longer has
 	Notes    []Check `json:"notes,omitempty"`    // test: each test and what it found
 	Versions int     `json:"versions,omitempty"` // publish: how many datasets became visible
-	// Fidelity, Quarantined and Changes are of an extraction's manifest.
+	// Fidelity, Quarantined and Changes are of an extraction's manifest; Changes also of an incremental model.
 	Fidelity    []PolicyUse    `json:"fidelity,omitempty"`
 	Quarantined int64          `json:"quarantined,omitempty"`
 	Changes     []SchemaChange `json:"schema_changes,omitempty"`

@@ -30,7 +30,15 @@ type Build struct {
 	Materialized Materialization
 	Strategy     Strategy // incremental over an existing relation only; empty means rebuild whole
 	Key          []string // incremental only; compared null-safe
-	SQL          string   // a SELECT over staging names
+	// OnSchemaChange is for a Strategy: what becomes of columns that are not those of the existing relation.
+	OnSchemaChange SchemaPolicy
+	SQL            string // a SELECT over staging names
+}
+
+// BuiltModel is what came of a Build.
+type BuiltModel struct {
+	Rows    int64
+	Changes []SchemaChange // of the columns, as OnSchemaChange has let them pass; the publication needs them again
 }
 
 // Publication is one swap: every item becomes visible in it, or none does.

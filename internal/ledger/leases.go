@@ -163,7 +163,10 @@ func (l *Ledger) Finish(ctx context.Context, lease elt.Lease, o elt.Outcome) err
 		if err := c.endAttempt(ctx, s, string(o.State), o.Error, o.Usage); err != nil {
 			return err
 		}
-		_, err = c.record(stepEvent(s.Step, o.State), outcomeDetail(lease, o))
+		if _, err := c.record(stepEvent(s.Step, o.State), outcomeDetail(lease, o)); err != nil || s.Kind != elt.TransformStep || len(o.Result.Changes) == 0 {
+			return err // of an extraction, its manifest tells what changed
+		}
+		_, err = c.record(elt.Event{Kind: schemaChanged, Dataset: s.Dataset, Date: s.Date, Run: s.Run, Step: s.ID}, changesDetail{o.Result.Changes})
 		return err
 	})
 }

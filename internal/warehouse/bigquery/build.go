@@ -20,15 +20,16 @@ func wrapped(query string) string {
 
 // Build makes the staging relation of a model and returns how many rows it built; for a view, how many it shows.
 // Building it again replaces it. SQL that BigQuery refuses is the error sql_refused.
-func (w *Warehouse) Build(ctx context.Context, b elt.Build) (rows int64, err error) {
+func (w *Warehouse) Build(ctx context.Context, b elt.Build) (built elt.BuiltModel, err error) {
 	s := w.stage(b.Run, b.Dataset)
 	switch b.Materialized {
 	case elt.AsView:
-		return s.buildView(ctx, b)
+		built.Rows, err = s.buildView(ctx, b)
+		return built, err
 	case elt.AsTable, elt.AsIncremental:
 		return s.buildTable(ctx, b)
 	}
-	return 0, fmt.Errorf("build %s: %q makes no relation", b.Dataset, b.Materialized)
+	return built, fmt.Errorf("build %s: %q makes no relation", b.Dataset, b.Materialized)
 }
 
 func (s *staging) buildView(ctx context.Context, b elt.Build) (int64, error) {
@@ -42,41 +43,46 @@ func (s *staging) buildView(ctx context.Context, b elt.Build) (int64, error) {
 	return n, s.w.modelRefused(ctx, b.Dataset, err)
 }
 
-func (s *staging) buildTable(ctx context.Context, b elt.Build) (rows int64, err error) {
+func (s *staging) buildTable(ctx context.Context, b elt.Build) (built elt.BuiltModel, err error) {
 	what := "build " + string(b.Dataset)
+	query := "SELECT * FROM " + wrapped(b.SQL)
 	if b.Materialized == elt.AsIncremental && b.Strategy != "" {
 		if err := s.onto(ctx, b.Relation, b.Strategy, b.Key); err != nil {
-			return 0, s.w.fail(ctx, what, err)
+			return built, s.w.fail(ctx, what, err)
+		}
+		if query, built.Changes, err = s.refit(ctx, b, query); err != nil {
+			return built, s.w.fail(ctx, what, err)
 		}
 	}
 	if err := s.arrangeable(ctx, b); err != nil {
-		return 0, err
+		return built, err
 	}
 	_, _, err = s.w.execute(ctx, statement{
 		what: what, step: "transform", labels: labels("transform", b.Run, b.Dataset),
-		sql: "SELECT * FROM " + wrapped(b.SQL), into: s.table(), layout: s.layout, guard: true,
+		sql: query, into: s.table(), layout: s.layout, guard: true,
 	})
 	if err != nil {
-		return 0, s.w.modelRefused(ctx, b.Dataset, err)
+		return built, s.w.modelRefused(ctx, b.Dataset, err)
 	}
 	md, err := metadata(ctx, s.table())
 	if err != nil {
-		return 0, s.w.fail(ctx, what, err)
+		return built, s.w.fail(ctx, what, err)
 	}
 	columns := columnsOf(md.Schema)
 	if err := s.mergeable(ctx, columns, b); err != nil {
-		return 0, s.w.fail(ctx, what, err)
+		return built, s.w.fail(ctx, what, err)
 	}
-	return int64(md.NumRows), s.w.fail(ctx, what, s.finish(ctx, columns.Names()))
+	if err := s.evolve(ctx, md.Schema, built.Changes); err != nil {
+		return built, s.w.fail(ctx, what, err)
+	}
+	built.Rows = int64(md.NumRows)
+	return built, s.w.fail(ctx, what, s.finish(ctx, columns.Names()))
 }
 
 // mergeable checks that an incremental model's rows can be merged, today or on a later night.
 func (s *staging) mergeable(ctx context.Context, columns elt.Schema, b elt.Build) error {
 	if b.Materialized != elt.AsIncremental {
 		return nil
-	}
-	if err := s.fits(ctx, columns); err != nil {
-		return err
 	}
 	if len(b.Key) == 0 && (b.Strategy == elt.Merge || b.Strategy == elt.DeleteInsert) {
 		return &elt.Error{

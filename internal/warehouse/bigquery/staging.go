@@ -59,23 +59,7 @@ func (s *staging) onto(ctx context.Context, relation string, strategy elt.Strate
 	return nil
 }
 
-// fits reports an error schema_changed when the columns cannot be merged into the published relation.
-func (s *staging) fits(ctx context.Context, columns elt.Schema) error {
-	if s.base == "" {
-		return nil
-	}
-	return s.w.schemaFits(ctx, s.dataset, s.base, columns)
-}
-
-func (w *Warehouse) schemaFits(ctx context.Context, d elt.DatasetName, relation string, columns elt.Schema) error {
-	md, err := metadata(ctx, w.published(relation))
-	if err != nil {
-		return err
-	}
-	return fitsTable(d, md, columns)
-}
-
-// fitsTable reports an error schema_changed when the columns cannot be merged into the table.
+// fitsTable reports an error schema_changed when the columns are not those of the table.
 func fitsTable(d elt.DatasetName, md *bigquery.TableMetadata, columns elt.Schema) error {
 	return schemaChanged(d, columnsOf(md.Schema).Diff(columns))
 }
@@ -88,7 +72,7 @@ func schemaChanged(d elt.DatasetName, diff []string) error {
 	return &elt.Error{
 		Code: codeSchemaChanged, Class: elt.Data,
 		What: fmt.Sprintf("the columns of %s changed since it was published: %s", d, strings.Join(diff, "; ")),
-		Do:   "take the change back, or load it whole again: a full refresh for a model; for a table make it mode full for one night",
+		Do:   "take the change back, or load it whole again: a full refresh for a model, whose on_schema_change may also allow it; for a table make it mode full for one night",
 	}
 }
 

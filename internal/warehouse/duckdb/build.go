@@ -19,23 +19,24 @@ func wrapped(query string) string {
 
 // Build makes the staging relation of a model and returns how many rows it built; for a view, how many it
 // shows. Building it again replaces it. SQL that DuckDB refuses is the error sql_refused.
-func (w *Warehouse) Build(ctx context.Context, b elt.Build) (rows int64, err error) {
+func (w *Warehouse) Build(ctx context.Context, b elt.Build) (built elt.BuiltModel, err error) {
 	release, err := w.shared(ctx)
 	if err != nil {
-		return 0, err
+		return built, err
 	}
 	defer release()
 	s, err := w.stage(ctx, b.Run, b.Dataset)
 	if err != nil {
-		return 0, err
+		return built, err
 	}
 	switch b.Materialized {
 	case elt.AsView:
-		return s.buildView(ctx, b)
+		built.Rows, err = s.buildView(ctx, b)
+		return built, err
 	case elt.AsTable, elt.AsIncremental:
 		return s.buildTable(ctx, b)
 	}
-	return 0, fmt.Errorf("build %s: %q makes no relation", b.Dataset, b.Materialized)
+	return built, fmt.Errorf("build %s: %q makes no relation", b.Dataset, b.Materialized)
 }
 
 func (s *staging) buildView(ctx context.Context, b elt.Build) (rows int64, err error) {
@@ -49,11 +50,15 @@ func (s *staging) buildView(ctx context.Context, b elt.Build) (rows int64, err e
 	return rows, err
 }
 
-func (s *staging) buildTable(ctx context.Context, b elt.Build) (rows int64, err error) {
+func (s *staging) buildTable(ctx context.Context, b elt.Build) (built elt.BuiltModel, err error) {
 	what := "build " + string(b.Dataset)
+	query := wrapped(b.SQL)
 	if b.Materialized == elt.AsIncremental && b.Strategy != "" {
 		if err := s.onto(ctx, b.Relation, b.Strategy, b.Key); err != nil {
-			return 0, s.w.fail(ctx, what, err)
+			return built, s.w.fail(ctx, what, err)
+		}
+		if query, built.Changes, err = s.refit(ctx, b); err != nil {
+			return built, s.w.fail(ctx, what, err)
 		}
 	}
 	defer func() {
@@ -61,31 +66,29 @@ func (s *staging) buildTable(ctx context.Context, b elt.Build) (rows int64, err 
 			s.clear(ctx)
 		}
 	}()
-	if _, err := s.w.db.ExecContext(ctx, "CREATE TABLE "+s.table()+" AS "+wrapped(b.SQL)); err != nil {
-		return 0, s.w.modelRefused(ctx, b.Dataset, err)
+	if _, err := s.w.db.ExecContext(ctx, "CREATE TABLE "+s.table()+" AS "+query); err != nil {
+		return built, s.w.modelRefused(ctx, b.Dataset, err)
 	}
 	columns, err := columnsOf(ctx, s.w.db, s.table())
 	if err != nil {
-		return 0, s.w.fail(ctx, what, err)
+		return built, s.w.fail(ctx, what, err)
 	}
 	if err := s.mergeable(ctx, columns, b); err != nil {
-		return 0, s.w.fail(ctx, what, err)
+		return built, s.w.fail(ctx, what, err)
 	}
-	if err := s.w.db.QueryRowContext(ctx, "SELECT count(*) FROM "+s.table()).Scan(&rows); err != nil {
-		return 0, s.w.fail(ctx, what, err)
+	if err := s.evolve(ctx, columns, built.Changes); err != nil {
+		return built, s.w.fail(ctx, what, err)
 	}
-	return rows, s.finish(ctx, columns.Names())
+	if err := s.w.db.QueryRowContext(ctx, "SELECT count(*) FROM "+s.table()).Scan(&built.Rows); err != nil {
+		return built, s.w.fail(ctx, what, err)
+	}
+	return built, s.finish(ctx, columns.Names())
 }
 
 // mergeable checks that an incremental model's rows can be merged, today or on a later night.
 func (s *staging) mergeable(ctx context.Context, columns elt.Schema, b elt.Build) error {
 	if b.Materialized != elt.AsIncremental {
 		return nil
-	}
-	if s.base != "" {
-		if err := s.fits(ctx, columns); err != nil {
-			return err
-		}
 	}
 	if len(b.Key) == 0 && (b.Strategy == elt.Merge || b.Strategy == elt.DeleteInsert) {
 		return &elt.Error{

@@ -20,14 +20,14 @@ func evolution(ctx context.Context, q queryer, d elt.DatasetName, base string, c
 	}
 	carry := make(map[string]string)
 	for _, c := range e.Added {
-		name, err := sqlType(c.Type)
+		name, err := typeName(c.Type)
 		if err != nil {
 			return e, nil, err
 		}
 		carry[c.Name] = "CAST(NULL AS " + name + ")"
 	}
 	for _, c := range e.Retyped {
-		name, err := sqlType(c.Type)
+		name, err := typeName(c.Type)
 		if err != nil {
 			return e, nil, err
 		}
@@ -56,7 +56,7 @@ func textOf(expr string, t elt.Type) string {
 // widen gives the table behind a published name further columns.
 func widen(ctx context.Context, tx *sql.Tx, table string, added elt.Schema) error {
 	for _, c := range added {
-		name, err := sqlType(c.Type)
+		name, err := typeName(c.Type)
 		if err != nil {
 			return err
 		}

@@ -101,19 +101,6 @@ func (s *staging) evolve(ctx context.Context, columns elt.Schema, changes []elt.
 	return err
 }
 
-// fits reports an error schema_changed when the columns cannot be merged into the published relation.
-func (s *staging) fits(ctx context.Context, columns elt.Schema) error {
-	return schemaFits(ctx, s.w.db, s.dataset, s.base, columns)
-}
-
-func schemaFits(ctx context.Context, q queryer, d elt.DatasetName, base string, columns elt.Schema) error {
-	published, err := columnsOf(ctx, q, publishedName(base))
-	if err != nil {
-		return err
-	}
-	return schemaChanged(d, published.Diff(columns))
-}
-
 // schemaChanged is the error of columns that cannot be merged into a published relation, or nil when nothing differs.
 func schemaChanged(d elt.DatasetName, diff []string) error {
 	if len(diff) == 0 {
@@ -122,7 +109,7 @@ func schemaChanged(d elt.DatasetName, diff []string) error {
 	return &elt.Error{
 		Code: codeSchemaChanged, Class: elt.Data,
 		What: fmt.Sprintf("the columns of %s changed since it was published: %s", d, strings.Join(diff, "; ")),
-		Do:   "take the change back, or load it whole again: a full refresh for a model; for a table make it mode full for one night: daybreak run --again, and back to incremental",
+		Do:   "take the change back, or load it whole again: a full refresh for a model, whose on_schema_change may also allow it; for a table make it mode full for one night: daybreak run --again, and back to incremental",
 	}
 }
 

@@ -62,7 +62,19 @@ func logicalType(name string) elt.Type {
 			return elt.Type{Kind: kind}
 		}
 	}
-	return elt.Type{Kind: elt.Kind(strings.ToLower(name))}
+	return elt.Type{Kind: elt.Kind(name)}
+}
+
+// typeName is the reverse of logicalType: DuckDB's name of the type of any column.
+func typeName(t elt.Type) (string, error) {
+	if t.Kind == elt.List && t.Elem != nil {
+		elem, err := typeName(*t.Elem)
+		return elem + "[]", err
+	}
+	if _, plain := plainTypes[t.Kind]; !plain && t.Kind != elt.Decimal {
+		return string(t.Kind), nil
+	}
+	return sqlType(t)
 }
 
 // fromParquet returns the expression that reads a Parquet column as its logical type. Writers mark

@@ -21,7 +21,7 @@ type Stager interface {
 
 // Builder is what transform needs of a warehouse.
 type Builder interface {
-	Build(ctx context.Context, b elt.Build) (int64, error)
+	Build(ctx context.Context, b elt.Build) (elt.BuiltModel, error)
 	SeedCSV(ctx context.Context, run elt.RunID, d elt.DatasetName, path string, types map[string]string) (int64, error)
 	Count(ctx context.Context, query string) (int64, error)
 	Columns(ctx context.Context, relation string) ([]elt.ColumnDoc, error)
@@ -111,7 +111,7 @@ func RunOnly(t *testing.T, keep func(name string) bool, open func(t *testing.T) 
 		name  string
 		tests map[string]func(*testing.T, Harness)
 	}{
-		{"stage", stageTests}, {"incremental", incrementalTests}, {"deletes", deletesTests}, {"drift", driftTests}, {"layout", layoutTests}, {"build", buildTests}, {"publish", publishTests},
+		{"stage", stageTests}, {"incremental", incrementalTests}, {"deletes", deletesTests}, {"drift", driftTests}, {"layout", layoutTests}, {"build", buildTests}, {"refit", refitTests}, {"publish", publishTests},
 		{"restore", restoreTests}, {"damage", damageTests},
 	} {
 		for name, test := range group.tests {
@@ -144,11 +144,11 @@ func (h Harness) stageError(t testing.TB, day Day, code elt.Code) *elt.Failure {
 
 func (h Harness) build(t testing.TB, b elt.Build) int64 {
 	t.Helper()
-	n, err := h.Build(t.Context(), b)
+	built, err := h.Build(t.Context(), b)
 	if err != nil {
 		t.Fatalf("build %s: %v", b.Dataset, err)
 	}
-	return n
+	return built.Rows
 }
 
 // publish publishes the items of the run under the fence.

@@ -232,8 +232,11 @@ func renderWord(all []token) (used int, translated string, err error) {
 	case "UNNEST":
 		used, translated, err = renderUnnest(inner, all[end+1:])
 		return end + 1 + used, translated, err
-	case "CAST":
+	case "CAST", "SAFE_CAST":
 		translated, err = renderCast(inner)
+		if name == "SAFE_CAST" && strings.HasPrefix(translated, "CAST(") {
+			translated = "TRY_" + translated
+		}
 		return end + 1, translated, err
 	case "STRUCT":
 		translated, err = renderStruct(inner)
