@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 	"text/tabwriter"
+
+	"github.com/daybreak-data/daybreak/extract/extracttest"
 )
 
 // BenchmarkMemory extracts lineitem at one, four and sixteen times DAYBREAK_BENCH_ROWS ÷ 4 rows and prints the peak of
@@ -23,7 +25,7 @@ func BenchmarkMemory(b *testing.B) {
 	fmt.Fprintln(w, "|---\t|---\t|---\t|")
 	for _, times := range []int{1, 4, 16} {
 		n := rows / 4 * times
-		s.exec(b, fmt.Sprintf(lineitem, n))
+		s.exec(b, fmt.Sprintf(extracttest.Lineitem, n))
 		s.exec(b, "VACUUM ANALYZE lineitem")
 		one := s.run(b, contender{name: "1 connection", connections: 1}, "lineitem", int64(n))
 		four := s.run(b, contender{name: "4 connections", connections: 4}, "lineitem", int64(n))

@@ -4,13 +4,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"slices"
 
+	"github.com/DataDog/zstd"
 	buffer "github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/metadata"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -20,12 +21,14 @@ const (
 	pageOctets = 1 << 20
 	// worthwhile is the part of PLAIN's size, in eighths, that another encoding may take.
 	worthwhile = 6
+	// squeezing is zstd's level: the lowest of those that look for the likeliest literals, too.
+	squeezing = 1
 )
 
 // encoder turns vectors into pages. It keeps its memory, and what it has learned of the columns, from one row
 // group to the next.
 type encoder struct {
-	zstd       *zstd.Encoder
+	zstd       zstd.Ctx
 	dictionary dictionary
 	varied     []bool // columns of octets whose values were too many for a dictionary
 	page       []byte // levels and values as they are written
@@ -33,12 +36,8 @@ type encoder struct {
 	pages      file.PageWriter
 }
 
-func newEncoder(columns int) (*encoder, error) {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return nil, fmt.Errorf("prepare to compress: %w", err)
-	}
-	return &encoder{zstd: z, varied: make([]bool, columns), dictionary: dictionary{seed: maphash.MakeSeed()}}, nil
+func newEncoder(columns int) *encoder {
+	return &encoder{zstd: zstd.NewCtx(), varied: make([]bool, columns), dictionary: dictionary{seed: maphash.MakeSeed()}}
 }
 
 // column writes a column chunk.
@@ -174,10 +173,13 @@ func (e *encoder) dataPage(v *Vector, at span, encoding parquet.Encoding, squeez
 	levels := len(e.page)
 	squeezed := false
 	if squeeze && len(e.values) > 0 {
-		e.page = e.zstd.EncodeAll(e.values, e.page)
-		squeezed = len(e.page)-levels < len(e.values)
-		if !squeezed {
-			e.page = e.page[:levels]
+		e.page = slices.Grow(e.page, zstd.CompressBound(len(e.values)))
+		small, err := e.zstd.CompressLevel(e.page[levels:], e.values, squeezing) // into the room behind the levels
+		if err != nil {
+			return fmt.Errorf("compress a page: %w", err)
+		}
+		if squeezed = len(small) < len(e.values); squeezed {
+			e.page = e.page[:levels+len(small)]
 		}
 	}
 	if !squeezed {

@@ -50,9 +50,7 @@ func (o *outlet) begin(chunk int) (err error) {
 		return fmt.Errorf("begin part %d: %w", o.index, err)
 	}
 	if o.encoder == nil {
-		if o.encoder, err = newEncoder(len(o.schema)); err != nil {
-			return err
-		}
+		o.encoder = newEncoder(len(o.schema))
 	}
 	if o.part, err = newPartFile(o.sink, o.schema, o.encoder); err != nil {
 		return fmt.Errorf("begin part %d: %w", o.index, err)
