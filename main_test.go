@@ -17,6 +17,9 @@ const asProgram = "DAYBREAK_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "1" {
+		if err := armFailpoints(); err != nil {
+			panic(err)
+		}
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	code := m.Run()

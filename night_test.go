@@ -70,11 +70,14 @@ func ask(t *testing.T, file, statement string) [][]string {
 	return out
 }
 
+// relationsOf finds everything that is published.
+const relationsOf = `SELECT table_schema || '.' || table_name FROM information_schema.tables
+	WHERE table_schema NOT LIKE 'run\_%' ESCAPE '\' AND table_schema NOT IN ('_daybreak', 'main') ORDER BY 1`
+
 // contents returns a fingerprint of every published relation: its rows and a sum over all of each row's values.
 func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	relations := query(t, dir, `SELECT table_schema || '.' || table_name FROM information_schema.tables
-		WHERE table_schema NOT LIKE 'run\_%' ESCAPE '\' AND table_schema NOT IN ('_daybreak', 'main') ORDER BY 1`)
+	relations := query(t, dir, relationsOf)
 	prints := make([]string, len(relations))
 	for i, r := range relations {
 		prints[i] = fmt.Sprintf(`SELECT '%[1]s', count(*), sum(hash(CAST(t AS VARCHAR))::HUGEINT) FROM %[1]s t`, r[0])
@@ -196,34 +199,6 @@ func TestDemoEqualsItsSource(t *testing.T) {
 	must(t, root, nil, "demo", "--once")
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("running the demo twice changed something (-before +after):\n%s", diff)
-	}
-}
-
-// A night that is killed at any moment and run again ends with the tables of an undisturbed night.
-func TestKilledNightsEndLikeUndisturbedOnes(t *testing.T) {
-	undisturbed := demo(t)
-	date := elt.DateOf(time.Now().In(dublin(t))).AddDays(-1).String()
-	must(t, undisturbed, nil, "run", "--date", date)
-	want := contents(t, undisturbed)
-	events := len(ask(t, filepath.Join(undisturbed, "state", "ledger.db"), "SELECT seq FROM events"))
-	const moments = 20
-	if events < moments {
-		t.Fatalf("a night has %d events, too few for %d moments", events, moments)
-	}
-	for i := range moments {
-		after := 1 + i*(events-1)/moments
-		t.Run(fmt.Sprintf("after event %d of %d", after, events), func(t *testing.T) {
-			dir := demo(t)
-			killAfter(t, dir, date, after)
-			must(t, dir, nil, "run", "--date", date)
-			if diff := cmp.Diff(want, contents(t, dir)); diff != "" {
-				t.Errorf("(-undisturbed +killed and run again):\n%s", diff)
-			}
-			seqs := ask(t, filepath.Join(dir, "state", "ledger.db"), "SELECT count(*), min(seq), max(seq) FROM events")[0]
-			if seqs[0] != seqs[2] {
-				t.Errorf("the events have a gap: %s events up to %s", seqs[0], seqs[2])
-			}
-		})
 	}
 }
 

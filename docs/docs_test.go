@@ -164,3 +164,44 @@ func TestTablesAreWhole(t *testing.T) {
 		}
 	}
 }
+
+var (
+	failpoint = regexp.MustCompile(`failpoint\.Here\("([a-z0-9_.]+)"\)`)
+	listed    = regexp.MustCompile("`([a-z0-9]+(?:\\.[a-z0-9_]+)+)`")
+)
+
+// TestEveryFailpointIsListed holds reliability.md's table to the places in the code.
+func TestEveryFailpointIsListed(t *testing.T) {
+	page, err := os.ReadFile("reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| failpoint | where |")
+	left := make(map[string]bool)
+	for line := range strings.Lines(table) {
+		first, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |")
+		for _, m := range listed.FindAllStringSubmatch(first, -1) {
+			left[m[1]] = true
+		}
+	}
+	err = filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for _, m := range failpoint.FindAllStringSubmatch(string(b), -1) {
+			if name := m[1]; !left[name] {
+				t.Errorf("%s: the failpoint %s is not listed in reliability.md, or is passed in two places", path, name)
+			} else {
+				delete(left, name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range left {
+		t.Errorf("reliability.md lists the failpoint %s, which no code passes", name)
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Job is one attempt at extracting one table for one date.
@@ -115,6 +116,7 @@ func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Ma
 	if m.Parts, m.Stats, err = to.Close(); err != nil {
 		return nil, fmt.Errorf("extract %s: %w", job.Extraction.Dataset, err)
 	}
+	failpoint.Here("extract.parts_stored")
 	m.Fidelity, m.Quarantined = to.Fidelity()
 	if kept := rows - m.SetAside(); m.Stats.Rows != kept || m.Rows() != kept {
 		return nil, &elt.Error{
@@ -132,9 +134,11 @@ func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Ma
 		}
 	}
 	m.CreatedAt = x.opts.Now().UTC()
+	failpoint.Here("extract.manifest")
 	if err := x.writeManifest(ctx, m); err != nil {
 		return nil, err
 	}
+	failpoint.Here("extract.manifest_stored")
 	a.update(func(p *elt.Progress) { p.Rows, p.RowsExpected, p.Bytes, p.Paused = m.Rows(), m.Rows(), m.Bytes(), "" })
 	x.opts.Log.Info("extracted", "dataset", m.Dataset, "run", m.Run, "date", m.Date.String(), "rows", m.Rows(), "quarantined", m.SetAside(),
 		"bytes", m.Bytes(), "parts", len(m.Parts), "took", m.CreatedAt.Sub(started).Round(time.Millisecond).String())

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Night shares one snapshot of each source among the tables of a run.
@@ -221,9 +222,11 @@ func (s *shared) acquire(ctx context.Context, n *Night, source Source, e elt.Ext
 	}
 	next.whole = next.number == 1 && len(tables) == s.all
 	var err error
+	failpoint.Here("extract.snapshot")
 	if next.snapshot, err = source.Open(ctx, tables); err != nil {
 		return nil, err
 	}
+	failpoint.Here("extract.snapshot_open")
 	s.number, s.current = next.number, next
 	if next.number > 1 {
 		n.x.opts.Log.Warn("a new snapshot was taken: tables read in it are not consistent with those before",
@@ -281,6 +284,7 @@ func (in *epoch) end() error {
 		return nil
 	}
 	in.ended = true
+	failpoint.Here("extract.snapshot_close")
 	return in.snapshot.Close()
 }
 

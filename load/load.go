@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Lake is what load needs of the lake.
@@ -69,10 +70,12 @@ func (l *Loader) Load(ctx context.Context, manifestKey, relation string, progres
 	if err != nil {
 		return elt.Result{}, err
 	}
+	failpoint.Here("load.stage")
 	rows, err := l.stage(ctx, m, relation, progress)
 	if err != nil {
 		return elt.Result{}, err
 	}
+	failpoint.Here("load.staged")
 	if rows != m.Rows() {
 		return elt.Result{}, &elt.Error{
 			Code: codeRowsDiffer, Class: elt.Data,

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // shownMismatches is how many mismatches an error spells out.
@@ -65,6 +66,7 @@ func (l *Loader) measure(ctx context.Context, m *elt.Manifest, level elt.Level) 
 	if level != elt.LevelCounts {
 		columns = m.Schema
 	}
+	failpoint.Here("load.verify")
 	got, err := l.warehouse.Measure(ctx, m.Run, m.Dataset, columns)
 	if err != nil || level != elt.LevelRows {
 		return got, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Runs is what the runner asks of the ledger about runs.
@@ -159,6 +160,7 @@ func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Ti
 	}
 	advice := Advise(steps, func(s elt.Step) bool { return due(s, now) })
 	if len(advice.Block) > 0 {
+		failpoint.Here("run.block")
 		if err := r.Ledger.BlockSteps(ctx, advice.Block); err != nil {
 			return run.State, err
 		}
@@ -171,7 +173,9 @@ func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Ti
 	if advice.State.Terminal() {
 		r.plans.Delete(run.ID)
 		r.Log.Info("run ended", "run", run.ID, "date", run.Date, "state", advice.State)
+		failpoint.Here("run.finish")
 		err := r.Ledger.FinishRun(ctx, run.ID, advice.State)
+		failpoint.Here("run.finished")
 		if err == nil && r.Ended != nil {
 			r.Ended(ctx, run.ID)
 		}
@@ -231,6 +235,7 @@ func (r *Runner) Work(ctx context.Context, s elt.Step) error {
 	if err != nil {
 		return fmt.Errorf("claim %s: %w", s.ID, err)
 	}
+	failpoint.Here("step.claimed")
 	r.Observer.Started(s)
 	began := time.Now()
 	var meter elt.Meter
@@ -242,6 +247,7 @@ func (r *Runner) Work(ctx context.Context, s elt.Step) error {
 	if workErr != nil && ctx.Err() != nil { // whatever a driver makes of a cancelled context
 		workErr = errInterrupted
 	}
+	failpoint.Here("step.done")
 	// What happened must be recorded even while the process is being asked to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Lease)
 	defer cancel()
@@ -252,6 +258,7 @@ func (r *Runner) Work(ctx context.Context, s elt.Step) error {
 	outcome.Usage = meter.Used()
 	r.Observer.Ended(s, outcome, time.Since(began))
 	err = r.Ledger.Finish(ctx, lease, outcome)
+	failpoint.Here("step.recorded")
 	if elt.CodeOf(err) == "lease_lost" {
 		return r.recordUsage(ctx, lease, outcome.Usage)
 	}

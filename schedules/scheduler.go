@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Clockwork is what the scheduler asks of the ledger.
@@ -111,11 +112,13 @@ func (s *Scheduler) decide(ctx context.Context, sched *Schedule, tick elt.Tick) 
 		if err != nil {
 			return err
 		}
+		failpoint.Here("tick.started")
 		tick.Run = run.ID
 	} else if err := s.expectDay(ctx, sched, tick.Date, tick.Skipped); err != nil {
 		return err
 	}
 	fresh, err := s.Ledger.RecordTick(ctx, tick)
+	failpoint.Here("tick.recorded")
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Warehouse is what building and testing models needs of one.
@@ -101,6 +102,7 @@ func (e *Engine) Transform(ctx context.Context, s Scope, d elt.DatasetName) (elt
 	if err != nil {
 		return elt.Result{}, e.refused(s, m, err)
 	}
+	failpoint.Here("transform.built")
 	if err := e.holdToContract(ctx, s, m); err != nil {
 		return elt.Result{}, err
 	}
@@ -115,6 +117,7 @@ func (e *Engine) guarded(ctx context.Context, b elt.Build) (elt.BuiltModel, erro
 			return elt.BuiltModel{}, err
 		}
 	}
+	failpoint.Here("transform.build")
 	return e.warehouse.Build(ctx, b)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Test runs every test of a dataset over what the run has staged of it, or over what is published where
@@ -52,6 +53,7 @@ func (e *Engine) runTest(ctx context.Context, s Scope, t *test) (elt.Check, erro
 	if err != nil {
 		return elt.Check{}, err
 	}
+	failpoint.Here("transform.test")
 	rows, err := e.warehouse.Count(ctx, sql)
 	if err != nil {
 		return elt.Check{}, e.testRefused(t, err)
@@ -66,6 +68,7 @@ func (e *Engine) runTest(ctx context.Context, s Scope, t *test) (elt.Check, erro
 		check.Message = fmt.Sprintf("%s of %s found %s, which is a warning", t.name, t.dataset, rowCount(rows))
 	}
 	if !check.Passed {
+		failpoint.Here("transform.failing_rows")
 		e.keepFailures(ctx, s, t, sql)
 	}
 	return check, nil

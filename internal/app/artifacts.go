@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/transform"
 )
 
@@ -72,6 +73,7 @@ func (m *models) writeArtifacts(ctx context.Context, s *stages, run elt.Run, ste
 			return fmt.Errorf("encode %s of run %s: %w", name, run.ID, err)
 		}
 		for _, folder := range []string{dir, root} {
+			failpoint.Here("artifacts.write")
 			if err := replaceFile(filepath.Join(folder, name), b); err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/internal/lake"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 )
@@ -57,12 +58,14 @@ func (g *cleaner) clean(ctx context.Context) (*collected, error) {
 	if err != nil {
 		return out, err
 	}
+	failpoint.Here("gc.listed")
 	if err := g.cleanLake(ctx, now, attempts, needed, out); err != nil {
 		return out, err
 	}
 	if err := g.cleanStaging(ctx, now, out); err != nil {
 		return out, err
 	}
+	failpoint.Here("gc.forget")
 	before := elt.DateOf(now).AddDays(-g.retention.Ledger.Days)
 	out.Ledger, err = g.ledger.Forget(ctx, before, needed.versions, g.dry)
 	return out, err
@@ -220,6 +223,7 @@ func (g *cleaner) cleanLake(ctx context.Context, now time.Time, attempts []*atte
 			if err := g.lake.Delete(ctx, object.Key); err != nil {
 				return err
 			}
+			failpoint.Here("gc.deleted")
 		}
 	}
 	return nil
@@ -268,6 +272,7 @@ func (g *cleaner) cleanStaging(ctx context.Context, now time.Time, out *collecte
 		if err := g.warehouse.Discard(ctx, run.ID); err != nil {
 			return err
 		}
+		failpoint.Here("gc.discarded")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // outcome is how far a dataset got in a run: its last step's result and the worst of its checks.
@@ -92,10 +93,12 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 		}
 		pub.Items = append(pub.Items, item)
 	}
+	failpoint.Here("publish.begin")
 	versions, err := s.warehouse.Publish(ctx, pub)
 	if err != nil {
 		return elt.Result{}, err
 	}
+	failpoint.Here("publish.visible")
 	return s.visible(ctx, versions)
 }
 
@@ -105,9 +108,11 @@ func (s *stages) visible(ctx context.Context, versions []elt.Version) (elt.Resul
 	if err := s.ledger.RecordVersions(ctx, versions); err != nil {
 		return elt.Result{}, err
 	}
+	failpoint.Here("publish.recorded")
 	if err := s.describe(ctx); err != nil {
 		return elt.Result{}, err
 	}
+	failpoint.Here("publish.described")
 	return elt.Result{Versions: len(versions)}, nil
 }
 
@@ -144,10 +149,12 @@ func (s *stages) rollBack(ctx context.Context, run elt.Run, lease elt.Lease) (el
 	v := target
 	v.ID, v.Run, v.Fence, v.Restores, v.RolledBack = elt.NewVersionID(target.Dataset, run.ID), run.ID, lease.Fence, target.ID, ""
 	v.PublishedAt = time.Time{}
+	failpoint.Here("rollback.begin")
 	v, err = s.warehouse.Restore(ctx, elt.Restoration{Version: v, Fence: lease.Fence, Relation: relation})
 	if err != nil {
 		return elt.Result{}, err
 	}
+	failpoint.Here("rollback.visible")
 	return s.visible(ctx, []elt.Version{v})
 }
 

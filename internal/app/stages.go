@@ -11,6 +11,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/internal/lake"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/load"
@@ -89,6 +90,7 @@ func (s *stages) extract(ctx context.Context, step elt.Step, lease elt.Lease, pr
 	if err != nil {
 		return elt.Result{}, err
 	}
+	failpoint.Here("extract.manifest_record")
 	if err := s.ledger.SaveManifest(ctx, lease, m); err != nil {
 		return elt.Result{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // patience is how long one operation may take before the ledger counts as unreachable. It is longer than
@@ -143,7 +144,10 @@ func (l *Ledger) update(ctx context.Context, op string, do func(context.Context,
 		case err != nil:
 			return errors.Join(err, rollback(t))
 		}
-		return t.Commit()
+		failpoint.Here("ledger.commit")
+		err = t.Commit()
+		failpoint.Here("ledger.committed")
+		return err
 	})
 }
 

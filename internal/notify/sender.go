@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Outbox is what the senders ask of the ledger.
@@ -88,6 +89,7 @@ func (s *Sender) keepSending(ctx context.Context, d Destination, client *http.Cl
 			}
 			last, wait = err.Error(), 5*s.Look
 		case found:
+			failpoint.Here("notify.claimed")
 			delivery := s.deliver(ctx, d, client, m)
 			last = s.note(log, m, delivery, last)
 			failures++
@@ -117,6 +119,7 @@ func (s *Sender) deliver(ctx context.Context, d Destination, client *http.Client
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(s.Grace, cancel) })
 	defer stop()
 	delivery := d.send(sending, client, m, s.BaseURL, s.Now())
+	failpoint.Here("notify.sent")
 	own := delivery
 	if delivery.State == elt.MessagePending {
 		own.Wait = max(s.backoff(m.Attempt), delivery.Wait)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/internal/lake"
 )
 
@@ -81,6 +82,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader) (elt.Object
 		return elt.Object{}, err
 	}
 	name := path.Join(unfinished, rand.Text())
+	failpoint.Here("lake.disk.put")
 	object, err := s.write(ctx, name, key, body)
 	if err == nil {
 		err = s.publish(name, key)
@@ -91,6 +93,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader) (elt.Object
 	if err != nil {
 		return elt.Object{}, err
 	}
+	failpoint.Here("lake.disk.stored")
 	return object, nil
 }
 
@@ -105,6 +108,7 @@ func (s *Store) write(ctx context.Context, name, key string, body io.Reader) (ob
 			err = s.failure("write", key, closeErr)
 		}
 	}()
+	failpoint.Here("lake.disk.created")
 	source := lake.NewBody(ctx, body)
 	if _, err = io.Copy(f, source); source.Err() != nil {
 		return object, fmt.Errorf("write %s to %s: %w", key, s, source.Err())
@@ -115,6 +119,7 @@ func (s *Store) write(ctx context.Context, name, key string, body io.Reader) (ob
 	if err := f.Sync(); err != nil {
 		return object, s.failure("write", key, err)
 	}
+	failpoint.Here("lake.disk.written")
 	info, err := f.Stat()
 	if err != nil {
 		return object, s.failure("write", key, err)
@@ -134,6 +139,7 @@ func (s *Store) publish(name, key string) error {
 	if err := s.link(name, folder, key); err != nil {
 		return err
 	}
+	failpoint.Here("lake.disk.linked")
 	for ; ; folder = path.Dir(folder) {
 		if err := s.sync(folder); err != nil {
 			return s.failure("write", key, errors.Join(err, s.root.Remove(key)))
@@ -236,7 +242,9 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	info, err := s.root.Lstat(key)
 	if err == nil && info.Mode().IsRegular() {
+		failpoint.Here("lake.disk.delete")
 		err = s.root.Remove(key)
+		failpoint.Here("lake.disk.deleted")
 	}
 	if errors.Is(err, fs.ErrNotExist) || isNotFolder(err) {
 		return nil

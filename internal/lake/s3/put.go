@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/internal/lake"
 )
 
@@ -87,6 +88,7 @@ func (u *upload) read(buffer []byte) (piece []byte, end bool, err error) {
 // send puts the object in one request. The server compares the SHA-256 with what it received.
 func (u *upload) send(ctx context.Context, content []byte) error {
 	sum := u.body.SHA256()
+	failpoint.Here("lake.s3.put")
 	_, err := u.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: u.bucket, Key: u.at(u.key), IfNoneMatch: aws.String("*"),
 		Body: bytes.NewReader(content), ContentLength: aws.Int64(int64(len(content))),
@@ -105,6 +107,7 @@ func (u *upload) sendParts(ctx context.Context, first []byte) (elt.Object, error
 	if err != nil {
 		return elt.Object{}, u.failure("write", u.key, err)
 	}
+	failpoint.Here("lake.s3.upload_begun")
 	object, err := u.complete(ctx, created.UploadId, first)
 	if err == nil {
 		return object, nil
@@ -141,6 +144,7 @@ func (u *upload) complete(ctx context.Context, id *string, first []byte) (elt.Ob
 	if err != nil {
 		return elt.Object{}, err
 	}
+	failpoint.Here("lake.s3.parts_sent")
 	_, err = u.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: u.bucket, Key: u.at(u.key), UploadId: id, IfNoneMatch: aws.String("*"),
 		MpuObjectSize:   aws.Int64(u.body.Size()),
@@ -217,6 +221,7 @@ func (u *upload) confirm(ctx context.Context, cause error) (elt.Object, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 	defer cancel()
+	failpoint.Here("lake.s3.sent")
 	head, err := u.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: u.bucket, Key: u.at(u.key)})
 	switch {
 	case err == nil && head.Metadata[markName] == u.mark:

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/internal/lake"
 )
 
@@ -226,7 +227,9 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := lake.CheckKey(key); err != nil {
 		return err
 	}
+	failpoint.Here("lake.s3.delete")
 	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: s.bucket, Key: s.at(key)})
+	failpoint.Here("lake.s3.deleted")
 	if isStatus(err, http.StatusNotFound) && !isCode(err, "NoSuchBucket") {
 		return nil
 	}

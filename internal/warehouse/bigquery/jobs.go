@@ -12,6 +12,7 @@ import (
 	"google.golang.org/api/iterator"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 const (
@@ -56,6 +57,7 @@ func (w *Warehouse) run(ctx context.Context, j job) (*bigquery.Job, *bigquery.Jo
 		if err != nil {
 			return nil, nil, err
 		}
+		failpoint.Here("bigquery.job_done")
 		failed := status.Err()
 		past := !ours && (failed != nil || status.Statistics.CreationTime.Before(j.since))
 		if !past {
@@ -84,7 +86,9 @@ func (w *Warehouse) run(ctx context.Context, j job) (*bigquery.Job, *bigquery.Jo
 // have: an answer can be lost on its way.
 func (w *Warehouse) submit(ctx context.Context, j job, id bigquery.JobIDConfig) (at *bigquery.Job, ours bool, err error) {
 	for attempt := 0; ; attempt++ {
+		failpoint.Here("bigquery.submit")
 		at, err = w.request(ctx, j, id)
+		failpoint.Here("bigquery.submitted")
 		switch {
 		case err == nil:
 			return at, true, nil

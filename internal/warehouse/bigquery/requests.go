@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"cloud.google.com/go/bigquery"
+
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // The client sends a request that the service cannot answer again until its context ends, which for a step may be
@@ -34,11 +36,13 @@ func metadata(ctx context.Context, t *bigquery.Table, o ...bigquery.TableMetadat
 }
 
 func create(ctx context.Context, t *bigquery.Table, md *bigquery.TableMetadata) error {
+	failpoint.Here("bigquery.create")
 	return limited(ctx, func(ctx context.Context) error { return t.Create(ctx, md) })
 }
 
 func update(ctx context.Context, t *bigquery.Table, change bigquery.TableMetadataToUpdate) (md *bigquery.TableMetadata, err error) {
 	err = limited(ctx, func(ctx context.Context) error {
+		failpoint.Here("bigquery.update")
 		md, err = t.Update(ctx, change, "")
 		return err
 	})
@@ -46,5 +50,6 @@ func update(ctx context.Context, t *bigquery.Table, change bigquery.TableMetadat
 }
 
 func remove(ctx context.Context, t *bigquery.Table) error {
+	failpoint.Here("bigquery.delete")
 	return limited(ctx, t.Delete)
 }

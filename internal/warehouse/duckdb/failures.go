@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // failuresSchema holds the rows of tests with store_failures, a table for each; failuresKept is for how long.
@@ -85,6 +86,7 @@ func (w *Warehouse) KeepFailures(ctx context.Context, name, query string, hide [
 		return "", fmt.Errorf("wait for a publish to end: %w", err)
 	}
 	defer w.publishing.Release(1)
+	failpoint.Here("duckdb.keep_failures")
 	return failuresSchema + "." + name, w.transaction(ctx, "keep the failing rows "+name, func(tx *sql.Tx) error {
 		for _, statement := range []string{
 			"CREATE SCHEMA IF NOT EXISTS " + failuresSchema,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Publish makes every item visible in one transaction, or none: it checks the fences, points the published
@@ -24,6 +25,7 @@ func (w *Warehouse) Publish(ctx context.Context, p elt.Publication) ([]elt.Versi
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Here("duckdb.published")
 	return versions, w.RefreshReadCopy(ctx)
 }
 
@@ -48,6 +50,7 @@ func (w *Warehouse) publish(ctx context.Context, p elt.Publication) ([]elt.Versi
 			if err != nil {
 				return err
 			}
+			failpoint.Here("duckdb.publish_item")
 			versions = append(versions, v)
 		}
 		return nil

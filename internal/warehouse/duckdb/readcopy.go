@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // RefreshReadCopy replaces the copy that readers open with the warehouse as it is now. Nothing else uses the
@@ -24,6 +26,7 @@ func (w *Warehouse) RefreshReadCopy(ctx context.Context) error {
 	if _, err := w.db.ExecContext(ctx, "CHECKPOINT"); err != nil {
 		return w.fail(ctx, what, err)
 	}
+	failpoint.Here("duckdb.checkpointed")
 	switch wal, err := os.Stat(w.path + ".wal"); {
 	case err == nil && wal.Size() > 0:
 		return fmt.Errorf("%s: the checkpoint left %d bytes in the log", what, wal.Size())
@@ -65,8 +68,10 @@ func (w *Warehouse) copyTo(path string) (err error) {
 	if err := errors.Join(to.Sync(), to.Close()); err != nil {
 		return err
 	}
+	failpoint.Here("duckdb.copy_written")
 	if err := os.Rename(fresh, path); err != nil {
 		return err
 	}
+	failpoint.Here("duckdb.copy_renamed")
 	return syncDir(dir)
 }

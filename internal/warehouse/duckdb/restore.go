@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Restore makes a version that was published before visible again, in one transaction that checks the fence and records
@@ -23,6 +24,7 @@ func (w *Warehouse) Restore(ctx context.Context, r elt.Restoration) (elt.Version
 	if err != nil {
 		return elt.Version{}, err
 	}
+	failpoint.Here("duckdb.restored")
 	return v, w.RefreshReadCopy(ctx)
 }
 

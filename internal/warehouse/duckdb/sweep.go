@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // sweep drops what earlier runs staged and no published name needs. A run's relations may go only when
@@ -46,6 +47,7 @@ func (w *Warehouse) sweep(ctx context.Context, current elt.RunID) error {
 		if !schemas[runSchema(run)] {
 			continue
 		}
+		failpoint.Here("duckdb.sweep")
 		if err := w.dropUnlessOpen(ctx, run); err != nil {
 			return fmt.Errorf("drop what run %s staged: %w", run, err)
 		}

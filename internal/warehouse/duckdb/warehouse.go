@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Options say where the warehouse lies and what it may use.
@@ -213,7 +214,10 @@ func (w *Warehouse) transaction(ctx context.Context, what string, do func(*sql.T
 		}
 		return w.fail(ctx, what, err)
 	}
-	return w.fail(ctx, what, tx.Commit())
+	failpoint.Here("duckdb.commit")
+	err = tx.Commit()
+	failpoint.Here("duckdb.committed")
+	return w.fail(ctx, what, err)
 }
 
 func syncDir(dir string) error {
