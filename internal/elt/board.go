@@ -18,6 +18,9 @@ type Facts struct {
 	Steps []Step
 	// Rebuilt are the versions of incremental models that a full refresh built whole, the last of each.
 	Rebuilt []Version
+	// history is what the versions of other dates say, where these facts are those of one date alone with the datasets
+	// in order; nil: there are no others.
+	history *history
 }
 
 // DayKey names a day.
@@ -36,13 +39,20 @@ type Board struct {
 
 // NewBoard derives every day of the facts. A dataset whose inputs form a cycle is derived as if it had none.
 func NewBoard(f Facts) *Board {
-	b := &Board{Revision: f.Revision, AsOf: f.Now, Datasets: InOrder(f.Datasets), Days: make(map[DayKey]DayStatus, len(f.Days))}
+	b := &Board{Revision: f.Revision, AsOf: f.Now, Datasets: f.Datasets, Days: make(map[DayKey]DayStatus, len(f.Days))}
+	if f.history == nil {
+		b.Datasets = InOrder(f.Datasets)
+	}
 	version := make(map[DayKey]*Version, len(f.Versions))
 	for i := range f.Versions {
 		v := &f.Versions[i]
 		version[DayKey{v.Dataset, v.Date}] = v
 	}
-	history := newHistory(f, b.Datasets)
+	history := f.history
+	if history == nil {
+		history = newHistory(f, b.Datasets)
+	}
+	through := make(seenThrough)
 	type runDataset struct {
 		run     RunID
 		dataset DatasetName
@@ -76,95 +86,15 @@ func NewBoard(f Facts) *Board {
 					input.Current, input.Restores, input.CurrentAt = v.ID, v.Restores, v.PublishedAt
 				}
 				input.Late = history.late(ds, in, facts.Version)
-				input.Through = history.seenThrough(ds, key)
+				input.Through = through.reasons(ds, key)
 				facts.Inputs = append(facts.Inputs, input)
 			}
 			status := Derive(facts)
-			history.lookThrough(&status)
+			through.note(&status, history, ds)
 			b.Days[DayKey{d.Dataset, d.Date}] = status
 		}
 	}
 	return b
-}
-
-// history is what the versions of all dates say about one of them.
-type history struct {
-	materialized map[DatasetName]string
-	newest       map[DatasetName]Date       // of the versions
-	byTime       map[DatasetName][]*Version // of incremental datasets, in the order of publication
-	rebuilt      map[DatasetName]Version
-	through      map[DayKey][]OutdatedInput // of views: why they show other rows than they did
-}
-
-func newHistory(f Facts, datasets []Dataset) history {
-	h := history{make(map[DatasetName]string, len(datasets)), make(map[DatasetName]Date), make(map[DatasetName][]*Version), make(map[DatasetName]Version), make(map[DayKey][]OutdatedInput)}
-	for _, d := range datasets {
-		h.materialized[d.Name] = d.Materialized
-	}
-	for i := range f.Versions {
-		v := &f.Versions[i]
-		if v.Date.After(h.newest[v.Dataset]) {
-			h.newest[v.Dataset] = v.Date
-		}
-		if h.materialized[v.Dataset] == string(AsIncremental) {
-			h.byTime[v.Dataset] = append(h.byTime[v.Dataset], v)
-		}
-	}
-	for _, list := range h.byTime {
-		slices.SortFunc(list, func(a, b *Version) int { return a.PublishedAt.Compare(b.PublishedAt) })
-	}
-	for _, v := range f.Rebuilt {
-		h.rebuilt[v.Dataset] = v
-	}
-	return h
-}
-
-// rebuiltAt returns when a later version of the day's dataset was built whole, zero if none was.
-func (h history) rebuiltAt(d Day) time.Time {
-	if v, ok := h.rebuilt[d.Dataset]; ok && !v.Date.Before(d.Date) {
-		return v.PublishedAt
-	}
-	return time.Time{}
-}
-
-// lookThrough notes why a view shows other rows than it did, for what reads it. A view's older day is not outdated
-// itself: it has no rows of its own, and nothing could be built again.
-func (h history) lookThrough(s *DayStatus) {
-	if h.materialized[s.Dataset] != string(AsView) || len(s.OutdatedBy) == 0 {
-		return
-	}
-	h.through[DayKey{s.Dataset, s.Date}] = s.OutdatedBy
-	if s.Date != h.newest[s.Dataset] {
-		s.Outdated, s.OutdatedBy = nil, nil
-	}
-}
-
-// seenThrough returns why a model's input, if it is a view, shows other rows than it did: to a model that is built whole
-// any of them, to an incremental one those of the date alone.
-func (h history) seenThrough(model Dataset, input DayKey) []OutdatedInput {
-	reasons := h.through[input]
-	if model.Materialized != string(AsIncremental) {
-		return reasons
-	}
-	return slices.DeleteFunc(slices.Clone(reasons), func(o OutdatedInput) bool { return o.Date != input.Date })
-}
-
-// late returns the last version of an older date of the input that was published after the given version of a model
-// that is built whole, or is a view, and so reads every date of the input; nil if there is none. It concerns the
-// model's newest date alone: of the others nothing is left to read.
-func (h history) late(model Dataset, input DatasetName, v *Version) *Version {
-	if v == nil || model.Materialized == string(AsIncremental) || v.Date != h.newest[model.Name] {
-		return nil
-	}
-	for _, in := range slices.Backward(h.byTime[input]) {
-		if !in.PublishedAt.After(v.PublishedAt) {
-			return nil
-		}
-		if in.Date.Before(v.Date) {
-			return in
-		}
-	}
-	return nil
 }
 
 // blocker returns the failure for which one of the steps is blocked, or nil: the first failed step on the way back
