@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -19,82 +20,119 @@ import (
 
 // answer writes a resource. Its ETag is a digest of the resource without its age, so that it changes
 // when the resource does and a change elsewhere wakes nobody. What follows from the snapshot alone is
-// digested once for each snapshot.
+// made once for each snapshot, and answered from its bytes afterwards.
 func (s *Service) answer(c echo.Context, v view, fromSnapshot bool, body any, meta *api.Meta) error {
-	key := c.Request().URL.RequestURI()
-	var tag string
+	*meta = api.Meta{}
+	bare, err := encode(body)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", c.Path(), err)
+	}
+	rest, ok := bytes.CutPrefix(bare, noAge)
+	if !ok {
+		return fmt.Errorf("encode %s: the body does not begin with its age", c.Path())
+	}
+	sum := sha256.Sum256(bare)
+	// Weak: the body's age differs from one answer to the next, the resource doesn't.
+	a := answer{tag: `W/"` + hex.EncodeToString(sum[:10]) + `"`, rest: rest}
 	if fromSnapshot {
-		tag = v.etags.of(key)
+		v.answers.keep(c.Request().URL.RequestURI(), a)
 	}
-	if tag == "" {
-		*meta = api.Meta{}
-		bare, err := encode(body)
-		if err != nil {
-			return fmt.Errorf("encode %s: %w", c.Path(), err)
-		}
-		sum := sha256.Sum256(bare)
-		// Weak: the body's age differs from one answer to the next, the resource doesn't.
-		tag = `W/"` + hex.EncodeToString(sum[:10]) + `"`
-		if fromSnapshot {
-			v.etags.keep(key, tag)
-		}
-	}
-	if matches(c.Request().Header.Get("If-None-Match"), tag) {
-		return notModified(c, tag)
-	}
-	describe(c, tag)
-	*meta = v.meta()
-	return s.write(c, body)
+	return a.write(c, v)
 }
 
-// unchanged answers a poller that has what the snapshot says already, before anything is built for it.
+// unchanged answers a poller that has what the snapshot says already, or whose answer was made before, without
+// anything being built for it. What is worth compressing is left to answered.
 func (s *Service) unchanged(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		header := c.Request().Header.Get("If-None-Match")
-		if v, ok := s.current(); ok && header != "" {
-			if tag := v.etags.of(c.Request().URL.RequestURI()); tag != "" && matches(header, tag) {
-				return notModified(c, tag)
+		if v, ok := s.current(); ok {
+			a, made := v.answers.of(c.Request().URL.RequestURI())
+			if made && (len(a.rest) < compressedFrom || matches(c.Request().Header.Get("If-None-Match"), a.tag)) {
+				return a.write(c, v)
 			}
 		}
 		return next(c)
 	}
 }
 
-func notModified(c echo.Context, tag string) error {
-	describe(c, tag)
-	return c.NoContent(http.StatusNotModified)
+// answered answers what was made before.
+func (s *Service) answered(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if v, ok := s.current(); ok {
+			if a, made := v.answers.of(c.Request().URL.RequestURI()); made {
+				return a.write(c, v)
+			}
+		}
+		return next(c)
+	}
 }
 
-func describe(c echo.Context, tag string) {
+// answer is a resource as it is sent: its age, and the rest, which is the same for everybody.
+type answer struct {
+	tag  string
+	rest []byte
+}
+
+// compressedFrom is the size from which an answer is compressed for those who take it so: what is smaller fits into
+// three packets as it is.
+const compressedFrom = 4 << 10
+
+// noAge is how a body begins that has no age yet.
+var noAge = []byte(`{"as_of":"0001-01-01T00:00:00Z","evaluator_lag_s":0`)
+
+func (a answer) write(c echo.Context, v view) error {
 	h := c.Response().Header()
-	h.Set("ETag", tag)
-	h.Set("Cache-Control", "no-cache")
-	h.Set("Vary", "Accept-Encoding, Authorization, Cookie")
+	h["Etag"] = []string{a.tag}
+	h["Cache-Control"] = noCache
+	h["Vary"] = varies
+	if matches(c.Request().Header.Get("If-None-Match"), a.tag) {
+		return c.NoContent(http.StatusNotModified)
+	}
+	h["Content-Type"] = jsonType
+	c.Response().WriteHeader(http.StatusOK)
+	b := append(make([]byte, 0, 128+len(a.rest)), `{"as_of":"`...)
+	b = v.asOf.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","evaluator_lag_s":`...)
+	b = strconv.AppendFloat(b, float64(v.lag.Milliseconds())/1000, 'f', -1, 64)
+	_, err := c.Response().Write(append(b, a.rest...))
+	return err
 }
 
-// tags are the ETags of a snapshot's resources by path and query. There are at most mostTags: whoever asks
-// for ever new queries makes the service slower for themselves and not larger.
-type tags struct {
-	mu sync.Mutex
-	m  map[string]string
+// Header values that never change; nobody writes to them.
+var (
+	noCache  = []string{"no-cache"}
+	varies   = []string{"Accept-Encoding, Authorization, Cookie"}
+	jsonType = []string{"application/json; charset=utf-8"}
+)
+
+// answers are a snapshot's resources by path and query. There are at most mostAnswers, of mostAnswered bytes together:
+// whoever asks for ever new queries makes the service slower for themselves and not larger.
+type answers struct {
+	mu    sync.RWMutex
+	m     map[string]answer
+	bytes int
 }
 
-const mostTags = 10_000
+const (
+	mostAnswers  = 10_000
+	mostAnswered = 32 << 20
+)
 
-func (t *tags) of(uri string) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.m[uri]
+func (t *answers) of(uri string) (answer, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	a, ok := t.m[uri]
+	return a, ok
 }
 
-func (t *tags) keep(uri, tag string) {
+func (t *answers) keep(uri string, a answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.m == nil {
-		t.m = make(map[string]string)
+		t.m = make(map[string]answer)
 	}
-	if len(t.m) < mostTags {
-		t.m[uri] = tag
+	if len(t.m) < mostAnswers && t.bytes+len(a.rest) <= mostAnswered {
+		t.m[uri] = a
+		t.bytes += len(a.rest)
 	}
 }
 

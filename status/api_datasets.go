@@ -99,7 +99,7 @@ func (v view) datasetBody(set *dataset) api.Dataset {
 	if st := set.step; st != nil && st.State == elt.StepRunning {
 		d.Progress = &api.Progress{Step: st.Kind, Progress: st.Progress}
 		if st.Attempt == 1 { // a later attempt began at a time that the board does not know
-			d.Progress.RowsPerSecond, d.Progress.BytesPerSecond = rates(st.Progress, v.facts.Now.Sub(st.StartedAt))
+			d.Progress.RowsPerSecond, d.Progress.BytesPerSecond = rates(st.Progress, v.at.Sub(st.StartedAt))
 		}
 	}
 	return d
@@ -128,7 +128,7 @@ func (s *Service) getDays(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	to := elt.DateOf(v.facts.Now.In(set.zone))
+	to := elt.DateOf(v.at.In(set.zone))
 	if text := c.QueryParam("to"); text != "" {
 		if to, err = dateText("to", text); err != nil {
 			return err
@@ -145,21 +145,19 @@ func (s *Service) getDays(c echo.Context) error {
 	}
 	body := &api.Days{Dataset: set.Name, From: from, To: to, Days: []elt.DayStatus{}}
 	within := v.covers(from) && v.covers(to)
-	board := v.board
+	snap := v.snapshot
 	if !within {
-		older, err := s.older(c.Request().Context(), v, from, to)
-		if err != nil {
+		if snap, err = s.older(c.Request().Context(), v, from, to); err != nil {
 			return err
 		}
-		board = older.board
 	}
-	body.Days = append(body.Days, board.History(set.Name, from, to)...)
+	body.Days = append(body.Days, snap.history(set, from, to)...)
 	return s.answer(c, v, within, body, &body.Meta)
 }
 
 // older reads a range that the snapshot does not hold. Requests for the same range share the reading.
 func (s *Service) older(ctx context.Context, v view, from, to elt.Date) (*snapshot, error) {
-	key := fmt.Sprintf("%s %s %d", from, to, v.facts.Revision)
+	key := fmt.Sprintf("%s %s %d", from, to, v.revision)
 	got, err, _ := s.feed.flight.Do(key, func() (any, error) {
 		// The reading is shared with others: it does not end when this client leaves.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -168,7 +166,7 @@ func (s *Service) older(ctx context.Context, v view, from, to elt.Date) (*snapsh
 		if err != nil {
 			return nil, err
 		}
-		return newSnapshot(facts, nil, nil, v.ticks, v.fetched, v.location), nil
+		return newSnapshot(reading{revision: facts.Revision, at: facts.Now, board: elt.NewAlmanac(facts), fetched: v.fetched}, nil, v.ticks, v.location), nil
 	})
 	if err != nil {
 		return nil, ledgerAway(err)
@@ -220,13 +218,16 @@ func (s *Service) dayBody(ctx context.Context, v view, set *dataset, date elt.Da
 	}
 	body := &api.Day{DayStatus: d, Estimate: snap.estimateBody(d), Steps: []api.Step{}}
 	body.Sentence, body.Detail = snap.describeDay(set, d)
-	version, published := snap.versions[elt.DayKey{Dataset: d.Dataset, Date: d.Date}]
-	if published {
+	var version elt.Version
+	if d.Version != "" {
+		if version, err = s.opts.Ledger.Version(ctx, d.Version); err != nil {
+			return nil, ledgerAway(err)
+		}
 		body.Manifest = version.Manifest
 		for name, read := range version.Inputs {
 			in := api.Input{Dataset: name, Read: read}
-			if current, ok := snap.versions[elt.DayKey{Dataset: name, Date: d.Date}]; ok {
-				in.Current = current.ID
+			if current, ok := snap.day(name, d.Date); ok {
+				in.Current = current.Version
 			}
 			body.Inputs = append(body.Inputs, in)
 		}
@@ -245,7 +246,7 @@ func (s *Service) dayBody(ctx context.Context, v view, set *dataset, date elt.Da
 			if st.Dataset != d.Dataset && st.Dataset != "" {
 				continue
 			}
-			full, err := s.stepBody(ctx, st, v.facts.Now)
+			full, err := s.stepBody(ctx, st, v.at)
 			if err != nil {
 				return nil, err
 			}

@@ -197,15 +197,15 @@ func (s *Service) judge(ctx context.Context, v view, n need) (api.Need, error) {
 			return out, err
 		}
 	}
-	today := elt.DateOf(v.facts.Now.In(set.zone))
+	today := elt.DateOf(v.at.In(set.zone))
 	label := string(set.Name) + " for " + shortDate(n.date, today) + " "
 	d, known := snap.day(set.Name, n.date)
 	if !known {
 		switch {
 		case set.Retired:
 			out.Verdict, out.Reason = api.Impossible, label+"will not come: the dataset is retired."
-		case len(set.days) > 0 && n.date.Before(set.days[0].Date):
-			out.Verdict, out.Reason = api.Impossible, label+"will not come by itself: its history begins "+shortDate(set.days[0].Date, today)+"."
+		case !set.first.IsZero() && n.date.Before(set.first):
+			out.Verdict, out.Reason = api.Impossible, label+"will not come by itself: its history begins "+shortDate(set.first, today)+"."
 		default:
 			out.Reason = label + "is not expected yet."
 		}

@@ -159,14 +159,14 @@ func (s *Service) stepBody(ctx context.Context, st elt.Step, now time.Time) (api
 
 // describeRun is the sentence at the top of a run's page.
 func (s *snapshot) describeRun(run elt.Run, steps []elt.Step) (head, detail string) {
-	zone, today := s.location, elt.DateOf(s.facts.Now.In(s.location))
+	zone, today := s.location, elt.DateOf(s.at.In(s.location))
 	states := make(map[elt.StepState]int)
 	published, lost := 0, 0
 	var held []elt.DatasetName
 	for _, st := range steps {
 		states[st.State]++
 		published += st.Result.Versions
-		if st.State == elt.StepRunning && st.LeaseUntil.Before(s.facts.Now) {
+		if st.State == elt.StepRunning && st.LeaseUntil.Before(s.at) {
 			lost++
 		}
 		if (st.State == elt.StepFailed || st.State == elt.StepBlocked) && st.Dataset != "" && !slices.Contains(held, st.Dataset) {

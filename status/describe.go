@@ -174,7 +174,7 @@ func runningWord(st *elt.Step, kind elt.StepKind) string {
 
 // clause continues a sentence that begins with a day: "is loading, 71% done".
 func (s *snapshot) clause(set *dataset, d elt.DayStatus) string {
-	today := elt.DateOf(s.facts.Now.In(set.zone))
+	today := elt.DateOf(s.at.In(set.zone))
 	if d.Withdrawn != "" {
 		return "was withdrawn: " + strings.TrimSuffix(d.Withdrawn, ".")
 	}
@@ -258,12 +258,7 @@ func (s *snapshot) cancelled(d elt.DayStatus) bool {
 }
 
 func (s *snapshot) notExpected(d elt.DayStatus) string {
-	for i := range s.facts.Days {
-		if f := &s.facts.Days[i]; f.Dataset == d.Dataset && f.Date == d.Date {
-			return f.NotExpected
-		}
-	}
-	return ""
+	return s.board.NotExpected(elt.DayKey{Dataset: d.Dataset, Date: d.Date})
 }
 
 // due tells when it is expected, or else when it usually comes, and of the deadline.
@@ -276,7 +271,7 @@ func (s *snapshot) due(set *dataset, d elt.DayStatus) string {
 	at := clock(d.DeadlineAt, set.zone)
 	switch d.Deadline {
 	case elt.DeadlineBreached:
-		parts = append(parts, fmt.Sprintf("It was due %s, %s ago.", at, span(s.facts.Now.Sub(d.DeadlineAt))))
+		parts = append(parts, fmt.Sprintf("It was due %s, %s ago.", at, span(s.at.Sub(d.DeadlineAt))))
 	case elt.DeadlineOnTrack, elt.DeadlineAtRisk:
 		parts = append(parts, "Due "+at+".")
 	case elt.DeadlineMissed:
@@ -328,7 +323,7 @@ func (s *snapshot) outdatedBy(d elt.DayStatus) (older, withdrawn []elt.DatasetNa
 // describeDataset is the sentence at the top of a dataset's page, and the detail under it.
 func (s *snapshot) describeDataset(set *dataset) (head, detail string) {
 	title, h := string(set.Name), set.headline
-	today := elt.DateOf(s.facts.Now.In(set.zone))
+	today := elt.DateOf(s.at.In(set.zone))
 	switch {
 	case !h.CompleteThrough.IsZero():
 		head = title + " is complete through " + shortDate(h.CompleteThrough, today) + "."
@@ -363,7 +358,7 @@ func through(h elt.Headline, today elt.Date) string {
 
 // missing names the gaps of a dataset, latest first.
 func (s *snapshot) missing(set *dataset, most int) string {
-	today := elt.DateOf(s.facts.Now.In(set.zone))
+	today := elt.DateOf(s.at.In(set.zone))
 	var words []string
 	for _, v := range slices.Backward(set.gaps) {
 		words = append(words, shortDate(v, today))
@@ -373,7 +368,7 @@ func (s *snapshot) missing(set *dataset, most int) string {
 
 // describeDay is the sentence at the top of a day's page.
 func (s *snapshot) describeDay(set *dataset, d elt.DayStatus) (head, detail string) {
-	today := elt.DateOf(s.facts.Now.In(set.zone))
+	today := elt.DateOf(s.at.In(set.zone))
 	head = string(set.Name) + " for " + shortDate(d.Date, today) + " " + s.clause(set, d) + "."
 	return head, joinSentences([]string{s.due(set, d), s.flags(d)})
 }

@@ -47,7 +47,7 @@ func (s *Service) Estimate(ctx context.Context) error {
 		return nil // what is not known is not estimated
 	}
 	asks, pending := v.asks()
-	if !pending && v.estimates != nil && v.facts.Revision == s.estimated {
+	if !pending && v.estimates != nil && v.revision == s.estimated {
 		return nil
 	}
 	estimates, err := s.estimator.Estimate(ctx, v.asOf, asks)
@@ -55,10 +55,10 @@ func (s *Service) Estimate(ctx context.Context) error {
 		return err
 	}
 	idle := len(estimates.Days) == 0 && v.estimates != nil && len(v.estimates.Days) == 0
-	if !idle || v.facts.Revision != s.estimated {
+	if !idle || v.revision != s.estimated {
 		s.feed.show(estimates)
 	}
-	s.estimated = v.facts.Revision
+	s.estimated = v.revision
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (v view) asks() (asks []eta.Ask, pending bool) {
 			at[set.Schedule] = i
 			asks = append(asks, eta.Ask{Schedule: set.Schedule, Due: v.dueOf(set), Deadlines: make(map[elt.DayKey]time.Time)})
 		}
-		for _, d := range set.days {
+		for _, d := range v.days(set) {
 			if !awaitedStill(d) {
 				continue
 			}
@@ -116,17 +116,13 @@ func (v view) dueOf(set *dataset) func(elt.Date) time.Time {
 	}
 }
 
-// applyRisk marks the days that are likely to miss a deadline that they have not missed yet.
-func (s *snapshot) applyRisk() {
-	if s.estimates == nil {
+// risk marks a day that is likely to miss a deadline that it has not missed yet.
+func (s *snapshot) risk(d *elt.DayStatus) {
+	if d.Deadline != elt.DeadlineOnTrack {
 		return
 	}
-	for key, e := range s.estimates.Days {
-		st := s.board.Days[key]
-		if _, holds := s.estimateOf(st); holds && e.AtRisk && st.Deadline == elt.DeadlineOnTrack {
-			st.Deadline = elt.DeadlineAtRisk
-			s.board.Days[key] = st
-		}
+	if e, holds := s.estimateOf(*d); holds && e.AtRisk {
+		d.Deadline = elt.DeadlineAtRisk
 	}
 }
 
@@ -139,7 +135,8 @@ func (s *Service) AtRisk() []elt.DayKey {
 	}
 	var keys []elt.DayKey
 	for key, e := range v.estimates.Days {
-		if _, holds := v.estimateOf(v.board.Days[key]); holds && e.AtRisk {
+		d, known := v.board.Day(key)
+		if _, holds := v.estimateOf(d); known && holds && e.AtRisk {
 			keys = append(keys, key)
 		}
 	}
@@ -148,7 +145,7 @@ func (s *Service) AtRisk() []elt.DayKey {
 
 // estimateOf returns what is estimated of a day, while it is on its way and the estimate is fresh.
 func (s *snapshot) estimateOf(d elt.DayStatus) (eta.Estimate, bool) {
-	if s.estimates == nil || !awaitedStill(d) || s.facts.Now.Sub(s.estimates.At) > estimateHolds {
+	if s.estimates == nil || !awaitedStill(d) || s.at.Sub(s.estimates.At) > estimateHolds {
 		return eta.Estimate{}, false
 	}
 	e, ok := s.estimates.Days[elt.DayKey{Dataset: d.Dataset, Date: d.Date}]
@@ -163,7 +160,7 @@ func (s *snapshot) expectation(set *dataset, d elt.DayStatus) string {
 	case !ok:
 		return ""
 	case e.Known():
-		today := elt.DateOf(s.facts.Now.In(set.zone))
+		today := elt.DateOf(s.at.In(set.zone))
 		expected, likely := moment(eta.WholeMinute(e.Expected), set.zone, today), moment(eta.WholeMinute(e.LikelyBy), set.zone, today)
 		if expected == likely {
 			return "Expected " + expected + "."
@@ -215,6 +212,6 @@ func (s *snapshot) expectedFact(set *dataset, d elt.DayStatus) (fact, bool) {
 	if !ok || !e.Known() {
 		return fact{}, false
 	}
-	today := elt.DateOf(s.facts.Now.In(set.zone))
+	today := elt.DateOf(s.at.In(set.zone))
 	return fact{Term: "Expected", Text: moment(eta.WholeMinute(e.Expected), set.zone, today), Small: "likely by " + moment(eta.WholeMinute(e.LikelyBy), set.zone, today)}, true
 }

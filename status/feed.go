@@ -41,10 +41,13 @@ type feed struct {
 	checked time.Time      // by the service's clock, when the last successful look began
 	changed chan struct{}
 	ring    []elt.Event
-	lastSeq int64
-	primed  bool // the end of the event stream has been found
 	failing bool
 	wasOld  bool
+
+	// Of the look under way, of which there is one at a time.
+	lastSeq int64
+	primed  bool        // the end of the event stream has been found
+	news    []elt.Event // since the last snapshot
 }
 
 // view is a snapshot with its age.
@@ -67,7 +70,7 @@ func (f *feed) viewLocked() (view, bool) {
 		return view{}, false
 	}
 	v := view{snapshot: f.snap, lag: max(0, f.now().Sub(f.checked))}
-	v.asOf = f.snap.facts.Now.Add(f.checked.Sub(f.snap.fetched))
+	v.asOf = f.snap.at.Add(f.checked.Sub(f.snap.fetched))
 	v.stale = v.lag > f.stale
 	return v, true
 }
@@ -109,26 +112,21 @@ func (f *feed) look(ctx context.Context) error {
 			return nil // what is shown stays true of the moment that it names
 		}
 	}
-	today := elt.DateOf(began.In(f.location))
-	facts, err := f.ledger.Facts(ctx, today.AddDays(-historyDays), today.AddDays(2))
-	if err != nil {
-		return fmt.Errorf("read the ledger's facts: %w", err)
-	}
-	incidents, err := f.ledger.Incidents(ctx, true, 100)
-	if err != nil {
-		return fmt.Errorf("read the ledger's incidents: %w", err)
-	}
-	events, err := f.readEvents(ctx)
-	if err != nil {
+	if err := f.readEvents(ctx); err != nil {
 		return fmt.Errorf("read the ledger's events: %w", err)
 	}
-	fresh := newSnapshot(facts, incidents, estimates, f.schedule(began), began, f.location)
+	r, err := f.read(ctx, snap, revision, began)
+	if err != nil {
+		return err
+	}
+	fresh := newSnapshot(r, estimates, f.schedule(began), f.location)
 	fresh.cost = f.now().Sub(began)
-	f.observe(events)
+	f.observe(f.news)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.snap, f.checked = fresh, began
-	f.ring = append(f.ring, events...)
+	f.ring = append(f.ring, f.news...)
+	f.news = nil
 	if extra := len(f.ring) - ringEvents; extra > 0 {
 		f.ring = slices.Delete(f.ring, 0, extra)
 	}
@@ -143,28 +141,23 @@ func (f *feed) show(e *eta.Estimates) {
 	f.latest = e
 }
 
-// readEvents returns what the ledger recorded since the last call. The first call begins shortly
+// readEvents adds what the ledger recorded since to the news. The first call begins shortly
 // before the stream's end, so that a reader who reconnects after a restart misses nothing recent.
-func (f *feed) readEvents(ctx context.Context) ([]elt.Event, error) {
+func (f *feed) readEvents(ctx context.Context) error {
 	if !f.primed {
 		last, err := f.lastEvent(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		f.lastSeq, f.primed = max(0, last-ringEvents/2), true
 	}
-	var out []elt.Event
-	for last := f.lastSeq; ; {
-		events, err := f.ledger.Events(ctx, last, 500)
-		if err != nil {
-			return nil, err // what was read of it is read again: nothing is lost between two pages
+	for {
+		events, err := f.ledger.Events(ctx, f.lastSeq, 500)
+		if err != nil || len(events) == 0 {
+			return err
 		}
-		if len(events) == 0 {
-			f.lastSeq = last
-			return out, nil
-		}
-		last = events[len(events)-1].Seq
-		out = append(out, events...)
+		f.lastSeq = events[len(events)-1].Seq
+		f.news = append(f.news, events...)
 	}
 }
 

@@ -32,8 +32,16 @@ func (s *Service) heldOf(ctx context.Context, v view, set *dataset) held {
 		s.log.Warn("how the columns of a dataset changed is not known", "dataset", set.Name, "error", err)
 		return h
 	}
-	version, ok := v.versions[elt.DayKey{Dataset: set.Name, Date: h.date}]
-	if !ok || version.Manifest == "" {
+	d, ok := v.day(set.Name, h.date)
+	if !ok || d.Version == "" {
+		return h
+	}
+	version, err := s.opts.Ledger.Version(ctx, d.Version)
+	if err != nil {
+		s.log.Warn("what a version holds is not known", "version", d.Version, "error", err)
+		return h
+	}
+	if version.Manifest == "" {
 		return h
 	}
 	m, err := s.opts.Ledger.Manifest(ctx, version.Manifest)

@@ -132,7 +132,7 @@ func (b *boardCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(staleDesc, map[bool]float64{true: 1}[v.stale])
 	gauge(incidentDesc, float64(len(v.incidents)))
 	states := make(map[elt.DayState]int)
-	for _, d := range v.board.Days {
+	for _, d := range v.board.All() {
 		states[d.State]++
 	}
 	for _, state := range []elt.DayState{elt.DayNotExpected, elt.DayScheduled, elt.DayWaiting, elt.DayRunning, elt.DayRetrying, elt.DayReady, elt.DayFailed, elt.DayBlocked, elt.DayUnknown} {

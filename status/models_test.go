@@ -17,7 +17,7 @@ func TestFailingRowsAreForOperators(t *testing.T) {
 	w := statustest.Calm(10)
 	const secret = "a value of production"
 	text := secret
-	run := w.Version("revenue", w.Night).Run
+	run := w.Published("revenue", w.Night).Run
 	w.KeepFailing(elt.FailingRows{Run: run, Dataset: "revenue", Date: w.Night, Test: "unique(id)", Table: "_daybreak_failures.revenue__unique_id",
 		Sample: elt.Sample{Columns: []string{"id", "plan"}, Rows: [][]*string{{&text, nil}}}})
 	day := "/datasets/revenue/" + w.Night.String()

@@ -96,7 +96,7 @@ func (s *snapshot) tallyOf(date elt.Date, sets []*dataset, counts map[elt.DaySta
 
 // headSentence is the one sentence that most readers need.
 func (s *snapshot) headSentence(n night, t tally) string {
-	today := elt.DateOf(s.facts.Now.In(s.location))
+	today := elt.DateOf(s.at.In(s.location))
 	day := dayName(n.date, today)
 	subject := day + "’s data"
 	if strings.Contains(day, " ") {
@@ -124,7 +124,7 @@ func (s *snapshot) headSentence(n night, t tally) string {
 
 func (s *snapshot) beforeFirst() string {
 	for _, set := range s.live() {
-		if len(set.days) > 0 {
+		if !set.first.IsZero() {
 			return "No data is expected right now."
 		}
 	}
@@ -187,7 +187,7 @@ func (s *snapshot) exceptions(t tally) string {
 
 // headDetail says the same in numbers, and what comes next.
 func (s *snapshot) headDetail(n night, t tally, sets []*dataset) string {
-	now := s.facts.Now
+	now := s.at
 	today := elt.DateOf(now.In(s.location))
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }

@@ -70,11 +70,11 @@ func (s *Service) datasetPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	today := elt.DateOf(v.facts.Now.In(set.zone))
+	today := elt.DateOf(v.at.In(set.zone))
 	data := datasetData{Name: string(set.Name), About: about(set), SQL: s.sqlOf(c, set.Name)}
 	data.Sentence, data.Detail = v.describeDataset(set)
 	var checks []elt.Check
-	if data.Tests, checks, err = s.lastTests(c.Request().Context(), set, today); err != nil {
+	if data.Tests, checks, err = s.lastTests(c.Request().Context(), v, set, today); err != nil {
 		return err
 	}
 	data.Columns = columnRows(set.Columns, checks)
@@ -93,8 +93,8 @@ func (s *Service) datasetPage(c echo.Context) error {
 		to = today.AddDays(-1)
 	}
 	data.Cells = v.cells(set, to, cellsShown)
-	data.Caption = captionOf(v.board.History(set.Name, to.AddDays(1-cellsShown), to))
-	for _, d := range slices.Backward(set.days) {
+	data.Caption = captionOf(v.history(set, to.AddDays(1-cellsShown), to))
+	for _, d := range slices.Backward(v.days(set)) {
 		data.Days = append(data.Days, v.dayRow(set, d, today))
 	}
 	data.Progress = v.progressOf(set)
@@ -232,7 +232,7 @@ func (v view) progressOf(set *dataset) *progressBar {
 	if st.Progress.Bytes > 0 {
 		parts = append(parts, sized(st.Progress.Bytes))
 	}
-	if rows, _ := rates(st.Progress, v.facts.Now.Sub(st.StartedAt)); rows > 0 && st.Attempt == 1 {
+	if rows, _ := rates(st.Progress, v.at.Sub(st.StartedAt)); rows > 0 && st.Attempt == 1 {
 		parts = append(parts, grouped(int64(rows))+" rows/s")
 	}
 	if st.Attempt > 1 {
@@ -289,7 +289,7 @@ func (s *Service) dayPage(c echo.Context) error {
 		return err
 	}
 	v.snapshot = snap
-	today := elt.DateOf(v.facts.Now.In(set.zone))
+	today := elt.DateOf(v.at.In(set.zone))
 	data := dayData{Dataset: string(set.Name), DatasetHref: datasetHref(set.Name), Sentence: body.Sentence, Detail: body.Detail}
 	if data.Failing, err = s.failingTests(c, body.Run, set.Name); err != nil {
 		return err

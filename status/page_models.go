@@ -52,12 +52,10 @@ type testsData struct {
 }
 
 // lastTests finds the newest day of which the dataset's tests have said something.
-func (s *Service) lastTests(ctx context.Context, set *dataset, today elt.Date) (*testsData, []elt.Check, error) {
+func (s *Service) lastTests(ctx context.Context, v view, set *dataset, today elt.Date) (*testsData, []elt.Check, error) {
 	const looked = 3 // days back: a day that failed before its tests says nothing of them
-	for i, d := range slices.Backward(set.days) {
-		if len(set.days)-i > looked {
-			break
-		}
+	days := v.days(set)
+	for _, d := range slices.Backward(days[max(0, len(days)-looked):]) {
 		if d.Run == "" {
 			continue
 		}

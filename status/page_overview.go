@@ -195,7 +195,7 @@ func chipsOf(all []*dataset, sel selection) []chip {
 	return chips
 }
 
-func (v view) today() elt.Date { return elt.DateOf(v.facts.Now.In(v.location)) }
+func (v view) today() elt.Date { return elt.DateOf(v.at.In(v.location)) }
 
 func datasetHref(d elt.DatasetName) string { return "/datasets/" + string(d) }
 
@@ -208,7 +208,7 @@ func (v view) troubleItem(t api.Trouble) troubleItem {
 	item := troubleItem{
 		Title: t.Title, Href: dayHref(t.Dataset, t.Date), Detail: t.Detail, Do: sentence(t.Do),
 		Owners: strings.Join(t.Owners, ", "), Incident: string(t.Incident),
-		Since: stampOf(t.Since, set.zone, elt.DateOf(v.facts.Now.In(set.zone))),
+		Since: stampOf(t.Since, set.zone, elt.DateOf(v.at.In(set.zone))),
 	}
 	if t.Failure != nil {
 		item.Code = t.Failure.Code
@@ -247,7 +247,7 @@ func (v view) troubleWith(name elt.DatasetName) *troubleItem {
 
 func (v view) row(set *dataset) row {
 	d := set.headline.Latest
-	today := elt.DateOf(v.facts.Now.In(set.zone))
+	today := elt.DateOf(v.at.In(set.zone))
 	r := row{
 		Name: string(set.Name), Href: datasetHref(set.Name), Description: set.Description, Pill: v.pillOf(set, d),
 		Through: shortDate(set.headline.CompleteThrough, today), Owners: shortOwners(set.Owners), OwnersFull: strings.Join(set.Owners, ", "),
@@ -303,7 +303,7 @@ func shortOwners(owners []string) string {
 
 func (v view) readiness(set *dataset, d elt.DayStatus) readiness {
 	var r readiness
-	today := elt.DateOf(v.facts.Now.In(set.zone))
+	today := elt.DateOf(v.at.In(set.zone))
 	switch {
 	case d.State == elt.DayReady:
 		r.At = stampOf(d.ReadyAt, set.zone, today)

@@ -10,6 +10,7 @@ import (
 type BoardLedger interface {
 	Revision(ctx context.Context) (int64, error)
 	Facts(ctx context.Context, from, to elt.Date) (elt.Facts, error)
+	FactsOn(ctx context.Context, dates []elt.Date) (elt.Facts, error)
 	Events(ctx context.Context, after int64, limit int) ([]elt.Event, error)
 	Incidents(ctx context.Context, openOnly bool, limit int) ([]elt.Incident, error)
 }
@@ -23,8 +24,9 @@ type RunLedger interface {
 	FailingRows(ctx context.Context, run elt.RunID, d elt.DatasetName) ([]elt.FailingRows, error)
 }
 
-// ManifestLedger tells what was read from a source, and how that has changed.
+// ManifestLedger tells what a version holds, what was read from a source, and how that has changed.
 type ManifestLedger interface {
+	Version(ctx context.Context, id elt.VersionID) (elt.Version, error)
 	Manifest(ctx context.Context, key string) (*elt.Manifest, error)
 	SchemaChanges(ctx context.Context, d elt.DatasetName, limit int) ([]elt.DatasetChanges, error)
 }

@@ -204,7 +204,7 @@ func TestGoodOnlyWhereTheBoardSaysSo(t *testing.T) {
 	w.Flags()
 	s := serve(t, w)
 	v, _ := s.current()
-	for key, d := range v.board.Days {
+	for key, d := range v.board.All() {
 		set := v.byName[key.Dataset]
 		p := v.pillOf(set, d)
 		if green := p.Class == "ready"; green && !d.Good() {

@@ -38,6 +38,7 @@ func (s *Service) newHandler() http.Handler {
 			MinLength: 1024,
 			Skipper:   func(c echo.Context) bool { return streams[c.Path()] || c.Request().Method == http.MethodHead },
 		}),
+		s.answered,
 	)
 	for _, r := range s.routes() {
 		e.Add(r.method, r.path, r.handler)

@@ -12,8 +12,9 @@ import (
 // snapshot is everything that pages and routes read, derived once from one set of facts. It is never
 // changed after it was made.
 type snapshot struct {
-	facts     elt.Facts
-	board     *elt.Board
+	revision  int64     // of the ledger: at least what it had changed by then is in here
+	at        time.Time // by the ledger's clock, when the facts were read
+	board     *elt.Almanac
 	fetched   time.Time     // by the service's clock, when the reading of the facts began
 	cost      time.Duration // how long it took to read and derive
 	turns     time.Time     // by the ledger's clock, when the same facts give another board: a lease or deadline passes, a day begins
@@ -22,11 +23,12 @@ type snapshot struct {
 	ticks     map[elt.ScheduleName]elt.Tick
 	location  *time.Location
 	sets      []*dataset // in dependency order, the retired ones too
+	named     []*dataset // those that are not retired, by name
 	byName    map[elt.DatasetName]*dataset
-	versions  map[elt.DayKey]elt.Version
+	dates     []elt.Date // of which anything is known, in order
 	steps     map[stepKey][]elt.Step
 	night     night
-	etags     tags // of resources that follow from the snapshot alone
+	answers   answers // of resources that follow from the snapshot alone
 }
 
 type stepKey struct {
@@ -38,7 +40,8 @@ type stepKey struct {
 type dataset struct {
 	elt.Dataset
 	zone     *time.Location
-	days     []elt.DayStatus // in date order, those that have come; the last one is the headline's
+	first    elt.Date // of the days that have come; zero while there are none
+	through  elt.Date // the last of them: the headline's
 	headline elt.Headline
 	ahead    []elt.DayStatus // expected, but their time has not come
 	usual    string          // "05:31": the median of the last ready times; empty when too few
@@ -47,16 +50,21 @@ type dataset struct {
 	step     *elt.Step  // the step at work on the headline's day
 }
 
-func newSnapshot(f elt.Facts, incidents []elt.Incident, estimates *eta.Estimates, ticks map[elt.ScheduleName]elt.Tick, fetched time.Time, loc *time.Location) *snapshot {
+// reading is what was read of the ledger at one moment.
+type reading struct {
+	revision  int64
+	at        time.Time // by the ledger's clock
+	board     *elt.Almanac
+	incidents []elt.Incident
+	fetched   time.Time // by the service's clock, when it began
+}
+
+func newSnapshot(r reading, estimates *eta.Estimates, ticks map[elt.ScheduleName]elt.Tick, loc *time.Location) *snapshot {
 	s := &snapshot{
-		facts: f, board: elt.NewBoard(f), fetched: fetched, incidents: incidents, estimates: estimates, ticks: ticks, location: loc,
-		byName:   make(map[elt.DatasetName]*dataset, len(f.Datasets)),
-		versions: make(map[elt.DayKey]elt.Version, len(f.Versions)), steps: make(map[stepKey][]elt.Step),
+		revision: r.revision, at: r.at, board: r.board, fetched: r.fetched, incidents: r.incidents, estimates: estimates, ticks: ticks, location: loc,
+		byName: make(map[elt.DatasetName]*dataset, len(r.board.Datasets)), dates: r.board.Dates(), steps: make(map[stepKey][]elt.Step),
 	}
-	for _, v := range f.Versions {
-		s.versions[elt.DayKey{Dataset: v.Dataset, Date: v.Date}] = v
-	}
-	for _, st := range f.Steps {
+	for st := range s.board.Steps() {
 		k := stepKey{st.Run, st.Dataset}
 		s.steps[k] = append(s.steps[k], st)
 	}
@@ -68,7 +76,11 @@ func newSnapshot(f elt.Facts, incidents []elt.Incident, estimates *eta.Estimates
 		set := &dataset{Dataset: d, zone: zones[d.Zone]}
 		s.sets = append(s.sets, set)
 		s.byName[d.Name] = set
+		if !d.Retired {
+			s.named = append(s.named, set)
+		}
 	}
+	slices.SortFunc(s.named, func(a, b *dataset) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	for _, set := range s.sets {
 		for _, in := range set.Inputs {
 			if input := s.byName[in]; input != nil && !set.Retired {
@@ -76,49 +88,58 @@ func newSnapshot(f elt.Facts, incidents []elt.Incident, estimates *eta.Estimates
 			}
 		}
 	}
-	s.applyRisk()
 	s.placeDays()
 	s.findTurn(zones)
 	s.night = newNight(s)
 	return s
 }
 
-// placeDays gives each dataset its days, in date order, parted into those whose time has come and
-// those ahead.
+// placeDays parts each dataset's days into those whose time has come and those ahead.
 func (s *snapshot) placeDays() {
-	for _, status := range s.board.Days {
-		set := s.byName[status.Dataset]
-		if set == nil {
-			continue
-		}
-		if s.hasCome(set, status) {
-			set.days = append(set.days, status)
-		} else {
-			set.ahead = append(set.ahead, status)
-		}
-	}
-	byDate := func(a, b elt.DayStatus) int { return a.Date.Compare(b.Date) }
+	var days []elt.DayStatus
 	for _, set := range s.sets {
-		slices.SortFunc(set.days, byDate)
-		slices.SortFunc(set.ahead, byDate)
-		// A day may have begun before its time (a person ran it): everything before it has come too.
-		if len(set.days) > 0 {
-			last := set.days[len(set.days)-1].Date
-			for len(set.ahead) > 0 && set.ahead[0].Date.Before(last) {
-				set.days = append(set.days, set.ahead[0])
-				set.ahead = set.ahead[1:]
-			}
-			slices.SortFunc(set.days, byDate)
+		days = s.known(days[:0], set)
+		come := len(days)
+		for come > 0 && !s.hasCome(set, days[come-1]) {
+			come-- // a day may have begun before its time: everything before it has come too
 		}
-		set.headline = elt.NewHeadline(set.days)
-		for _, d := range set.days {
+		set.ahead = slices.Clone(days[come:])
+		if come > 0 {
+			set.first, set.through = days[0].Date, days[come-1].Date
+		}
+		set.headline = elt.NewHeadline(days[:come])
+		for _, d := range days[:come] {
 			if d.State != elt.DayNotExpected && !d.Good() && d.Date != set.headline.Latest.Date {
 				set.gaps = append(set.gaps, d.Date)
 			}
 		}
-		set.usual = usualTime(set.days, set.zone)
+		set.usual = usualTime(days[:come], set.zone)
 		set.step = s.stepAtWork(set.headline.Latest)
 	}
+}
+
+// known returns every day of a dataset that is known, in date order.
+func (s *snapshot) known(into []elt.DayStatus, set *dataset) []elt.DayStatus {
+	days := s.board.Days(into, set.Name, s.dates)
+	for i := range days {
+		s.risk(&days[i])
+	}
+	return days
+}
+
+// days returns a dataset's days that have come, in date order; the last one is the headline's.
+func (s *snapshot) days(set *dataset) []elt.DayStatus {
+	days := s.known(nil, set)
+	return days[:len(days)-len(set.ahead)]
+}
+
+// history returns a dataset's days from the first date to the last, in date order.
+func (s *snapshot) history(set *dataset, from, to elt.Date) []elt.DayStatus {
+	days := s.board.History(set.Name, from, to)
+	for i := range days {
+		s.risk(&days[i])
+	}
+	return days
 }
 
 // hasCome reports whether a day counts for today's picture: it has begun, or the schedule has no tick
@@ -133,7 +154,7 @@ func (s *snapshot) hasCome(set *dataset, d elt.DayStatus) bool {
 	if tick, ok := s.ticks[set.Schedule]; ok {
 		return d.Date.Before(tick.Date)
 	}
-	return !s.facts.Now.Before(d.Date.AddDays(1).Start(set.zone))
+	return !s.at.Before(d.Date.AddDays(1).Start(set.zone))
 }
 
 // stepAtWork returns the step that a day's state is about.
@@ -155,25 +176,18 @@ func (s *snapshot) stepAtWork(d elt.DayStatus) *elt.Step {
 // findTurn finds the moment after which the same facts give another board. A lease that ends at this very moment still
 // holds, and is lost the next.
 func (s *snapshot) findTurn(zones map[string]*time.Location) {
+	s.turns = s.board.Turn(s.at)
 	consider := func(t time.Time) {
-		if !t.Before(s.facts.Now) && (s.turns.IsZero() || t.Before(s.turns)) {
+		if !t.Before(s.at) && (s.turns.IsZero() || t.Before(s.turns)) {
 			s.turns = t
 		}
-	}
-	for _, st := range s.facts.Steps {
-		if st.State == elt.StepRunning {
-			consider(st.LeaseUntil)
-		}
-	}
-	for _, d := range s.facts.Days {
-		consider(d.Deadline)
 	}
 	for _, t := range s.ticks {
 		consider(t.DueAt)
 	}
-	consider(tomorrow(s.facts.Now, s.location))
+	consider(tomorrow(s.at, s.location))
 	for _, zone := range zones {
-		consider(tomorrow(s.facts.Now, zone))
+		consider(tomorrow(s.at, zone))
 	}
 }
 
@@ -184,25 +198,21 @@ func tomorrow(now time.Time, zone *time.Location) time.Time {
 
 // outlived reports whether the snapshot may differ from the ledger of that revision at that moment.
 func (s *snapshot) outlived(revision int64, now time.Time) bool {
-	passed := s.facts.Now.Add(now.Sub(s.fetched)).After(s.turns)
-	return revision != s.facts.Revision || passed
+	return revision != s.revision || s.clockAt(now).After(s.turns)
 }
 
+// clockAt is what the ledger's clock showed at a moment of the service's own.
+func (s *snapshot) clockAt(now time.Time) time.Time { return s.at.Add(now.Sub(s.fetched)) }
+
 // live returns the datasets that are not retired, by name.
-func (s *snapshot) live() []*dataset {
-	var out []*dataset
-	for _, set := range s.sets {
-		if !set.Retired {
-			out = append(out, set)
-		}
-	}
-	slices.SortFunc(out, func(a, b *dataset) int { return strings.Compare(string(a.Name), string(b.Name)) })
-	return out
-}
+func (s *snapshot) live() []*dataset { return s.named }
 
 // day returns what the snapshot knows of a day.
 func (s *snapshot) day(d elt.DatasetName, date elt.Date) (elt.DayStatus, bool) {
-	status, ok := s.board.Days[elt.DayKey{Dataset: d, Date: date}]
+	status, ok := s.board.Day(elt.DayKey{Dataset: d, Date: date})
+	if ok {
+		s.risk(&status)
+	}
 	return status, ok
 }
 

@@ -116,7 +116,7 @@ func (s *snapshot) troubleOf(key rootKey, members []elt.DayStatus) (api.Trouble,
 }
 
 func (s *snapshot) tellTrouble(key rootKey, set *dataset, root elt.DayStatus, t api.Trouble) (title, detail string) {
-	today := elt.DateOf(s.facts.Now.In(set.zone))
+	today := elt.DateOf(s.at.In(set.zone))
 	name, date := string(set.Name), shortDate(key.date, today)
 	var parts []string
 	switch {

@@ -204,6 +204,22 @@ func (a *Almanac) placeOf(d DatasetName) int {
 	return -1
 }
 
+// Days returns what is known of a dataset, in the order of the dates given, which are added to into.
+func (a *Almanac) Days(into []DayStatus, d DatasetName, dates []Date) []DayStatus {
+	i := a.placeOf(d)
+	if i < 0 {
+		return into
+	}
+	for _, date := range dates {
+		if p := a.pages[date]; p != nil {
+			if s, ok := p.cells[i].status(DayKey{d, date}); ok {
+				into = append(into, s)
+			}
+		}
+	}
+	return into
+}
+
 // Dates returns the dates of which anything is known, in order.
 func (a *Almanac) Dates() []Date { return slices.SortedFunc(maps.Keys(a.pages), Date.Compare) }
 
@@ -241,17 +257,34 @@ func (a *Almanac) NotExpected(key DayKey) string {
 	return ""
 }
 
-// Steps yields the steps that some day's status still depends on.
+// Steps yields the steps that some day's status still depends on, those of a run in their order.
 func (a *Almanac) Steps() iter.Seq[Step] {
 	return func(yield func(Step) bool) {
-		for _, p := range a.pages {
+		for date, p := range a.pages {
 			for _, s := range p.steps {
+				if date != s.Date && a.pages[s.Date].has(s.ID) {
+					continue // the run brings several dates
+				}
 				if !yield(s) {
 					return
 				}
 			}
 		}
 	}
+}
+
+func (p *page) has(step StepID) bool {
+	return p != nil && slices.ContainsFunc(p.steps, func(s Step) bool { return s.ID == step })
+}
+
+// Moving returns the dates on which a step runs: its progress and its lease change without an event.
+func (a *Almanac) Moving() (dates []Date) {
+	for date, p := range a.pages {
+		if slices.ContainsFunc(p.steps, func(s Step) bool { return s.State == StepRunning }) {
+			dates = append(dates, date)
+		}
+	}
+	return dates
 }
 
 // Turned returns the dates of which the same facts may say something else at now than they did at then.

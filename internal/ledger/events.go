@@ -12,7 +12,8 @@ import (
 // returned, no event with a lower seq can appear any more.
 //
 // The kinds are dataset.added, .changed, .retired; day.expected, .not_expected; run.created, .retried and
-// .<state>; step.<state> and .released; manifest.saved; schema.changed; version.published; tick.run, .skipped;
+// .<state>; step.<state>, .released and .billed; manifest.saved; schema.changed;
+// version.published, and .ranked of a date for which another one counts since; ledger.forgot; tick.run, .skipped;
 // incident.opened, .updated, .resolved; day.withdrawn, .reinstated, .allowed, .let_pass.
 func (l *Ledger) Events(ctx context.Context, after int64, limit int) (events []elt.Event, err error) {
 	text := fmt.Sprintf(`SELECT seq, at, kind, dataset, date, run, step, detail FROM events WHERE seq > $1 ORDER BY seq LIMIT %d`, limited(limit))

@@ -3,7 +3,9 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -11,8 +13,25 @@ import (
 // Facts returns what the status of every day between two dates, both inclusive, follows from, as the
 // ledger was at one moment. Days and versions come in no order. Steps are those of a day that has no version, or that another run brings
 // than its version's, with that run's publish step.
-func (l *Ledger) Facts(ctx context.Context, from, to elt.Date) (f elt.Facts, err error) {
-	err = l.snapshot(ctx, "read the facts of "+from.String()+" to "+to.String(), func(ctx context.Context, q queryer) error {
+func (l *Ledger) Facts(ctx context.Context, from, to elt.Date) (elt.Facts, error) {
+	return l.facts(ctx, "read the facts of "+from.String()+" to "+to.String(), `date >= $1 AND date <= $2`, from.String(), to.String())
+}
+
+// FactsOn is Facts of some dates alone: of those that events have named.
+func (l *Ledger) FactsOn(ctx context.Context, dates []elt.Date) (elt.Facts, error) {
+	places, args := make([]string, len(dates)), make([]any, len(dates))
+	for i, d := range dates {
+		places[i], args[i] = fmt.Sprintf("$%d", i+1), d.String()
+	}
+	if len(dates) == 0 {
+		places = []string{"NULL"}
+	}
+	return l.facts(ctx, fmt.Sprintf("read the facts of %d dates", len(dates)), `date IN (`+strings.Join(places, ", ")+`)`, args...)
+}
+
+// facts reads those of the dates that a condition selects.
+func (l *Ledger) facts(ctx context.Context, op, dates string, args ...any) (f elt.Facts, err error) {
+	err = l.snapshot(ctx, op, func(ctx context.Context, q queryer) error {
 		f = elt.Facts{}
 		if f.Revision, err = readRevision(ctx, q); err != nil {
 			return err
@@ -23,12 +42,10 @@ func (l *Ledger) Facts(ctx context.Context, from, to elt.Date) (f elt.Facts, err
 		if f.Datasets, err = readDatasets(ctx, q); err != nil {
 			return err
 		}
-		const days = `SELECT ` + dayColumns + ` FROM days WHERE date >= $1 AND date <= $2`
-		if f.Days, err = collect(ctx, q, scanDay, days, from.String(), to.String()); err != nil {
+		if f.Days, err = collect(ctx, q, scanDay, `SELECT `+dayColumns+` FROM days WHERE `+dates, args...); err != nil {
 			return err
 		}
-		const versions = `SELECT ` + versionColumns + ` FROM versions WHERE is_newest = 1 AND date >= $1 AND date <= $2`
-		if f.Versions, err = collect(ctx, q, scanVersion, versions, from.String(), to.String()); err != nil {
+		if f.Versions, err = collect(ctx, q, scanVersion, `SELECT `+versionColumns+` FROM versions WHERE is_newest = 1 AND `+dates, args...); err != nil {
 			return err
 		}
 		if f.Rebuilt, err = readRebuilt(ctx, q); err != nil {
@@ -95,7 +112,7 @@ func readSteps(ctx context.Context, q queryer, whose []ownSteps) ([]elt.Step, er
 
 // readRebuilt returns the last version of each dataset that a full refresh built whole.
 func readRebuilt(ctx context.Context, q queryer) (rebuilt []elt.Version, err error) {
-	const text = `SELECT ` + versionColumns + ` FROM versions WHERE run IN (SELECT id FROM runs WHERE options LIKE '%"full_refresh":true%')`
+	const text = `SELECT ` + versionColumns + ` FROM versions WHERE run IN (SELECT id FROM runs WHERE options IS NOT NULL AND options LIKE '%"full_refresh":true%')`
 	all, err := collect(ctx, q, scanVersion, text)
 	last := make(map[elt.DatasetName]elt.Version, len(all))
 	for _, v := range all {

@@ -105,21 +105,21 @@ func (l *Ledger) forgettable(ctx context.Context, before elt.Date, needed map[el
 // drop runs a DELETE for each value.
 func (l *Ledger) drop(ctx context.Context, statement string, values ...any) error {
 	return l.change(ctx, "drop what is old", func(ctx context.Context, c *change) error {
+		var dropped int64
 		for _, v := range values {
 			n, err := c.exec(ctx, statement, v)
 			if err != nil {
 				return err
 			}
-			c.touched = c.touched || n > 0
+			dropped += n
 		}
-		return nil
+		return c.forgot(dropped > 0)
 	})
 }
 
 // dropRuns drops runs with everything that is theirs.
 func (l *Ledger) dropRuns(ctx context.Context, runs []any) error {
 	return l.change(ctx, fmt.Sprintf("drop %d old runs", len(runs)), func(ctx context.Context, c *change) error {
-		c.touched = true
 		for _, run := range runs {
 			for _, statement := range []string{
 				`DELETE FROM attempts WHERE step IN (SELECT id FROM steps WHERE run = $1)`,
@@ -133,6 +133,14 @@ func (l *Ledger) dropRuns(ctx context.Context, runs []any) error {
 				}
 			}
 		}
-		return nil
+		return c.forgot(true)
 	})
+}
+
+// forgot records that old rows are gone: whoever holds what they said reads everything again.
+func (c *change) forgot(any bool) (err error) {
+	if any {
+		_, err = c.record(elt.Event{Kind: "ledger.forgot"}, nil)
+	}
+	return err
 }

@@ -209,20 +209,23 @@ func (c *change) endAttempt(ctx context.Context, s heldStep, outcome string, fai
 // billed all the same. It changes nothing else, and nothing when the attempt has its usage already.
 func (l *Ledger) RecordUsage(ctx context.Context, lease elt.Lease, used elt.Usage) error {
 	op := fmt.Sprintf("record the usage of step %s", lease.Step)
-	return l.update(ctx, op, func(ctx context.Context, t *sql.Tx) error {
+	return l.change(ctx, op, func(ctx context.Context, c *change) error {
 		const attempt = `UPDATE attempts SET jobs = $4, bytes_billed = $5, slot_ms = $6 WHERE step = $1 AND number = $2 AND fence = $3 AND jobs = 0`
-		r, err := t.ExecContext(ctx, attempt, string(lease.Step), lease.Attempt, lease.Fence, used.Jobs, used.BytesBilled, used.SlotTime.Milliseconds())
-		if err != nil {
-			return err
-		}
-		if n, err := r.RowsAffected(); err != nil || n == 0 {
+		if n, err := c.exec(ctx, attempt, string(lease.Step), lease.Attempt, lease.Fence, used.Jobs, used.BytesBilled, used.SlotTime.Milliseconds()); err != nil || n == 0 {
 			return err
 		}
 		const step = `UPDATE steps SET jobs = jobs + $2, bytes_billed = bytes_billed + $3, slot_ms = slot_ms + $4 WHERE id = $1`
-		if _, err := t.ExecContext(ctx, step, string(lease.Step), used.Jobs, used.BytesBilled, used.SlotTime.Milliseconds()); err != nil {
+		if _, err := c.exec(ctx, step, string(lease.Step), used.Jobs, used.BytesBilled, used.SlotTime.Milliseconds()); err != nil {
 			return err
 		}
-		return touch(ctx, t)
+		s, err := readStep(ctx, c, lease.Step)
+		if err != nil {
+			return err
+		}
+		e := stepEvent(s.Step, s.State)
+		e.Kind = "step.billed"
+		_, err = c.record(e, nil)
+		return err
 	})
 }
 

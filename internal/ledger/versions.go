@@ -98,6 +98,12 @@ func (c *change) rankVersions(ctx context.Context, v elt.Version) error {
 		if _, err := c.exec(ctx, newest, string(v.Dataset), date.String()); err != nil {
 			return err
 		}
+		if date == v.Date {
+			continue
+		}
+		if _, err := c.record(elt.Event{Kind: "version.ranked", Dataset: v.Dataset, Date: date}, nil); err != nil {
+			return err
+		}
 	}
 	const best = `SELECT id FROM versions WHERE dataset = $1
 		ORDER BY CASE WHEN rolled_back = '' THEN 0 ELSE 1 END, date DESC, published_at DESC, fence DESC, id DESC LIMIT 1`

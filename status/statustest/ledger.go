@@ -67,7 +67,9 @@ func (l *Ledger) AddDatasets(ds ...elt.Dataset) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.datasets = append(l.datasets, ds...)
-	l.change(elt.Event{})
+	for _, d := range ds {
+		l.change(elt.Event{Kind: "dataset.added", Dataset: d.Name})
+	}
 }
 
 // SetDay replaces a day.
@@ -122,8 +124,8 @@ func (l *Ledger) Publish(v elt.Version) {
 	l.change(elt.Event{Kind: "version.published", Dataset: v.Dataset, Date: v.Date, Run: v.Run})
 }
 
-// Version returns a day's version.
-func (l *Ledger) Version(d elt.DatasetName, date elt.Date) elt.Version {
+// Published returns a day's version.
+func (l *Ledger) Published(d elt.DatasetName, date elt.Date) elt.Version {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.versions[elt.DayKey{Dataset: d, Date: date}]
@@ -155,6 +157,15 @@ func (l *Ledger) Revision(context.Context) (int64, error) {
 
 // Facts implements status.BoardLedger.
 func (l *Ledger) Facts(_ context.Context, from, to elt.Date) (elt.Facts, error) {
+	return l.facts(func(d elt.Date) bool { return !d.Before(from) && !d.After(to) })
+}
+
+// FactsOn implements status.BoardLedger.
+func (l *Ledger) FactsOn(_ context.Context, dates []elt.Date) (elt.Facts, error) {
+	return l.facts(func(d elt.Date) bool { return slices.Contains(dates, d) })
+}
+
+func (l *Ledger) facts(within func(elt.Date) bool) (elt.Facts, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failure != nil {
@@ -164,7 +175,7 @@ func (l *Ledger) Facts(_ context.Context, from, to elt.Date) (elt.Facts, error) 
 	f := elt.Facts{Revision: l.revision, Now: l.now(), Datasets: slices.Clone(l.datasets)}
 	needed := make(map[elt.RunID]bool)
 	for key, d := range l.days {
-		if key.Date.Before(from) || key.Date.After(to) {
+		if !within(key.Date) {
 			continue
 		}
 		f.Days = append(f.Days, d)
@@ -276,6 +287,21 @@ func (l *Ledger) KeepFailing(f elt.FailingRows) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failing = append(l.failing, f)
+}
+
+// Version implements status.ManifestLedger.
+func (l *Ledger) Version(_ context.Context, id elt.VersionID) (elt.Version, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure != nil {
+		return elt.Version{}, l.failure
+	}
+	for _, v := range l.versions {
+		if v.ID == id {
+			return v, nil
+		}
+	}
+	return elt.Version{}, &elt.Error{Code: "version_unknown", Class: elt.Internal, What: "there is no version " + string(id)}
 }
 
 // Manifest implements status.ManifestLedger.

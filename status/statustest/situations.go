@@ -213,7 +213,7 @@ func Busy() *World {
 
 // Flags puts each flag of a ready day on one dataset of the latest night.
 func (w *World) Flags() {
-	outdated := w.Version("active_users", w.Night)
+	outdated := w.Published("active_users", w.Night)
 	outdated.Inputs = map[elt.DatasetName]elt.VersionID{"shop.users": "shop.users@earlier", "shop.companies": outdated.Inputs["shop.companies"]}
 	w.Publish(outdated)
 
@@ -221,7 +221,7 @@ func (w *World) Flags() {
 	day.Withdrawn = "plan names of trial accounts are wrong"
 	w.SetDay(day)
 
-	warned := w.Version("shop.campaigns", w.Night)
+	warned := w.Published("shop.campaigns", w.Night)
 	warned.Checks = elt.ChecksWarned
 	w.Publish(warned)
 

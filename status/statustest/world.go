@@ -184,7 +184,7 @@ func (w *World) publish(p plan, run elt.RunID, date elt.Date, at time.Time) {
 		if v.Inputs == nil {
 			v.Inputs = make(map[elt.DatasetName]elt.VersionID)
 		}
-		v.Inputs[elt.DatasetName(in)] = w.Version(elt.DatasetName(in), date).ID
+		v.Inputs[elt.DatasetName(in)] = w.Published(elt.DatasetName(in), date).ID
 	}
 	w.Publish(v)
 }
