@@ -27,7 +27,7 @@ func (l *Ledger) AuditTrail(ctx context.Context, before int64, limit int) (entri
 	if before <= 0 {
 		before = math.MaxInt64
 	}
-	text := fmt.Sprintf(`SELECT id, at, actor, action, target, reason FROM audit WHERE id < $1 ORDER BY id DESC LIMIT %d`, limited(limit))
+	text := fmt.Sprintf(`SELECT id, at, actor, action, target, reason FROM audit WHERE id < $1 AND %s ORDER BY id DESC LIMIT %d`, l.until("at"), limited(limit))
 	scan := func(row scanner) (e elt.AuditEntry, err error) {
 		err = row.Scan(&next, intoInstant{&e.At}, &e.Actor, &e.Action, &e.Target, &e.Reason)
 		return e, err

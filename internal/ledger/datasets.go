@@ -77,11 +77,14 @@ func (c *change) syncDataset(ctx context.Context, old elt.Dataset, exists bool, 
 		if d.Retired {
 			kind = "dataset.retired"
 		}
+		if err := c.keep(ctx, "datasets", `name = $1`, row[0]); err != nil {
+			return err
+		}
 		if _, err := c.exec(ctx, `DELETE FROM datasets WHERE name = $1`, row[0]); err != nil {
 			return err
 		}
 	}
-	if err := c.insert(ctx, "datasets ("+datasetColumns+")", [][]any{row}); err != nil {
+	if err := c.insert(ctx, "datasets ("+datasetColumns+", since)", [][]any{append(row, instant(c.now))}); err != nil {
 		return err
 	}
 	_, err = c.record(elt.Event{Kind: kind, Dataset: d.Name}, nil)
@@ -91,14 +94,14 @@ func (c *change) syncDataset(ctx context.Context, old elt.Dataset, exists bool, 
 // Datasets returns the catalogue in name order, retired datasets included.
 func (l *Ledger) Datasets(ctx context.Context) (datasets []elt.Dataset, err error) {
 	err = l.read(ctx, "read the catalogue", func(ctx context.Context, q queryer) error {
-		datasets, err = readDatasets(ctx, q)
+		datasets, err = readDatasets(ctx, q, l.table("datasets"))
 		return err
 	})
 	return datasets, err
 }
 
-func readDatasets(ctx context.Context, q queryer) ([]elt.Dataset, error) {
-	datasets, err := collect(ctx, q, scanDataset, `SELECT `+datasetColumns+` FROM datasets`)
+func readDatasets(ctx context.Context, q queryer, table string) ([]elt.Dataset, error) {
+	datasets, err := collect(ctx, q, scanDataset, `SELECT `+datasetColumns+` FROM `+table)
 	// A server's collation may order names in its own way; by octets is the same everywhere.
 	slices.SortFunc(datasets, func(a, b elt.Dataset) int { return cmp.Compare(a.Name, b.Name) })
 	return datasets, err

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -17,11 +18,22 @@ func scanDay(row scanner) (d elt.Day, err error) {
 // run and its withdrawal are not the calendar's, and stay. Saying the same again changes nothing.
 func (l *Ledger) ExpectDays(ctx context.Context, days []elt.Day) error {
 	return l.change(ctx, "write the expected days", func(ctx context.Context, c *change) error {
-		var rows [][]any
-		for _, d := range latestDays(days) {
-			rows = append(rows, []any{string(d.Dataset), d.Date.String(), d.NotExpected, instant(d.Deadline)})
+		days := latestDays(days)
+		known, err := c.known(ctx, days)
+		if err != nil {
+			return err
 		}
-		const head = `INSERT INTO days (dataset, date, not_expected, deadline) VALUES `
+		if err := c.keepDays(ctx, slices.DeleteFunc(slices.Clone(days), func(d elt.Day) bool {
+			old := known[elt.DayKey{Dataset: d.Dataset, Date: d.Date}]
+			return old.NotExpected == d.NotExpected && instant(old.Deadline) == instant(d.Deadline)
+		})); err != nil {
+			return err
+		}
+		var rows [][]any
+		for _, d := range days {
+			rows = append(rows, []any{string(d.Dataset), d.Date.String(), d.NotExpected, instant(d.Deadline), instant(c.now)})
+		}
+		const head = `INSERT INTO days (dataset, date, not_expected, deadline, since) VALUES `
 		const tail = ` ON CONFLICT (dataset, date) DO UPDATE SET not_expected = excluded.not_expected, deadline = excluded.deadline
 			WHERE days.not_expected <> excluded.not_expected OR days.deadline IS DISTINCT FROM excluded.deadline
 			RETURNING ` + dayColumns
@@ -46,11 +58,15 @@ func (l *Ledger) ExpectDays(ctx context.Context, days []elt.Day) error {
 
 // bringDays gives days to a run. A deadline that the run does not name stays as the calendar set it.
 func (c *change) bringDays(ctx context.Context, run elt.RunID, days []elt.Day) error {
-	var rows [][]any
-	for _, d := range latestDays(days) {
-		rows = append(rows, []any{string(d.Dataset), d.Date.String(), string(run), d.NotExpected, instant(d.Deadline)})
+	days = latestDays(days)
+	if err := c.keepDays(ctx, days); err != nil {
+		return err
 	}
-	const head = `INSERT INTO days (dataset, date, run, not_expected, deadline) VALUES `
+	var rows [][]any
+	for _, d := range days {
+		rows = append(rows, []any{string(d.Dataset), d.Date.String(), string(run), d.NotExpected, instant(d.Deadline), instant(c.now)})
+	}
+	const head = `INSERT INTO days (dataset, date, run, not_expected, deadline, since) VALUES `
 	const tail = ` ON CONFLICT (dataset, date) DO UPDATE
 		SET run = excluded.run, not_expected = excluded.not_expected, deadline = COALESCE(excluded.deadline, days.deadline)`
 	for text, args := range statements(head, tail, rows) {

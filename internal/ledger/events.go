@@ -16,7 +16,7 @@ import (
 // version.published, and .ranked of a date for which another one counts since; ledger.forgot; tick.run, .skipped;
 // incident.opened, .updated, .resolved; day.withdrawn, .reinstated, .allowed, .let_pass.
 func (l *Ledger) Events(ctx context.Context, after int64, limit int) (events []elt.Event, err error) {
-	text := fmt.Sprintf(`SELECT seq, at, kind, dataset, date, run, step, detail FROM events WHERE seq > $1 ORDER BY seq LIMIT %d`, limited(limit))
+	text := fmt.Sprintf(`SELECT seq, at, kind, dataset, date, run, step, detail FROM events WHERE seq > $1 AND %s ORDER BY seq LIMIT %d`, l.until("at"), limited(limit))
 	scan := func(row scanner) (e elt.Event, err error) {
 		err = row.Scan(&e.Seq, intoInstant{&e.At}, &e.Kind, &e.Dataset, intoDate{&e.Date}, &e.Run, &e.Step, intoText[json.RawMessage]{&e.Detail})
 		return e, err

@@ -33,25 +33,25 @@ func (l *Ledger) FactsOn(ctx context.Context, dates []elt.Date) (elt.Facts, erro
 func (l *Ledger) facts(ctx context.Context, op, dates string, args ...any) (f elt.Facts, err error) {
 	err = l.snapshot(ctx, op, func(ctx context.Context, q queryer) error {
 		f = elt.Facts{}
-		if f.Revision, err = readRevision(ctx, q); err != nil {
+		if f.Revision, err = l.readRevision(ctx, q); err != nil {
 			return err
 		}
 		if f.Now, err = l.clock(ctx, q); err != nil {
 			return err
 		}
-		if f.Datasets, err = readDatasets(ctx, q); err != nil {
+		if f.Datasets, err = readDatasets(ctx, q, l.table("datasets")); err != nil {
 			return err
 		}
-		if f.Days, err = collect(ctx, q, scanDay, `SELECT `+dayColumns+` FROM days WHERE `+dates, args...); err != nil {
+		if f.Days, err = collect(ctx, q, scanDay, `SELECT `+dayColumns+` FROM `+l.table("days")+` WHERE `+dates, args...); err != nil {
 			return err
 		}
-		if f.Versions, err = collect(ctx, q, scanVersion, `SELECT `+versionColumns+` FROM versions WHERE is_newest = 1 AND `+dates, args...); err != nil {
+		if f.Versions, err = collect(ctx, q, scanVersion, `SELECT `+versionColumns+` FROM `+l.table("versions")+` WHERE is_newest = 1 AND `+dates, args...); err != nil {
 			return err
 		}
-		if f.Rebuilt, err = readRebuilt(ctx, q); err != nil {
+		if f.Rebuilt, err = l.readRebuilt(ctx, q); err != nil {
 			return err
 		}
-		f.Steps, err = readSteps(ctx, q, unsettled(f))
+		f.Steps, err = l.readSteps(ctx, q, unsettled(f))
 		return err
 	})
 	if err != nil {
@@ -87,13 +87,13 @@ func unsettled(f elt.Facts) []ownSteps {
 	return out
 }
 
-func readSteps(ctx context.Context, q queryer, whose []ownSteps) ([]elt.Step, error) {
+func (l *Ledger) readSteps(ctx context.Context, q queryer, whose []ownSteps) ([]elt.Step, error) {
 	rows := make([][]any, len(whose))
 	for i, w := range whose {
 		rows[i] = []any{string(w.run), string(w.dataset)}
 	}
 	var held []heldStep
-	for text, args := range statements(`SELECT `+stepColumns+` FROM steps WHERE (run, dataset) IN (VALUES `, `)`, rows) {
+	for text, args := range statements(`SELECT `+stepColumns+` FROM `+l.table("steps")+` WHERE (run, dataset) IN (VALUES `, `)`, rows) {
 		some, err := collect(ctx, q, scanHeldStep, text, args...)
 		if err != nil {
 			return nil, err
@@ -111,8 +111,8 @@ func readSteps(ctx context.Context, q queryer, whose []ownSteps) ([]elt.Step, er
 }
 
 // readRebuilt returns the last version of each dataset that a full refresh built whole.
-func readRebuilt(ctx context.Context, q queryer) (rebuilt []elt.Version, err error) {
-	const text = `SELECT ` + versionColumns + ` FROM versions WHERE run IN (SELECT id FROM runs WHERE options IS NOT NULL AND options LIKE '%"full_refresh":true%')`
+func (l *Ledger) readRebuilt(ctx context.Context, q queryer) (rebuilt []elt.Version, err error) {
+	text := `SELECT ` + versionColumns + ` FROM ` + l.table("versions") + ` WHERE run IN (SELECT id FROM runs WHERE options IS NOT NULL AND options LIKE '%"full_refresh":true%')`
 	all, err := collect(ctx, q, scanVersion, text)
 	last := make(map[elt.DatasetName]elt.Version, len(all))
 	for _, v := range all {

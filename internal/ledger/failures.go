@@ -33,8 +33,8 @@ func (l *Ledger) SaveFailingRows(ctx context.Context, f elt.FailingRows) error {
 // FailingRows returns the rows that failed a dataset's tests in a run, by test; those that are too old are not told
 // even before they are deleted.
 func (l *Ledger) FailingRows(ctx context.Context, run elt.RunID, d elt.DatasetName) (found []elt.FailingRows, err error) {
-	const text = `SELECT run, dataset, test, date, relation, sample, saved_at FROM failing_rows
-		WHERE run = $1 AND dataset = $2 AND saved_at >= $3 ORDER BY test`
+	text := `SELECT run, dataset, test, date, relation, sample, saved_at FROM failing_rows
+		WHERE run = $1 AND dataset = $2 AND saved_at >= $3 AND ` + l.until("saved_at") + ` ORDER BY test`
 	scan := func(row scanner) (f elt.FailingRows, err error) {
 		err = row.Scan(&f.Run, &f.Dataset, &f.Test, intoDate{&f.Date}, &f.Table, intoDocument{&f.Sample}, intoInstant{&f.SavedAt})
 		return f, err

@@ -58,6 +58,9 @@ func (l *Ledger) Forget(ctx context.Context, before elt.Date, needed map[elt.Ver
 	if err != nil || dry {
 		return f, err
 	}
+	if err := l.forgetPast(ctx, before); err != nil {
+		return f, err
+	}
 	for _, c := range counts {
 		if err := l.drop(ctx, `DELETE FROM `+c.table+` WHERE `+c.when, c.value); err != nil {
 			return f, err

@@ -40,8 +40,8 @@ func (l *Ledger) OpenIncident(ctx context.Context, in elt.Incident) (incident el
 		if err != nil {
 			return err
 		}
-		row := []any{string(incident.ID), string(incident.Cause), incident.Date.String(), incident.Title, failure, affected, instant(incident.OpenedAt), seq, incident.AcknowledgedBy}
-		if err := c.insert(ctx, "incidents (id, cause, date, title, failure, affected, opened_at, opened_seq, acknowledged_by)", [][]any{row}); err != nil {
+		row := []any{string(incident.ID), string(incident.Cause), incident.Date.String(), incident.Title, failure, affected, instant(incident.OpenedAt), seq, incident.AcknowledgedBy, instant(incident.OpenedAt)}
+		if err := c.insert(ctx, "incidents (id, cause, date, title, failure, affected, opened_at, opened_seq, acknowledged_by, since)", [][]any{row}); err != nil {
 			return err
 		}
 		return c.tell(ctx, elt.NoticeOpened, incident, nil)
@@ -83,8 +83,11 @@ func (l *Ledger) UpdateIncident(ctx context.Context, i elt.Incident) error {
 		if err != nil {
 			return err
 		}
-		const text = `UPDATE incidents SET title = $2, failure = $3, affected = $4, acknowledged_by = $5
-			WHERE id = $1 AND (title <> $2 OR failure IS DISTINCT FROM $3 OR affected IS DISTINCT FROM $4 OR acknowledged_by <> $5)`
+		const other = `id = $1 AND (title <> $2 OR failure IS DISTINCT FROM $3 OR affected IS DISTINCT FROM $4 OR acknowledged_by <> $5)`
+		if err := c.keep(ctx, "incidents", other, string(i.ID), i.Title, failure, affected, i.AcknowledgedBy); err != nil {
+			return err
+		}
+		const text = `UPDATE incidents SET title = $2, failure = $3, affected = $4, acknowledged_by = $5 WHERE ` + other
 		n, err := c.exec(ctx, text, string(i.ID), i.Title, failure, affected, i.AcknowledgedBy)
 		if err != nil || n == 0 {
 			return err
@@ -111,6 +114,9 @@ func (l *Ledger) AcknowledgeIncident(ctx context.Context, id elt.IncidentID, act
 		}
 		if !old.ResolvedAt.IsZero() {
 			return incidentResolved(old)
+		}
+		if err := c.keep(ctx, "incidents", `id = $1`, string(id)); err != nil {
+			return err
 		}
 		if _, err := c.exec(ctx, `UPDATE incidents SET acknowledged_by = $2 WHERE id = $1`, string(id), actor); err != nil {
 			return err
@@ -144,6 +150,9 @@ func (l *Ledger) ResolveIncident(ctx context.Context, id elt.IncidentID) error {
 		if err != nil || !i.ResolvedAt.IsZero() {
 			return err
 		}
+		if err := c.keep(ctx, "incidents", `id = $1`, string(id)); err != nil {
+			return err
+		}
 		if _, err := c.exec(ctx, `UPDATE incidents SET resolved_at = $2 WHERE id = $1`, string(id), instant(c.now)); err != nil {
 			return err
 		}
@@ -165,7 +174,7 @@ func (c *change) incident(ctx context.Context, id elt.IncidentID) (elt.Incident,
 
 // Incidents returns incidents, the last opened first; openOnly leaves out those that are resolved.
 func (l *Ledger) Incidents(ctx context.Context, openOnly bool, limit int) (incidents []elt.Incident, err error) {
-	text := fmt.Sprintf(`SELECT %s FROM incidents WHERE resolved_at IS NULL OR $1 = 0 ORDER BY opened_seq DESC LIMIT %d`, incidentColumns, limited(limit))
+	text := fmt.Sprintf(`SELECT %s FROM %s WHERE resolved_at IS NULL OR $1 = 0 ORDER BY opened_seq DESC LIMIT %d`, incidentColumns, l.table("incidents"), limited(limit))
 	err = l.read(ctx, "list incidents", func(ctx context.Context, q queryer) error {
 		incidents, err = collect(ctx, q, scanIncident, text, number(openOnly))
 		return err

@@ -11,14 +11,17 @@ import (
 )
 
 // held is the condition of every write under a lease.
-const held = ` WHERE id = $1 AND attempt = $2 AND fence = $3 AND state = 'running'`
+const (
+	heldBy = `id = $1 AND attempt = $2 AND fence = $3 AND state = 'running'`
+	held   = ` WHERE ` + heldBy
+)
 
 // Claim begins an attempt at a step that is pending, whose retry is due, or whose lease has run out, and
 // returns the lease on it. The error's code is step_not_claimable when somebody was faster or the step
 // is in another state.
 func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl time.Duration) (lease elt.Lease, err error) {
 	err = l.change(ctx, fmt.Sprintf("claim step %s", id), func(ctx context.Context, c *change) error {
-		s, err := readStep(ctx, c, id)
+		s, err := readStep(ctx, c, "steps", id)
 		if err != nil {
 			return err
 		}
@@ -33,6 +36,9 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 		const text = `UPDATE steps SET state = 'running', attempt = $2, fence = $3, worker = $4, lease_until = $5, next_attempt_at = NULL,
 				started_at = COALESCE(started_at, $6), rows = 0, rows_expected = 0, bytes = 0, paused = '', note = ''
 			WHERE id = $1 AND fence = $7 AND (state <> 'running' OR lease_until <= $6)`
+		if err := c.keep(ctx, "steps", `id = $1`, string(id)); err != nil {
+			return err
+		}
 		n, err := c.exec(ctx, text, string(id), lease.Attempt, fence, string(w), instant(lease.Until), instant(c.now), s.fence)
 		if err != nil {
 			return err
@@ -100,6 +106,9 @@ func (l *Ledger) Heartbeat(ctx context.Context, lease elt.Lease, ttl time.Durati
 			return err
 		}
 		lease.Until = now.Add(ttl).Truncate(time.Microsecond)
+		if err := keep(ctx, t, now, "steps", heldBy, string(lease.Step), lease.Attempt, lease.Fence); err != nil {
+			return err
+		}
 		const text = `UPDATE steps SET lease_until = $4, rows = $5, rows_expected = $6, bytes = $7, paused = $8, note = $9` + held
 		r, err := t.ExecContext(ctx, text, string(lease.Step), lease.Attempt, lease.Fence, instant(lease.Until), p.Rows, p.RowsExpected, p.Bytes, p.Paused, p.Note)
 		if err != nil {
@@ -143,6 +152,9 @@ func (l *Ledger) Finish(ctx context.Context, lease elt.Lease, o elt.Outcome) err
 		if !o.State.Terminal() {
 			ended = time.Time{}
 		}
+		if err := c.keep(ctx, "steps", heldBy, string(lease.Step), lease.Attempt, lease.Fence); err != nil {
+			return err
+		}
 		const text = `UPDATE steps SET state = $4, lease_until = NULL, next_attempt_at = $5, finished_at = $6, result = $7, error = $8, paused = '',
 				jobs = jobs + $9, bytes_billed = bytes_billed + $10, slot_ms = slot_ms + $11` + held
 		n, err := c.exec(ctx, text, string(lease.Step), lease.Attempt, lease.Fence, string(o.State), instant(o.NextAttemptAt), instant(ended), result, failure,
@@ -150,7 +162,7 @@ func (l *Ledger) Finish(ctx context.Context, lease elt.Lease, o elt.Outcome) err
 		if err != nil {
 			return err
 		}
-		s, err := readStep(ctx, c, lease.Step)
+		s, err := readStep(ctx, c, "steps", lease.Step)
 		if err != nil {
 			return err
 		}
@@ -214,11 +226,14 @@ func (l *Ledger) RecordUsage(ctx context.Context, lease elt.Lease, used elt.Usag
 		if n, err := c.exec(ctx, attempt, string(lease.Step), lease.Attempt, lease.Fence, used.Jobs, used.BytesBilled, used.SlotTime.Milliseconds()); err != nil || n == 0 {
 			return err
 		}
+		if err := c.keep(ctx, "steps", `id = $1`, string(lease.Step)); err != nil {
+			return err
+		}
 		const step = `UPDATE steps SET jobs = jobs + $2, bytes_billed = bytes_billed + $3, slot_ms = slot_ms + $4 WHERE id = $1`
 		if _, err := c.exec(ctx, step, string(lease.Step), used.Jobs, used.BytesBilled, used.SlotTime.Milliseconds()); err != nil {
 			return err
 		}
-		s, err := readStep(ctx, c, lease.Step)
+		s, err := readStep(ctx, c, "steps", lease.Step)
 		if err != nil {
 			return err
 		}
@@ -242,6 +257,9 @@ func (l *Ledger) ReleaseLeases(ctx context.Context) (released int, err error) {
 		for _, s := range steps {
 			fence, err := c.nextFence(ctx)
 			if err != nil {
+				return err
+			}
+			if err := c.keep(ctx, "steps", `id = $1`, string(s.ID)); err != nil {
 				return err
 			}
 			const text = `UPDATE steps SET lease_until = $2, fence = $3 WHERE id = $1`

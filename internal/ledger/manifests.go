@@ -67,7 +67,7 @@ type changesDetail struct {
 
 // SchemaChanges returns how a dataset's columns have changed, the latest first, at most limit times.
 func (l *Ledger) SchemaChanges(ctx context.Context, d elt.DatasetName, limit int) (changes []elt.DatasetChanges, err error) {
-	text := fmt.Sprintf(`SELECT seq, date, run, detail FROM events WHERE kind = 'schema.changed' AND dataset = $1 ORDER BY seq DESC LIMIT %d`, limited(limit))
+	text := fmt.Sprintf(`SELECT seq, date, run, detail FROM events WHERE kind = 'schema.changed' AND dataset = $1 AND %s ORDER BY seq DESC LIMIT %d`, l.until("at"), limited(limit))
 	scan := func(row scanner) (c elt.DatasetChanges, err error) {
 		var detail changesDetail
 		err = row.Scan(&c.Seq, intoDate{&c.Date}, &c.Run, intoDocument{&detail})

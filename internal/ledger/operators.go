@@ -45,6 +45,9 @@ func (l *Ledger) judge(ctx context.Context, w withdrawal) (changed bool, err err
 			return err
 		}
 		changed = true
+		if err := c.keepDays(ctx, []elt.Day{day}); err != nil {
+			return err
+		}
 		const text = `UPDATE days SET withdrawn = $3 WHERE dataset = $1 AND date = $2`
 		if _, err := c.exec(ctx, text, string(w.dataset), w.date.String(), w.says); err != nil {
 			return err

@@ -68,8 +68,12 @@ func (l *Ledger) RemoveRemark(ctx context.Context, id elt.RemarkID, actor string
 
 // Remarks returns what stands about an incident, or about a dataset and each of its days, the latest first.
 func (l *Ledger) Remarks(ctx context.Context, incident elt.IncidentID, dataset elt.DatasetName, limit int) (remarks []elt.Remark, err error) {
-	text := fmt.Sprintf(`SELECT %s FROM remarks WHERE removed_at IS NULL AND ((incident <> '' AND incident = $1) OR (dataset <> '' AND dataset = $2)) ORDER BY seq DESC LIMIT %d`,
-		remarkColumns, limited(limit))
+	stands := `removed_at IS NULL`
+	if !l.moment.IsZero() {
+		stands = `(removed_at IS NULL OR NOT ` + l.until("removed_at") + `) AND ` + l.until("at")
+	}
+	text := fmt.Sprintf(`SELECT %s FROM remarks WHERE %s AND ((incident <> '' AND incident = $1) OR (dataset <> '' AND dataset = $2)) ORDER BY seq DESC LIMIT %d`,
+		remarkColumns, stands, limited(limit))
 	err = l.read(ctx, "list remarks", func(ctx context.Context, q queryer) error {
 		remarks, err = collect(ctx, q, scanRemark, text, string(incident), string(dataset))
 		return err

@@ -13,7 +13,7 @@ import (
 func (l *Ledger) BlockSteps(ctx context.Context, ids []elt.StepID) error {
 	return l.change(ctx, fmt.Sprintf("block %d steps", len(ids)), func(ctx context.Context, c *change) error {
 		for _, id := range ids {
-			s, err := readStep(ctx, c, id)
+			s, err := readStep(ctx, c, "steps", id)
 			if err != nil {
 				return err
 			}
@@ -34,6 +34,9 @@ func (c *change) setStep(ctx context.Context, s heldStep, state elt.StepState, e
 	if err != nil {
 		return err
 	}
+	if err := c.keep(ctx, "steps", `id = $1`, string(s.ID)); err != nil {
+		return err
+	}
 	const update = `UPDATE steps SET state = $2, finished_at = $3, error = $4, lease_until = NULL, next_attempt_at = NULL, result = NULL,
 			rows = 0, rows_expected = 0, bytes = 0, paused = '', note = ''
 		WHERE id = $1`
@@ -49,7 +52,7 @@ func (c *change) setStep(ctx context.Context, s heldStep, state elt.StepState, e
 // and nothing changed. Attempts stay, and go on counting. Code run_running when it has not ended.
 func (l *Ledger) RetryRun(ctx context.Context, id elt.RunID, actor string) (retried int, err error) {
 	err = l.change(ctx, fmt.Sprintf("retry run %s", id), func(ctx context.Context, c *change) error {
-		run, err := readRun(ctx, c, id)
+		run, err := readRun(ctx, c, "runs", id)
 		if err != nil {
 			return err
 		}
@@ -72,6 +75,9 @@ func (l *Ledger) RetryRun(ctx context.Context, id elt.RunID, actor string) (retr
 			}
 		}
 		retried = len(steps)
+		if err := c.keep(ctx, "runs", `id = $1`, string(id)); err != nil {
+			return err
+		}
 		if _, err := c.exec(ctx, `UPDATE runs SET state = 'running', finished_at = NULL WHERE id = $1`, string(id)); err != nil {
 			return err
 		}
@@ -91,7 +97,7 @@ func (l *Ledger) RetryRun(ctx context.Context, id elt.RunID, actor string) (retr
 // code run_not_running.
 func (l *Ledger) CancelRun(ctx context.Context, id elt.RunID, actor, reason string) error {
 	return l.change(ctx, fmt.Sprintf("cancel run %s", id), func(ctx context.Context, c *change) error {
-		run, err := readRun(ctx, c, id)
+		run, err := readRun(ctx, c, "runs", id)
 		switch {
 		case err != nil:
 			return err

@@ -39,7 +39,7 @@ func (l *Ledger) CreateRun(ctx context.Context, r elt.Run, steps []elt.Step, day
 			return err
 		}
 		row := []any{string(run.ID), string(run.Schedule), run.Date.String(), string(run.Kind), run.Sequence, run.Reason, string(run.State), instant(run.CreatedAt), seq, string(run.Target), options}
-		if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq, target, options)", [][]any{row}); err != nil {
+		if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq, target, options, since)", [][]any{append(row, instant(c.now))}); err != nil {
 			return err
 		}
 		if err := c.addSteps(ctx, run, steps); err != nil {
@@ -60,9 +60,9 @@ func (c *change) addSteps(ctx context.Context, run elt.Run, steps []elt.Step) er
 		if err != nil {
 			return err
 		}
-		rows = append(rows, []any{string(s.ID), string(run.ID), i, string(s.Kind), string(s.Dataset), run.Date.String(), needs, string(cmp.Or(s.State, elt.StepPending))})
+		rows = append(rows, []any{string(s.ID), string(run.ID), i, string(s.Kind), string(s.Dataset), run.Date.String(), needs, string(cmp.Or(s.State, elt.StepPending)), instant(c.now)})
 	}
-	return c.insert(ctx, "steps (id, run, position, kind, dataset, date, needs, state)", rows)
+	return c.insert(ctx, "steps (id, run, position, kind, dataset, date, needs, state, since)", rows)
 }
 
 func runEvent(what string, r elt.Run) elt.Event {
@@ -72,14 +72,14 @@ func runEvent(what string, r elt.Run) elt.Event {
 // Run returns one run; code run_unknown.
 func (l *Ledger) Run(ctx context.Context, id elt.RunID) (run elt.Run, err error) {
 	err = l.read(ctx, fmt.Sprintf("read run %s", id), func(ctx context.Context, q queryer) error {
-		run, err = readRun(ctx, q, id)
+		run, err = readRun(ctx, q, l.table("runs"), id)
 		return err
 	})
 	return run, err
 }
 
-func readRun(ctx context.Context, q queryer, id elt.RunID) (elt.Run, error) {
-	run, err := scanRun(q.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs WHERE id = $1`, string(id)))
+func readRun(ctx context.Context, q queryer, table string, id elt.RunID) (elt.Run, error) {
+	run, err := scanRun(q.QueryRowContext(ctx, `SELECT `+runColumns+` FROM `+table+` WHERE id = $1`, string(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return run, unknown("run", id)
 	}
@@ -88,7 +88,7 @@ func readRun(ctx context.Context, q queryer, id elt.RunID) (elt.Run, error) {
 
 // Runs returns the runs that the filter selects, the newest first.
 func (l *Ledger) Runs(ctx context.Context, f elt.RunFilter) (runs []elt.Run, err error) {
-	text, args := `SELECT `+runColumns+` FROM runs WHERE 1 = 1`, []any(nil)
+	text, args := `SELECT `+runColumns+` FROM `+l.table("runs")+` WHERE 1 = 1`, []any(nil)
 	where := func(condition string, value string) {
 		if value != "" {
 			args = append(args, value)
@@ -112,7 +112,7 @@ func (l *Ledger) Runs(ctx context.Context, f elt.RunFilter) (runs []elt.Run, err
 // same again changes nothing; a run that ended otherwise is left as it is, with code run_not_running.
 func (l *Ledger) FinishRun(ctx context.Context, id elt.RunID, state elt.RunState) error {
 	return l.change(ctx, fmt.Sprintf("finish run %s", id), func(ctx context.Context, c *change) error {
-		run, err := readRun(ctx, c, id)
+		run, err := readRun(ctx, c, "runs", id)
 		switch {
 		case err != nil:
 			return err
@@ -138,6 +138,9 @@ func (l *Ledger) FinishRun(ctx context.Context, id elt.RunID, state elt.RunState
 }
 
 func (c *change) endRun(ctx context.Context, run elt.Run, state elt.RunState) error {
+	if err := c.keep(ctx, "runs", `id = $1`, string(run.ID)); err != nil {
+		return err
+	}
 	const text = `UPDATE runs SET state = $2, finished_at = $3 WHERE id = $1`
 	if _, err := c.exec(ctx, text, string(run.ID), string(state), instant(c.now)); err != nil {
 		return err

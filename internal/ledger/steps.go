@@ -36,7 +36,7 @@ func scanStep(row scanner) (elt.Step, error) {
 // Steps returns a run's steps in their order.
 func (l *Ledger) Steps(ctx context.Context, run elt.RunID) (steps []elt.Step, err error) {
 	err = l.read(ctx, fmt.Sprintf("read the steps of run %s", run), func(ctx context.Context, q queryer) error {
-		steps, err = collect(ctx, q, scanStep, `SELECT `+stepColumns+` FROM steps WHERE run = $1 ORDER BY position`, string(run))
+		steps, err = collect(ctx, q, scanStep, `SELECT `+stepColumns+` FROM `+l.table("steps")+` WHERE run = $1 ORDER BY position`, string(run))
 		return err
 	})
 	return steps, err
@@ -45,15 +45,15 @@ func (l *Ledger) Steps(ctx context.Context, run elt.RunID) (steps []elt.Step, er
 // Step returns one step; code step_unknown.
 func (l *Ledger) Step(ctx context.Context, id elt.StepID) (step elt.Step, err error) {
 	err = l.read(ctx, fmt.Sprintf("read step %s", id), func(ctx context.Context, q queryer) error {
-		held, err := readStep(ctx, q, id)
+		held, err := readStep(ctx, q, l.table("steps"), id)
 		step = held.Step
 		return err
 	})
 	return step, err
 }
 
-func readStep(ctx context.Context, q queryer, id elt.StepID) (heldStep, error) {
-	s, err := scanHeldStep(q.QueryRowContext(ctx, `SELECT `+stepColumns+` FROM steps WHERE id = $1`, string(id)))
+func readStep(ctx context.Context, q queryer, table string, id elt.StepID) (heldStep, error) {
+	s, err := scanHeldStep(q.QueryRowContext(ctx, `SELECT `+stepColumns+` FROM `+table+` WHERE id = $1`, string(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return s, unknown("step", id)
 	}
@@ -62,7 +62,7 @@ func readStep(ctx context.Context, q queryer, id elt.StepID) (heldStep, error) {
 
 // Attempts returns every try at a step, the first one first.
 func (l *Ledger) Attempts(ctx context.Context, step elt.StepID) (attempts []elt.Attempt, err error) {
-	const text = `SELECT step, number, worker, fence, started_at, finished_at, error, jobs, bytes_billed, slot_ms FROM attempts WHERE step = $1 ORDER BY number`
+	text := `SELECT ` + l.attemptColumns() + ` FROM attempts WHERE step = $1 AND ` + l.until("started_at") + ` ORDER BY number`
 	scan := func(row scanner) (a elt.Attempt, err error) {
 		err = row.Scan(&a.Step, &a.Number, &a.Worker, &a.Fence, intoInstant{&a.StartedAt}, intoInstant{&a.FinishedAt}, intoDocument{&a.Error},
 			&a.Usage.Jobs, &a.Usage.BytesBilled, intoMillis{&a.Usage.SlotTime})

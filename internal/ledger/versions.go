@@ -56,10 +56,10 @@ func (l *Ledger) RecordVersions(ctx context.Context, versions []elt.Version) err
 			if published.IsZero() {
 				published = c.now
 			}
-			const text = `INSERT INTO versions (id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at, restores, level, deletes)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING`
+			const text = `INSERT INTO versions (id, dataset, date, run, fence, manifest, rows, checks, inputs, published_at, restores, level, deletes, since)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING`
 			n, err := c.exec(ctx, text, string(v.ID), string(v.Dataset), v.Date.String(), string(v.Run), v.Fence, v.Manifest,
-				v.Rows, string(cmp.Or(v.Checks, elt.ChecksNone)), inputs, instant(published), string(v.Restores), string(v.Level), v.Deletes)
+				v.Rows, string(cmp.Or(v.Checks, elt.ChecksNone)), inputs, instant(published), string(v.Restores), string(v.Level), v.Deletes, instant(c.now))
 			if err != nil {
 				return err
 			}
@@ -91,10 +91,14 @@ func (c *change) rankVersions(ctx context.Context, v elt.Version) error {
 	if err != nil {
 		return err
 	}
-	const newest = `UPDATE versions SET is_newest = CASE WHEN id = (SELECT id FROM versions WHERE dataset = $1 AND date = $2
-			ORDER BY CASE WHEN rolled_back = '' THEN 0 ELSE 1 END, published_at DESC, fence DESC, id DESC LIMIT 1) THEN 1 ELSE 0 END
-		WHERE dataset = $1 AND date = $2`
+	const is = `CASE WHEN id = (SELECT id FROM versions WHERE dataset = $1 AND date = $2
+			ORDER BY CASE WHEN rolled_back = '' THEN 0 ELSE 1 END, published_at DESC, fence DESC, id DESC LIMIT 1) THEN 1 ELSE 0 END`
+	const other = `dataset = $1 AND date = $2 AND is_newest <> ` + is
+	const newest = `UPDATE versions SET is_newest = 1 - is_newest WHERE ` + other
 	for _, date := range dates {
+		if err := c.keep(ctx, "versions", other, string(v.Dataset), date.String()); err != nil {
+			return err
+		}
 		if _, err := c.exec(ctx, newest, string(v.Dataset), date.String()); err != nil {
 			return err
 		}
@@ -126,7 +130,11 @@ func (c *change) rollBack(ctx context.Context, v elt.Version) ([]elt.Date, error
 		FROM versions again JOIN versions before ON before.id = again.restores
 		WHERE again.dataset = versions.dataset AND before.published_at < versions.published_at AND versions.published_at < again.published_at
 		ORDER BY again.published_at LIMIT 1), '')`
-	const text = `UPDATE versions SET rolled_back = ` + why + ` WHERE dataset = $1 AND rolled_back <> ` + why + ` RETURNING date`
+	const other = `dataset = $1 AND rolled_back <> ` + why
+	if err := c.keep(ctx, "versions", other, string(v.Dataset)); err != nil {
+		return dates, err
+	}
+	const text = `UPDATE versions SET rolled_back = ` + why + ` WHERE ` + other + ` RETURNING date`
 	scan := func(row scanner) (d elt.Date, err error) { return d, row.Scan(intoDate{&d}) }
 	changed, err := collect(ctx, c, scan, text, string(v.Dataset))
 	for _, d := range changed {
@@ -139,7 +147,7 @@ func (c *change) rollBack(ctx context.Context, v elt.Version) ([]elt.Date, error
 
 // Versions returns a dataset's versions, the last published first.
 func (l *Ledger) Versions(ctx context.Context, d elt.DatasetName, limit int) (versions []elt.Version, err error) {
-	text := fmt.Sprintf(`SELECT %s FROM versions WHERE dataset = $1 ORDER BY published_at DESC, fence DESC, id DESC LIMIT %d`, versionColumns, limited(limit))
+	text := fmt.Sprintf(`SELECT %s FROM %s WHERE dataset = $1 ORDER BY published_at DESC, fence DESC, id DESC LIMIT %d`, versionColumns, l.table("versions"), limited(limit))
 	err = l.read(ctx, fmt.Sprintf("list the versions of %s", d), func(ctx context.Context, q queryer) error {
 		versions, err = collect(ctx, q, scanVersion, text, string(d))
 		return err
@@ -150,7 +158,7 @@ func (l *Ledger) Versions(ctx context.Context, d elt.DatasetName, limit int) (ve
 // Version returns one version; code version_unknown.
 func (l *Ledger) Version(ctx context.Context, id elt.VersionID) (v elt.Version, err error) {
 	err = l.read(ctx, fmt.Sprintf("read version %s", id), func(ctx context.Context, q queryer) error {
-		v, err = scanVersion(q.QueryRowContext(ctx, `SELECT `+versionColumns+` FROM versions WHERE id = $1`, string(id)))
+		v, err = scanVersion(q.QueryRowContext(ctx, `SELECT `+versionColumns+` FROM `+l.table("versions")+` WHERE id = $1`, string(id)))
 		if errors.Is(err, sql.ErrNoRows) {
 			return unknown("version", string(id))
 		}
