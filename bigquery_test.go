@@ -84,6 +84,20 @@ status: {public: true}
 			want("analytics.best", "coffee|9", "tea|6")
 			want("cafe.drinks", "1|tea", "2|coffee", "3|juice")
 
+			// What is published passes its tests; one that it does not pass is shown with its rows, and one of a column that
+			// the SELECT does not give is found by a dry run.
+			if a := must(t, dir, nil, "test", "--rows", "5"); !strings.Contains(a.out, "3 passed") || !strings.Contains(a.out, "unique(name)") {
+				t.Errorf("daybreak test:\n%s", a.out)
+			}
+			edit(t, dir, "sql/models/schema.yml", "tests: [unique,", "tests: [{accepted_values: {values: [tea]}}, unique,")
+			if a := do(t, dir, nil, "test", "revenue", "--rows", "5"); a.code != 65 || !strings.Contains(a.out, "coffee") || !strings.Contains(a.out, "1 failed") {
+				t.Errorf("daybreak test: exit %d\n%s%s", a.code, a.out, a.errors)
+			}
+			edit(t, dir, "sql/models/schema.yml", "- name: name", "- name: nam")
+			if a := do(t, dir, nil, "check"); a.code != 78 || !strings.Contains(a.out, `schema.yml:6:15: revenue has no column nam; did you mean "name"?`) {
+				t.Errorf("daybreak check: exit %d\n%s%s", a.code, a.out, a.errors)
+			}
+
 			if a := do(t, dir, nil, "query", "SELECT 1"); a.code == 0 || !strings.Contains(a.errors, "BigQuery") {
 				t.Errorf("daybreak query: exit %d\n%s", a.code, a.errors)
 			}

@@ -268,3 +268,32 @@ func TestColumnsOfAModelThatChange(t *testing.T) {
 		t.Errorf("rolled back (-before +after):\n%s", diff)
 	}
 }
+
+// Columns that tests and descriptions name are looked for before any night: those of tables at their source, those of
+// models by trying their SQL over empty tables.
+func TestColumnsThatAreNotThere(t *testing.T) {
+	dir := demo(t) // nothing is published
+	for _, typo := range [][3]string{
+		{"sql/models/marts/daily_conversations.sql", "count(*) as conversations,", "count(*) as conversatons,"},
+		{"sql/models/staging/schema.yml", "- name: currency\n            description: ISO 4217 code of the currency it pays in.", "- name: curency"},
+		{"sql/models/marts/response_times.sql", "select", "select missing,"},
+	} {
+		edit(t, dir, typo[0], typo[1], typo[2])
+	}
+	a := do(t, dir, nil, "check")
+	for _, want := range []string{
+		`sql/models/marts/schema.yml:109:15: daily_conversations has no column conversations; did you mean "conversatons"?`,
+		`app.companies has no column curency; did you mean "currency"?`,
+		"sql/models/marts/response_times.sql:", `warning: the warehouse refuses the SQL of response_times`,
+	} {
+		if !strings.Contains(a.out, want) {
+			t.Errorf("check does not say %q:\n%s", want, a.out)
+		}
+	}
+	if a.code != 78 || !strings.Contains(a.errors, "2 problems, 1 warning") {
+		t.Errorf("exit %d, %s", a.code, a.errors)
+	}
+	if a := do(t, dir, nil, "check", "--offline"); a.code != 0 {
+		t.Errorf("without sources and versions no column is doubted: %d\n%s", a.code, a.out)
+	}
+}

@@ -28,6 +28,8 @@ type Options struct {
 	Rest time.Duration
 	Log  *slog.Logger
 	Now  func() time.Time
+	// Described is told by Check which columns would be extracted of a table with which nothing is wrong.
+	Described func(elt.DatasetName, elt.Schema)
 }
 
 // Extractor reads tables into the lake.
@@ -61,6 +63,9 @@ func (x *Extractor) Check(ctx context.Context, tables []elt.Extraction, publishe
 		}
 		before := published[e.Dataset]
 		chosen, _, errs := x.describe(ctx, e, before)
+		if x.opts.Described != nil && len(errs) == 0 {
+			x.opts.Described(e.Dataset, chosen.columns)
+		}
 		for _, err := range errs {
 			unreachable[e.Source] = unreachable[e.Source] || err.Code == codeUnreachable || err.Code == "source_unknown"
 			problems = append(problems, elt.Problem{Code: err.Code, What: err.Error(), Do: err.Do})

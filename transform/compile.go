@@ -26,6 +26,8 @@ type Scope struct {
 	Steps []elt.Step
 	// FullRefresh builds incremental models whole.
 	FullRefresh bool
+	// Inline puts every model that is referred to into the query itself, so that it reads extracted tables and seeds alone.
+	Inline bool
 	// ReadAt is when the run read what is tested: freshness counts from it. Zero means the end of the window.
 	ReadAt time.Time
 }
@@ -115,7 +117,7 @@ func cteName(d elt.DatasetName) string { return `"__dbt__cte__` + string(d) + `"
 // relation returns the SQL that stands for a dataset.
 func (c *compilation) relation(d elt.DatasetName) (string, error) {
 	p := c.engine.project
-	if m, ok := p.models[d]; ok && m.config.materialized == elt.AsEphemeral {
+	if m, ok := p.models[d]; ok && (m.config.materialized == elt.AsEphemeral || c.scope.Inline) {
 		if _, done := c.sql[d]; !done {
 			sql, err := c.model(m, m.template)
 			if err != nil {

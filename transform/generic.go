@@ -149,18 +149,23 @@ func (t *test) genericArguments(model, schema string) map[string]any {
 }
 
 // hasColumn reports whether a dataset may have a column. What is known before anything is built: a seed's columns,
-// those of a model under a contract, and which columns of a table stay behind.
+// those of a model under a contract, which columns of a table stay behind, and what the options tell.
 func (r *reader) hasColumn(d elt.DatasetName, column string) bool {
-	if slices.ContainsFunc(r.project.options.Excluded[d], func(c string) bool { return strings.EqualFold(c, column) }) {
+	if r.excluded(d, column) {
 		return false
 	}
 	columns, known := r.columns(d)
 	return !known || slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(c, column) })
 }
 
+// excluded reports whether a column of a table stays behind in production.
+func (r *reader) excluded(d elt.DatasetName, column string) bool {
+	return slices.ContainsFunc(r.project.options.Excluded[d], func(c string) bool { return strings.EqualFold(c, column) })
+}
+
 func (r *reader) columnHint(d elt.DatasetName, column string) string {
-	columns, known := r.columns(d)
-	if !known {
+	columns, _ := r.columns(d)
+	if r.excluded(d, column) {
 		return "its schedule excludes it: remove it there, or here"
 	}
 	if near := yamlfile.Suggest(column, columns); near != "" {

@@ -20,6 +20,8 @@ type Options struct {
 	// Masked are the tables' columns whose values no sample of failing rows shows; Excluded those that are left behind
 	// in production, so that nothing can be said of them.
 	Masked, Excluded map[elt.DatasetName][]string
+	// Columns are those of datasets of which they are known; of the others, no column is doubted.
+	Columns map[elt.DatasetName][]string
 }
 
 // Project is everything in a workspace's sql folder, parsed, checked and in order.

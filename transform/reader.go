@@ -222,8 +222,8 @@ func header(source string) []string {
 	return names
 }
 
-// columns returns the columns of a dataset where they are known before it is built: a seed's, and those of a model
-// under a contract.
+// columns returns the columns of a dataset where they are known before it is built: a seed's, those of a model under a
+// contract, and those that the options tell.
 func (r *reader) columns(d elt.DatasetName) (names []string, known bool) {
 	if m, ok := r.project.models[d]; ok && m.config.contract {
 		for _, c := range m.doc.Columns {
@@ -231,7 +231,9 @@ func (r *reader) columns(d elt.DatasetName) (names []string, known bool) {
 		}
 		return names, true
 	}
-	names = r.headers[d]
+	if names = r.headers[d]; names == nil {
+		names = r.project.options.Columns[d]
+	}
 	return names, names != nil
 }
 

@@ -27,6 +27,8 @@ type Check struct {
 func (Check) Help() string {
 	return `Reads daybreak.yaml, every schedule, every model and schema.yml, and asks each source's catalog whether the tables, keys and columns that are declared are there. It reads no rows and changes nothing.
 
+Once everything else is right, every model is tried over empty tables of those columns (on BigQuery by dry runs, which are free), so that a test or a description of a column that no table and no SELECT has is found now and not at night. --offline goes by what was published last, as warnings.
+
 Every problem is one line, file:line:column, with what is wrong and what to do. Warnings do not fail: a dataset with one owner is one. Exit code 0 or 78.
 
   daybreak check
@@ -36,9 +38,21 @@ Every problem is one line, file:line:column, with what is wrong and what to do. 
 // Run runs the command.
 func (k *Check) Run(ctx context.Context, g *Globals, c *Console) error {
 	ws, problems := readWorkspace(ctx, g.workspace())
+	log := c.Logger(g, slog.LevelWarn)
+	published := k.published(ctx, ws, log)
+	tables := make(map[elt.DatasetName]elt.Schema)
 	if !k.Offline && len(ws.schedules) > 0 {
-		problems = append(problems, ws.checkSources(ctx, c.Logger(g, slog.LevelWarn))...)
+		problems = append(problems, ws.checkSources(ctx, published, tables, log)...)
 		problems = append(problems, ws.checkLake(ctx)...)
+	}
+	if problems.Err() == nil {
+		older := false
+		for name := range ws.catalog.tables {
+			if _, known := tables[name]; !known && published[name] != nil {
+				tables[name], older = published[name].Schema, true
+			}
+		}
+		problems = append(problems, ws.checkColumns(ctx, tables, older, log)...)
 	}
 	yamlfile.Sort(problems)
 	wrong := 0
@@ -57,6 +71,18 @@ func (k *Check) Run(ctx context.Context, g *Globals, c *Console) error {
 	return nil
 }
 
+// published returns the manifests of the tables that are published. Offline, a ledger that is a server is not asked.
+func (k *Check) published(ctx context.Context, ws *workspace, log *slog.Logger) map[elt.DatasetName]*elt.Manifest {
+	if len(ws.schedules) == 0 || k.Offline && !strings.HasPrefix(ws.config.Ledger.Reveal(), "sqlite:") {
+		return nil
+	}
+	published, err := ws.publishedManifests(ctx)
+	if err != nil {
+		log.Warn("what is published is not known, so changed columns are not reported", "error", err)
+	}
+	return published
+}
+
 // checkLake asks a lake that is a server whether it can be reached and written to.
 func (ws *workspace) checkLake(ctx context.Context) elt.Problems {
 	if ws.config.Lake.S3 == nil {
@@ -72,18 +98,18 @@ func (ws *workspace) checkLake(ctx context.Context) elt.Problems {
 	return elt.Problems{{File: config.FileName, Line: 1, Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do}}
 }
 
-// checkSources asks the catalogs of the sources, and puts what they say at the datasets' places in the schedules.
-// A source that cannot be reached is one problem, not one for each of its tables.
-func (ws *workspace) checkSources(ctx context.Context, log *slog.Logger) (problems elt.Problems) {
+// checkSources asks the catalogs of the sources, puts what they say at the datasets' places in the schedules, and the
+// columns that would be extracted into tables. A source that cannot be reached is one problem, not one for each of its
+// tables.
+func (ws *workspace) checkSources(ctx context.Context, published map[elt.DatasetName]*elt.Manifest, tables map[elt.DatasetName]elt.Schema, log *slog.Logger) (problems elt.Problems) {
 	sources, err := openSources(ws, log)
 	if err != nil {
 		return elt.Problems{{File: config.FileName, Line: 1, Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do}}
 	}
-	published, err := ws.publishedManifests(ctx)
-	if err != nil {
-		log.Warn("what is published is not known, so changed columns are not reported", "error", err)
-	}
-	x := extract.New(extract.Options{Sources: sources, MaskKey: []byte(ws.config.Masking.Key.Reveal()), Log: log})
+	x := extract.New(extract.Options{
+		Sources: sources, MaskKey: []byte(ws.config.Masking.Key.Reveal()), Log: log,
+		Described: func(d elt.DatasetName, columns elt.Schema) { tables[d] = columns },
+	})
 	away := make(map[elt.SourceName]bool)
 	for _, s := range ws.schedules {
 		for _, t := range s.Tables {

@@ -52,6 +52,7 @@ func (ws *workspace) parseProject(ctx context.Context, vars map[string]any) (pro
 	o := transform.Options{
 		Vars: ws.varsWith(vars), Target: ws.config.Models.Target, Schema: ws.config.Models.Schema, Env: os.LookupEnv, Tables: ws.tables(),
 		Masked: make(map[elt.DatasetName][]string), Excluded: make(map[elt.DatasetName][]string),
+		Columns: ws.columns,
 	}
 	for _, s := range ws.schedules {
 		for _, t := range s.Tables {

@@ -24,7 +24,8 @@ type workspace struct {
 	schedules []*schedules.Schedule
 	project   project
 	catalog   *catalog
-	vars      map[string]any // of the command line, with which the project was parsed
+	vars      map[string]any               // of the command line, with which the project was parsed
+	columns   map[elt.DatasetName][]string // of datasets of which a check has learnt them
 }
 
 // readWorkspace reads every file of the workspace and returns what is wrong with any of them, at once. Where

@@ -33,6 +33,15 @@ func (w *Warehouse) Estimate(ctx context.Context, b elt.Build) (int64, error) {
 	return statistics.TotalBytesProcessed, nil
 }
 
+// QueryColumns returns the names of the columns that a SELECT gives, by a dry run.
+func (w *Warehouse) QueryColumns(ctx context.Context, query string) ([]string, error) {
+	statistics, err := w.dryRun(ctx, "SELECT * FROM "+wrapped(query), labels("estimate", "", ""))
+	if err != nil {
+		return nil, w.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
+	}
+	return columnsOf(statistics.Schema).Names(), nil
+}
+
 // dryRun has BigQuery plan a query and do nothing.
 func (w *Warehouse) dryRun(ctx context.Context, query string, marks map[string]string) (*bigquery.QueryStatistics, error) {
 	q := w.client.Query(query)
