@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/status/statustest"
 )
@@ -68,10 +70,29 @@ func TestEveryRouteAsksForItsRole(t *testing.T) {
 	for _, role := range elt.Roles() {
 		holders["Bearer "+keys.Add("a "+string(role), role, time.Time{})] = role
 	}
+	known := make(map[string]route)
 	for _, r := range s.routes() {
-		if r.path == "/v1/events" || r.path == "/logout" { // one never ends, the other ends what the test holds
+		known[r.method+" "+r.path] = r
+	}
+	handler, ok := s.newHandler().(*echo.Echo)
+	if !ok {
+		t.Fatal("the handler is no router that could be walked")
+	}
+	walked := 0
+	for _, registered := range handler.Routes() { // by the router itself: a route that is not in the table is found, too
+		method := registered.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		r, ok := known[method+" "+registered.Path]
+		if !ok {
+			t.Errorf("%s %s is not in the table of routes", registered.Method, registered.Path)
 			continue
 		}
+		if registered.Method == http.MethodHead || r.path == "/v1/events" || r.path == "/logout" { // one never ends, the other ends what the test holds
+			continue
+		}
+		walked++
 		for header, role := range holders {
 			status := askAs(t, s, r, "Authorization", header).StatusCode
 			switch {
@@ -85,6 +106,9 @@ func TestEveryRouteAsksForItsRole(t *testing.T) {
 				t.Errorf("%s %s as %q: %d, want 403", r.method, r.path, role, status)
 			}
 		}
+	}
+	if walked != len(known)-2 {
+		t.Errorf("%d routes of %d were walked", walked, len(known))
 	}
 }
 

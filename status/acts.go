@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -75,6 +76,8 @@ type act struct {
 	role   elt.Role
 	fields []parameter // of the body; all are text
 	do     func(s *Service, r request) (api.Done, error)
+	// refuses is what the ledger refuses it with, beyond a name that it does not know.
+	refuses refusals
 }
 
 // fieldLimit is how long a reason, a remark or a name may be.
@@ -84,25 +87,26 @@ const fieldLimit = 2000
 func acts() []act {
 	reason := parameter{"reason", "why, for the audit trail and for whoever asks"}
 	text := parameter{"text", "what others should know, at most 2,000 characters"}
+	running, resolved := refusals{http.StatusConflict: {"run_running"}}, refusals{http.StatusConflict: {"incident_resolved"}}
 	return []act{
-		{"/runs/:run/retry", "whoever mended the cause: the failed steps and what they held up run again", elt.Operator, nil, (*Service).retryRun},
-		{"/runs/:run/cancel", "whoever wants nothing more of the run to start", elt.Operator, []parameter{reason}, (*Service).cancelRun},
-		{"/datasets/:dataset/days/:date/retry", "whoever wants that day, not knowing its run", elt.Operator, nil, (*Service).retryDay},
-		{"/datasets/:dataset/notes", "whoever pins a note on a dataset, or on the day of date", elt.Operator, []parameter{text, {"date", "the data date; without it, the whole dataset"}}, (*Service).pinNote},
-		{"/notes/:remark/remove", "whoever takes a note down", elt.Operator, nil, (*Service).removeNote},
-		{"/incidents/:incident/acknowledge", "whoever looks after it from now on", elt.Operator, nil, (*Service).acknowledge},
-		{"/incidents/:incident/updates", "whoever has news for those who wait", elt.Operator, []parameter{text}, (*Service).updateIncident},
+		{"/runs/:run/retry", "whoever mended the cause: the failed steps and what they held up run again", elt.Operator, nil, (*Service).retryRun, running},
+		{"/runs/:run/cancel", "whoever wants nothing more of the run to start", elt.Operator, []parameter{reason}, (*Service).cancelRun, refusals{http.StatusConflict: {"run_not_running"}}},
+		{"/datasets/:dataset/days/:date/retry", "whoever wants that day, not knowing its run", elt.Operator, nil, (*Service).retryDay, refusals{http.StatusConflict: {"run_running", codeNothingToRetry}}},
+		{"/datasets/:dataset/notes", "whoever pins a note on a dataset, or on the day of date", elt.Operator, []parameter{text, {"date", "the data date; without it, the whole dataset"}}, (*Service).pinNote, nil},
+		{"/notes/:remark/remove", "whoever takes a note down", elt.Operator, nil, (*Service).removeNote, nil},
+		{"/incidents/:incident/acknowledge", "whoever looks after it from now on", elt.Operator, nil, (*Service).acknowledge, resolved},
+		{"/incidents/:incident/updates", "whoever has news for those who wait", elt.Operator, []parameter{text}, (*Service).updateIncident, nil},
 		{"/tokens", "an admin who lets somebody in; the text is in the answer, once", elt.Admin,
-			[]parameter{{"name", "whose it is"}, {"role", "viewer, operator or admin"}, {"expires_in", "such as 2160h; 0 is never; 2160h by default"}}, (*Service).createToken},
-		{"/tokens/:token/revoke", "an admin who shuts somebody out", elt.Admin, nil, (*Service).revokeToken},
+			[]parameter{{"name", "whose it is"}, {"role", "viewer, operator or admin"}, {"expires_in", "such as 2160h; 0 is never; 2160h by default"}}, (*Service).createToken, refusals{http.StatusBadRequest: {"token_expired"}}},
+		{"/tokens/:token/revoke", "an admin who shuts somebody out", elt.Admin, nil, (*Service).revokeToken, nil},
 	}
 }
 
 // routes are those of an act.
 func (a act) routes(s *Service) []route {
 	return []route{
-		{method: http.MethodPost, path: "/v1" + a.path, handler: s.actByProgram(a), caller: a.caller, role: a.role, answers: api.Done{}, body: a.fields},
-		{method: http.MethodPost, path: a.path, handler: s.actByForm(a), caller: "a page's form: " + a.caller, role: a.role},
+		{method: http.MethodPost, path: "/v1" + a.path, handler: s.actByProgram(a), caller: a.caller, role: a.role, answers: api.Done{}, body: a.fields, refuses: a.refuses},
+		{method: http.MethodPost, path: a.path, handler: s.actByForm(a), caller: "a page's form: " + a.caller, role: a.role, body: a.fields, refuses: a.refuses},
 	}
 }
 
@@ -169,6 +173,9 @@ func (s *Service) once(a act, r request, key string, body []byte) error {
 // actByForm carries out an act that a page's form sent, and leads back to the page.
 func (s *Service) actByForm(a act) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if kind, _, err := mime.ParseMediaType(c.Request().Header.Get("Content-Type")); err != nil || kind != echo.MIMEApplicationForm {
+			return refuse(http.StatusUnsupportedMediaType, codeBadRequest, "this takes what a page's form sends", "programs post JSON to /v1"+a.path)
+		}
 		fields := make(map[string]string)
 		for _, p := range a.fields {
 			fields[p.name] = strings.TrimSpace(c.FormValue(p.name))
@@ -204,6 +211,8 @@ func jsonFields(c echo.Context, body []byte, known []parameter) (map[string]stri
 
 func checkFields(fields map[string]string, known []parameter) error {
 	for name, value := range fields {
+		// What a database cannot keep is refused here, not there.
+		fields[name] = strings.ToValidUTF8(value, "\uFFFD")
 		ok := false
 		for _, p := range known {
 			ok = ok || p.name == name
@@ -211,8 +220,10 @@ func checkFields(fields map[string]string, known []parameter) error {
 		switch {
 		case !ok:
 			return badRequest("the body has a field %q, which this does not take", shortened(name))
-		case len(value) > fieldLimit:
-			return badRequest("the field %s has %d characters, of at most %d", name, len(value), fieldLimit)
+		case utf8.RuneCountInString(value) > fieldLimit:
+			return badRequest("the field %s has %d characters, of at most %d", name, utf8.RuneCountInString(value), fieldLimit)
+		case !plainText.MatchString(value):
+			return badRequest("the field %s holds a NUL character", name)
 		}
 	}
 	return nil

@@ -194,7 +194,7 @@ func dateText(name, text string) (elt.Date, error) {
 // limitParam returns ?limit=, the default when it is absent.
 func limitParam(c echo.Context, standard, most int) (int, error) {
 	text := c.QueryParam("limit")
-	if text == "" {
+	if !c.QueryParams().Has("limit") {
 		return standard, nil
 	}
 	n, err := strconv.Atoi(text)
@@ -210,4 +210,25 @@ func shortened(text string) string {
 		return strings.ToValidUTF8(text[:80], "") + "…"
 	}
 	return strings.ToValidUTF8(text, "�")
+}
+
+// yesParam returns whether a parameter is true; it is not when it is absent.
+func yesParam(c echo.Context, name string) (bool, error) {
+	switch text := c.QueryParam(name); {
+	case text == "true":
+		return true, nil
+	case text == "false", !c.QueryParams().Has(name):
+		return false, nil
+	default:
+		return false, badRequest("%s=%q is neither true nor false", name, shortened(text))
+	}
+}
+
+// idParam returns the ID in the path, and refuses what cannot be one with the code of one that is not known.
+func idParam(c echo.Context, name string) (string, error) {
+	id := c.Param(name)
+	if !idText.MatchString(id) {
+		return "", refuse(http.StatusNotFound, elt.Code(name+"_unknown"), fmt.Sprintf("there is no %s %q", name, shortened(id)), "see /openapi.json for where they are listed")
+	}
+	return id, nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -13,7 +14,11 @@ import (
 )
 
 func (s *Service) retryRun(r request) (api.Done, error) {
-	return s.retry(r, elt.RunID(r.Param("run")))
+	run, err := idParam(r, "run")
+	if err != nil {
+		return api.Done{}, err
+	}
+	return s.retry(r, elt.RunID(run))
 }
 
 func (s *Service) retry(r request, run elt.RunID) (api.Done, error) {
@@ -48,19 +53,25 @@ func (s *Service) retryDay(r request) (api.Done, error) {
 }
 
 func (s *Service) cancelRun(r request) (api.Done, error) {
-	run := elt.RunID(r.Param("run"))
+	run, err := idParam(r, "run")
+	if err != nil {
+		return api.Done{}, err
+	}
 	if r.fields["reason"] == "" {
 		return api.Done{}, badRequest("the reason is missing")
 	}
-	if err := s.opts.Acts.CancelRun(r.Request().Context(), run, r.who.actor(), r.fields["reason"]); err != nil {
+	if err := s.opts.Acts.CancelRun(r.Request().Context(), elt.RunID(run), r.who.actor(), r.fields["reason"]); err != nil {
 		return api.Done{}, err
 	}
 	return s.done(true, "Nothing more of run %s will start.", run)
 }
 
 func (s *Service) acknowledge(r request) (api.Done, error) {
-	id := elt.IncidentID(r.Param("incident"))
-	changed, err := s.opts.Acts.AcknowledgeIncident(r.Request().Context(), id, r.who.Name)
+	id, err := idParam(r, "incident")
+	if err != nil {
+		return api.Done{}, err
+	}
+	changed, err := s.opts.Acts.AcknowledgeIncident(r.Request().Context(), elt.IncidentID(id), r.who.Name)
 	if err != nil {
 		return api.Done{}, err
 	}
@@ -68,7 +79,11 @@ func (s *Service) acknowledge(r request) (api.Done, error) {
 }
 
 func (s *Service) updateIncident(r request) (api.Done, error) {
-	return s.remark(r, elt.Remark{Incident: elt.IncidentID(r.Param("incident"))})
+	id, err := idParam(r, "incident")
+	if err != nil {
+		return api.Done{}, err
+	}
+	return s.remark(r, elt.Remark{Incident: elt.IncidentID(id)})
 }
 
 func (s *Service) pinNote(r request) (api.Done, error) {
@@ -100,8 +115,11 @@ func (s *Service) remark(r request, note elt.Remark) (api.Done, error) {
 }
 
 func (s *Service) removeNote(r request) (api.Done, error) {
-	id := elt.RemarkID(r.Param("remark"))
-	if err := s.opts.Acts.RemoveRemark(r.Request().Context(), id, r.who.actor()); err != nil {
+	id, err := idParam(r, "remark")
+	if err != nil {
+		return api.Done{}, err
+	}
+	if err := s.opts.Acts.RemoveRemark(r.Request().Context(), elt.RemarkID(id), r.who.actor()); err != nil {
 		return api.Done{}, err
 	}
 	return s.done(true, "It is taken down.")
@@ -113,7 +131,7 @@ const tokenLife = 90 * 24 * time.Hour
 func (s *Service) createToken(r request) (api.Done, error) {
 	text, id := elt.NewTokenText()
 	t := elt.Token{ID: id, Name: r.fields["name"], Role: elt.Role(r.fields["role"]), CreatedBy: r.who.actor()}
-	if t.Name == "" || len(t.Name) > 80 {
+	if t.Name == "" || utf8.RuneCountInString(t.Name) > 80 {
 		return api.Done{}, badRequest("a token needs a name of at most 80 characters: the team or program that will use it")
 	}
 	if !t.Role.Includes(elt.Viewer) {
@@ -121,8 +139,11 @@ func (s *Service) createToken(r request) (api.Done, error) {
 	}
 	life := tokenLife
 	if given := r.fields["expires_in"]; given != "" {
+		if !lifeText.MatchString(given) {
+			return api.Done{}, badRequest("expires_in=%q is not a time such as 720h", shortened(given))
+		}
 		var err error
-		if life, err = time.ParseDuration(given); err != nil || life < 0 {
+		if life, err = time.ParseDuration(given); err != nil {
 			return api.Done{}, badRequest("expires_in=%q is not a time such as 720h", shortened(given))
 		}
 	}
@@ -139,7 +160,11 @@ func (s *Service) createToken(r request) (api.Done, error) {
 }
 
 func (s *Service) revokeToken(r request) (api.Done, error) {
-	t, err := s.opts.Acts.RevokeToken(r.Request().Context(), elt.TokenID(r.Param("token")), r.who.actor())
+	id, err := idParam(r, "token")
+	if err != nil {
+		return api.Done{}, err
+	}
+	t, err := s.opts.Acts.RevokeToken(r.Request().Context(), elt.TokenID(id), r.who.actor())
 	if err != nil {
 		return api.Done{}, err
 	}
@@ -172,7 +197,7 @@ func (s *Service) audit(c echo.Context) (entries []elt.AuditEntry, next int64, e
 	}
 	var before int64
 	if text := c.QueryParam("cursor"); text != "" {
-		if before, err = strconv.ParseInt(text, 10, 64); err != nil || before < 1 {
+		if before, err = strconv.ParseInt(text, 10, 64); err != nil || !numberText.MatchString(text) {
 			return nil, 0, badRequest("cursor=%q is none of an answer's next", shortened(text))
 		}
 	}
@@ -206,7 +231,11 @@ func (s *Service) getMessages(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	messages, err := s.opts.Acts.Messages(c.Request().Context(), elt.IncidentID(c.Param("incident")), limit)
+	id, err := idParam(c, "incident")
+	if err != nil {
+		return err
+	}
+	messages, err := s.opts.Acts.Messages(c.Request().Context(), elt.IncidentID(id), limit)
 	if err != nil {
 		return ledgerAway(err)
 	}
@@ -215,7 +244,11 @@ func (s *Service) getMessages(c echo.Context) error {
 }
 
 func (s *Service) getUpdates(c echo.Context) error {
-	return s.remarks(c, elt.IncidentID(c.Param("incident")), "")
+	id, err := idParam(c, "incident")
+	if err != nil {
+		return err
+	}
+	return s.remarks(c, elt.IncidentID(id), "")
 }
 
 func (s *Service) getNotes(c echo.Context) error {

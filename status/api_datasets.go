@@ -36,8 +36,12 @@ func (s *Service) getSummary(c echo.Context) error {
 // selection is which datasets a list shows; the page and the API read the same parameters.
 type selection struct{ query, owner, state string }
 
-func selectionOf(c echo.Context) selection {
-	return selection{query: strings.TrimSpace(c.QueryParam("q")), owner: strings.TrimSpace(c.QueryParam("owner")), state: c.QueryParam("state")}
+func selectionOf(c echo.Context) (selection, error) {
+	sel := selection{query: strings.TrimSpace(c.QueryParam("q")), owner: strings.TrimSpace(c.QueryParam("owner")), state: c.QueryParam("state")}
+	if c.QueryParams().Has("state") && sel.state != attention && !slices.Contains(enums[dayStateType], sel.state) {
+		return sel, badRequest("state=%q is neither %s nor a state of a day: %s", shortened(sel.state), attention, strings.Join(enums[dayStateType], ", "))
+	}
+	return sel, nil
 }
 
 // attention selects what a person should look at.
@@ -74,7 +78,14 @@ func (s *Service) getDatasets(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	sel, after := selectionOf(c), c.QueryParam("cursor")
+	sel, err := selectionOf(c)
+	if err != nil {
+		return err
+	}
+	after := c.QueryParam("cursor")
+	if after != "" && !datasetText.MatchString(after) {
+		return badRequest("cursor=%q is not one that this list gave", shortened(after))
+	}
 	body := &api.Datasets{Datasets: []api.Dataset{}}
 	for _, set := range v.live() {
 		if string(set.Name) <= after || !sel.matches(set) {
@@ -129,13 +140,13 @@ func (s *Service) getDays(c echo.Context) error {
 		return err
 	}
 	to := elt.DateOf(v.at.In(set.zone))
-	if text := c.QueryParam("to"); text != "" {
+	if text := c.QueryParam("to"); c.QueryParams().Has("to") {
 		if to, err = dateText("to", text); err != nil {
 			return err
 		}
 	}
 	from := to.AddDays(-89)
-	if text := c.QueryParam("from"); text != "" {
+	if text := c.QueryParam("from"); c.QueryParams().Has("from") {
 		if from, err = dateText("from", text); err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func (s *Service) lastEventID(c echo.Context) (int64, error) {
 	if text == "" {
 		text = c.QueryParam("after")
 	}
-	if text == "" {
+	if text == "" && !c.QueryParams().Has("after") {
 		return s.feed.newest(), nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)

@@ -127,7 +127,7 @@ func (s *Service) getWait(c echo.Context) error {
 
 func timeoutOf(c echo.Context) (time.Duration, error) {
 	text := c.QueryParam("timeout")
-	if text == "" {
+	if !c.QueryParams().Has("timeout") {
 		return standardWait, nil
 	}
 	if _, err := strconv.Atoi(text); err == nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"time"
 
@@ -14,9 +13,6 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/status/api"
 )
-
-// runID is what an address may hold where a run is meant.
-var runID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$`)
 
 func (s *Service) getRuns(c echo.Context) error {
 	v, err := s.look(c)
@@ -36,21 +32,20 @@ func (s *Service) runsBody(c echo.Context) (*api.Runs, error) {
 		return nil, err
 	}
 	f := elt.RunFilter{Schedule: elt.ScheduleName(c.QueryParam("schedule")), State: elt.RunState(c.QueryParam("state")), Limit: limit + 1}
-	if f.Schedule != "" && !elt.ValidPlainName(string(f.Schedule)) {
+	if c.QueryParams().Has("schedule") && !elt.ValidPlainName(string(f.Schedule)) {
 		return nil, badRequest("schedule=%q is not a schedule's name", shortened(string(f.Schedule)))
 	}
-	states := []elt.RunState{"", elt.RunRunning, elt.RunSucceeded, elt.RunPartial, elt.RunFailed, elt.RunCancelled}
-	if !slices.Contains(states, f.State) {
-		return nil, badRequest("state=%q is not a run's state: %v", shortened(string(f.State)), states[1:])
+	if states := enums[runStateType]; c.QueryParams().Has("state") && !slices.Contains(states, string(f.State)) {
+		return nil, badRequest("state=%q is not a run's state: %v", shortened(string(f.State)), states)
 	}
 	if cursor := c.QueryParam("cursor"); cursor != "" {
-		if !runID.MatchString(cursor) {
+		if !idText.MatchString(cursor) {
 			return nil, badRequest("cursor=%q is not one that this list gave", shortened(cursor))
 		}
 		f.Before = elt.RunID(cursor)
 	}
 	for name, into := range map[string]*elt.Date{"from": &f.From, "to": &f.To} {
-		if text := c.QueryParam(name); text != "" {
+		if text := c.QueryParam(name); c.QueryParams().Has(name) {
 			if *into, err = dateText(name, text); err != nil {
 				return nil, err
 			}
@@ -72,7 +67,7 @@ func (s *Service) runsBody(c echo.Context) (*api.Runs, error) {
 func (s *Service) runParam(c echo.Context) (elt.Run, []elt.Step, error) {
 	id := c.Param("run")
 	unknown := refuse(http.StatusNotFound, codeRunUnknown, fmt.Sprintf("there is no run %q", shortened(id)), "see /v1/runs for those that there are")
-	if !runID.MatchString(id) {
+	if !idText.MatchString(id) {
 		return elt.Run{}, nil, unknown
 	}
 	ctx := c.Request().Context()

@@ -30,7 +30,11 @@ func (s *Service) getIncidents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	incidents, err := s.opts.Ledger.Incidents(c.Request().Context(), c.QueryParam("open") == "true", limit)
+	open, err := yesParam(c, "open")
+	if err != nil {
+		return err
+	}
+	incidents, err := s.opts.Ledger.Incidents(c.Request().Context(), open, limit)
 	if err != nil {
 		return ledgerAway(err)
 	}
@@ -40,7 +44,7 @@ func (s *Service) getIncidents(c echo.Context) error {
 
 // getHealth says that the process answers, and nothing more.
 func (s *Service) getHealth(c echo.Context) error {
-	return s.write(c, map[string]string{"status": "alive", "version": s.opts.Version})
+	return s.write(c, api.Health{Status: "alive", Version: s.opts.Version})
 }
 
 // getReadiness says whether the service knows what it speaks of.
@@ -52,10 +56,7 @@ func (s *Service) getReadiness(c echo.Context) error {
 	case v.stale:
 		return unavailable(codeStatusStale, fmt.Sprintf("the ledger was last read %s ago", span(v.lag)), "see the service's log and the ledger's server", nil)
 	}
-	return s.write(c, struct {
-		api.Meta
-		Status string `json:"status"`
-	}{v.meta(), "ready"})
+	return s.write(c, api.Readiness{Meta: v.meta(), Status: "ready"})
 }
 
 func (s *Service) getMetrics(c echo.Context) error {

@@ -1,149 +1,209 @@
 package status
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/status/api"
 )
 
-// parameter is a query parameter that a route reads.
+// parameter is a query parameter that a route reads, or a field of the body of an act. parameterSchemas says what it may
+// hold.
 type parameter struct{ name, about string }
 
-var (
-	pathParameter = regexp.MustCompile(`:([a-z]+)`)
-	timeType      = reflect.TypeFor[time.Time]()
-	dateType      = reflect.TypeFor[elt.Date]()
-	rawType       = reflect.TypeFor[json.RawMessage]()
-)
+var pathParameter = regexp.MustCompile(`:([a-z]+)`)
 
-// newOpenAPI describes the API from the table of routes and the types that they answer with, so that the
-// document cannot say anything else than the handlers do.
+// object is a part of the document.
+type object = map[string]any
+
+// newOpenAPI describes every route from the table of routes, the types that they answer with, and the refusals that
+// follow from what they read, so that the document cannot say anything else than the handlers do. The tests hold every
+// answer against it.
 func newOpenAPI(routes []route, version string) ([]byte, error) {
-	d := document{schemas: make(map[string]any)}
-	problem := map[string]any{
-		"description": "Refused; the code is explained in docs/runbook.md",
-		"content":     map[string]any{"application/problem+json": map[string]any{"schema": d.schema(reflect.TypeFor[api.ProblemDetails]())}},
-	}
-	paths := make(map[string]any)
+	d := document{schemas: make(object)}
+	paths := make(object)
 	for _, r := range routes {
-		if r.answers == nil {
-			continue
-		}
-		parameters := []any{}
-		for _, m := range pathParameter.FindAllStringSubmatch(r.path, -1) {
-			parameters = append(parameters, map[string]any{"name": m[1], "in": "path", "required": true, "schema": map[string]any{"type": "string"}})
-		}
-		for _, p := range r.query {
-			parameters = append(parameters, map[string]any{"name": p.name, "in": "query", "required": p.name == "need", "description": p.about, "schema": map[string]any{"type": "string"}})
-		}
-		kind := "application/json"
-		if r.path == "/v1/events" {
-			kind = "text/event-stream"
-		}
-		responses := map[string]any{
-			"200":     map[string]any{"description": "The answer", "content": map[string]any{kind: map[string]any{"schema": d.schema(reflect.TypeOf(r.answers))}}},
-			"default": problem,
-		}
-		operation := map[string]any{"summary": "For " + r.caller, "parameters": parameters, "responses": responses}
-		if r.open {
-			operation["security"] = []any{}
-		}
-		if r.method == http.MethodPost {
-			operation["parameters"] = append(parameters, map[string]any{
-				"name": "Idempotency-Key", "in": "header", "description": "A repeated request with the same key is answered as the first was", "schema": map[string]any{"type": "string"},
-			})
-			operation["requestBody"] = requestBody(r.body)
-		}
 		path := pathParameter.ReplaceAllString(r.path, "{$1}")
-		operations, _ := paths[path].(map[string]any)
+		operations, _ := paths[path].(object)
 		if operations == nil {
-			operations = make(map[string]any)
+			operations = make(object)
 			paths[path] = operations
 		}
-		operations[strings.ToLower(r.method)] = operation
+		operations[strings.ToLower(r.method)] = d.operation(r)
 	}
-	return json.MarshalIndent(map[string]any{
-		"openapi":  "3.1.0",
-		"info":     map[string]any{"title": "Daybreak status", "version": version, "description": "Is my data ready, and if not, when?"},
-		"security": []any{map[string]any{"token": []any{}}},
-		"paths":    paths,
-		"components": map[string]any{
-			"schemas":         d.schemas,
-			"securitySchemes": map[string]any{"token": map[string]any{"type": "http", "scheme": "bearer"}},
+	return json.MarshalIndent(object{
+		"openapi": "3.1.0",
+		"info": object{
+			"title": "Daybreak status", "version": version,
+			"description": "Is my data ready, and if not, when? Every GET but a stream answers HEAD as well. A refusal is problem+json with a stable code; docs/runbook.md explains each.",
+		},
+		"security": []any{object{"token": []any{}}, object{"session": []any{}}},
+		"tags": []any{
+			object{"name": "api", "description": "For programs. Fields are only ever added."},
+			object{"name": "feeds", "description": "For feed readers, wikis, scrapers and supervisors."},
+			object{"name": "pages", "description": "For people: HTML, and the forms on it."},
+		},
+		"paths": paths,
+		"components": object{
+			"schemas": d.schemas,
+			"securitySchemes": object{
+				"token":   object{"type": "http", "scheme": "bearer", "description": "A token of daybreak token create, or status.token."},
+				"session": object{"type": "apiKey", "in": "cookie", "name": sessionCookie, "description": "What a browser gets at /login."},
+			},
 		},
 	}, "", "  ")
 }
 
-// requestBody describes an object of texts.
-func requestBody(fields []parameter) map[string]any {
-	properties := make(map[string]any)
-	for _, f := range fields {
-		properties[f.name] = map[string]any{"type": "string", "maxLength": fieldLimit, "description": f.about}
+func (d *document) operation(r route) object {
+	op := object{
+		"operationId": operationID(r), "summary": capital(r.caller), "tags": []string{r.tag()},
+		"parameters": parametersOf(r), "responses": d.responses(r),
 	}
-	schema := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
-	return map[string]any{"content": map[string]any{"application/json": map[string]any{"schema": schema}}}
+	if r.open {
+		op["security"] = []any{}
+	} else {
+		op["description"] = "Asks for the role " + string(r.needs()) + "."
+	}
+	if r.method == http.MethodPost {
+		op["requestBody"] = requestBody(r)
+	}
+	return op
 }
 
-type document struct{ schemas map[string]any }
-
-// schema describes a type as encoding/json writes it.
-func (d *document) schema(t reflect.Type) map[string]any {
-	switch t {
-	case timeType:
-		return map[string]any{"type": "string", "format": "date-time"}
-	case dateType:
-		return map[string]any{"type": "string", "pattern": `^(\d{4}-\d{2}-\d{2})?$`}
-	case rawType:
-		return map[string]any{}
-	}
-	switch t.Kind() {
-	case reflect.Pointer:
-		return d.schema(t.Elem())
-	case reflect.Slice:
-		return map[string]any{"type": []string{"array", "null"}, "items": d.schema(t.Elem())}
-	case reflect.Map:
-		return map[string]any{"type": []string{"object", "null"}, "additionalProperties": d.schema(t.Elem())}
-	case reflect.Struct:
-		name := t.Name()
-		if strings.HasSuffix(t.PkgPath(), "/elt") {
-			name = "elt." + name
+// operationID names an operation for generated clients: getV1DatasetsByDatasetDays.
+func operationID(r route) string {
+	id := strings.ToLower(r.method)
+	for part := range strings.FieldsFuncSeq(r.path, func(c rune) bool { return c == '/' || c == '.' || c == '-' || c == '_' }) {
+		if name, ok := strings.CutPrefix(part, ":"); ok {
+			part = "by" + capital(name)
 		}
-		if _, known := d.schemas[name]; !known {
-			d.schemas[name] = nil // so that a type that holds itself ends
-			properties, required := make(map[string]any), []string{}
-			d.fields(t, properties, &required)
-			d.schemas[name] = map[string]any{"type": "object", "properties": properties, "required": required}
-		}
-		return map[string]any{"$ref": "#/components/schemas/" + name}
-	case reflect.Bool:
-		return map[string]any{"type": "boolean"}
-	case reflect.Int, reflect.Int64:
-		return map[string]any{"type": "integer"}
-	case reflect.Float64:
-		return map[string]any{"type": "number"}
+		id += capital(part)
 	}
-	return map[string]any{"type": "string"}
+	if r.path == "/" {
+		id += "Overview"
+	}
+	return id
 }
 
-func (d *document) fields(t reflect.Type, properties map[string]any, required *[]string) {
-	for f := range t.Fields() {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous && name == "" {
-			d.fields(f.Type, properties, required)
-			continue
+func (r route) tag() string {
+	switch {
+	case strings.HasPrefix(r.path, "/v1/"):
+		return "api"
+	case r.answers != nil || r.media != "":
+		return "feeds"
+	}
+	return "pages"
+}
+
+func parametersOf(r route) []any {
+	out := []any{}
+	for _, m := range pathParameter.FindAllStringSubmatch(r.path, -1) {
+		out = append(out, object{"name": m[1], "in": "path", "required": true, "schema": schemaOfParameter(r.path, m[1])})
+	}
+	for _, p := range r.query {
+		out = append(out, object{"name": p.name, "in": "query", "required": requiredParameters[p.name], "description": p.about, "schema": schemaOfParameter(r.path, p.name)})
+	}
+	if r.tagged() {
+		out = append(out, object{"name": "If-None-Match", "in": "header", "description": "The ETag that is known: 304 while nothing has changed", "schema": object{"type": "string"}})
+	}
+	if r.method == http.MethodPost && r.answers != nil {
+		out = append(out, object{
+			"name": "Idempotency-Key", "in": "header", "description": "A repeated request with the same key is answered as the first was",
+			"schema": object{"type": "string", "pattern": idempotencyKey.String(), "maxLength": 200},
+		})
+	}
+	return out
+}
+
+// tagged reports whether the answer carries an ETag of its own.
+func (r route) tagged() bool {
+	return r.method == http.MethodGet && strings.HasPrefix(r.path, "/v1/") && !r.stream && r.path != "/v1/ready"
+}
+
+// responses are all that the route can answer with.
+func (d *document) responses(r route) object {
+	out := make(object)
+	switch {
+	case r.method == http.MethodPost && r.answers == nil:
+		out["303"] = object{"description": "Done; leads back to the page", "headers": object{"Location": header("The page to go to")}}
+		if r.path == "/tokens" {
+			out["200"] = object{"description": "The page with the token's text, shown once", "content": object{"text/html": object{"schema": object{"type": "string"}}}}
 		}
-		if name == "" {
-			name = f.Name
+	case r.answers != nil:
+		ok := object{"description": "The answer", "content": object{cmp.Or(r.media, "application/json"): object{"schema": d.schema(reflect.TypeOf(r.answers))}}}
+		if r.tagged() {
+			ok["headers"] = object{"ETag": header("Changes when this resource does"), "Cache-Control": header("no-cache: ask again, with If-None-Match")}
+			out["304"] = object{"description": "It is as the If-None-Match says", "headers": object{"ETag": header("As it was sent")}}
 		}
-		properties[name] = d.schema(f.Type)
-		if !strings.Contains(options, "omit") {
-			*required = append(*required, name)
+		out["200"] = ok
+	default:
+		content := make(object)
+		for media := range strings.SplitSeq(cmp.Or(r.media, "text/html"), ", ") {
+			content[media] = object{"schema": object{"type": map[bool]string{true: "object", false: "string"}[strings.HasSuffix(media, "json")]}}
+		}
+		out["200"] = object{"description": "The " + map[bool]string{true: "page", false: "answer"}[r.media == ""], "content": content}
+	}
+	refusals := refusalsOf(r)
+	for _, status := range slices.Sorted(maps.Keys(refusals)) {
+		out[strconv.Itoa(status)] = d.refusal(r, status, refusals[status])
+	}
+	return out
+}
+
+// refusal describes a status that refuses, with the codes that it can bear.
+func (d *document) refusal(r route, status int, codes []elt.Code) object {
+	slices.Sort(codes)
+	codes = slices.Compact(codes)
+	content := object{"application/problem+json": object{"schema": d.schema(reflect.TypeFor[api.ProblemDetails]())}}
+	if r.tag() == "pages" {
+		content["text/html"] = object{"schema": object{"type": "string"}}
+	}
+	names := make([]string, len(codes))
+	for i, c := range codes {
+		names[i] = string(c)
+	}
+	out := object{"description": fmt.Sprintf("%s: %s", http.StatusText(status), strings.Join(names, ", ")), "content": content, "x-codes": names}
+	switch status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		out["headers"] = object{"Retry-After": header("Seconds after which to ask again")}
+	case http.StatusUnauthorized:
+		out["headers"] = object{"WWW-Authenticate": header("Bearer")}
+	}
+	return out
+}
+
+func header(about string) object {
+	return object{"description": about, "schema": object{"type": "string"}}
+}
+
+// requestBody describes an object of texts: JSON for programs, a form for pages.
+func requestBody(r route) object {
+	properties, required := make(object), []string{}
+	for _, f := range r.body {
+		field := maps.Clone(schemaOfParameter(r.path, f.name))
+		field["description"] = f.about
+		properties[f.name] = field
+		if requiredParameters[f.name] {
+			required = append(required, f.name)
 		}
 	}
+	if r.answers == nil {
+		// A form says where it leads back to; what is missing in it the page says.
+		properties["next"] = object{"type": "string", "description": "the path to lead back to"}
+		return object{"content": object{"application/x-www-form-urlencoded": object{"schema": object{"type": "object", "properties": properties}}}}
+	}
+	schema := object{"type": "object", "properties": properties, "additionalProperties": false}
+	if len(required) > 0 {
+		schema["required"] = required
+	}
+	return object{"required": len(required) > 0, "content": object{"application/json": object{"schema": schema}}}
 }

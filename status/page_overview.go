@@ -85,7 +85,10 @@ func (s *Service) overviewPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	sel := selectionOf(c)
+	sel, err := selectionOf(c)
+	if err != nil {
+		return err
+	}
 	all := v.live()
 	n := v.night
 	data := overviewData{

@@ -28,6 +28,7 @@ func serve(t *testing.T, w *statustest.World, change ...func(*Options)) *Service
 	if err := s.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	s.handler = underContract(t, s)
 	return s
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -106,7 +105,7 @@ func (w *waiters) of(d elt.DatasetName, ready func(elt.Date) bool) []api.Waiter 
 // waiterName is what a request that waits calls itself.
 func waiterName(c echo.Context) (string, error) {
 	name := strings.TrimSpace(c.QueryParam("as"))
-	if len(name) > 80 || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if !waiterText.MatchString(name) {
 		return "", badRequest("as=%q is not a name of at most 80 printable characters", shortened(name))
 	}
 	return cmp.Or(name, callerOf(c).Name, "somebody"), nil

@@ -319,3 +319,15 @@ type FailingRows struct {
 	Run     elt.RunID         `json:"run,omitempty"`
 	Tests   []elt.FailingRows `json:"tests"`
 }
+
+// Health says that the process answers.
+type Health struct {
+	Status  string `json:"status"` // alive
+	Version string `json:"version"`
+}
+
+// Readiness says that the service knows what it speaks of.
+type Readiness struct {
+	Meta
+	Status string `json:"status"` // ready
+}
