@@ -89,11 +89,14 @@ func TestEveryRouteAsksForItsRole(t *testing.T) {
 			t.Errorf("%s %s is not in the table of routes", registered.Method, registered.Path)
 			continue
 		}
-		if registered.Method == http.MethodHead || r.path == "/v1/events" || r.path == "/logout" { // one never ends, the other ends what the test holds
+		if registered.Method == http.MethodHead || r.path == "/logout" { // which ends what the test holds
 			continue
 		}
 		walked++
 		for header, role := range holders {
+			if r.path == "/v1/events" && role.Includes(r.needs()) {
+				continue // the stream never ends: TestEvents reads it
+			}
 			status := askAs(t, s, r, "Authorization", header).StatusCode
 			switch {
 			case r.needs() == anybody || role.Includes(r.needs()):
@@ -107,7 +110,7 @@ func TestEveryRouteAsksForItsRole(t *testing.T) {
 			}
 		}
 	}
-	if walked != len(known)-2 {
+	if walked != len(known)-1 {
 		t.Errorf("%d routes of %d were walked", walked, len(known))
 	}
 }

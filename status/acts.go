@@ -126,7 +126,7 @@ func (s *Service) actByProgram(a act) echo.HandlerFunc {
 		}
 		r := request{Context: c, who: callerOf(c), fields: fields}
 		key := c.Request().Header.Get("Idempotency-Key")
-		if key == "" {
+		if len(c.Request().Header.Values("Idempotency-Key")) == 0 {
 			done, err := a.do(s, r)
 			if err != nil {
 				return asRefusal(err)
@@ -173,8 +173,8 @@ func (s *Service) once(a act, r request, key string, body []byte) error {
 // actByForm carries out an act that a page's form sent, and leads back to the page.
 func (s *Service) actByForm(a act) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if kind, _, err := mime.ParseMediaType(c.Request().Header.Get("Content-Type")); err != nil || kind != echo.MIMEApplicationForm {
-			return refuse(http.StatusUnsupportedMediaType, codeBadRequest, "this takes what a page's form sends", "programs post JSON to /v1"+a.path)
+		if err := wantsForm(c.Request()); err != nil {
+			return err
 		}
 		fields := make(map[string]string)
 		for _, p := range a.fields {
@@ -192,6 +192,14 @@ func (s *Service) actByForm(a act) echo.HandlerFunc {
 		}
 		return c.Redirect(http.StatusSeeOther, localPath(c.FormValue("next")))
 	}
+}
+
+// wantsForm refuses what no form of a page sends.
+func wantsForm(r *http.Request) error {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != echo.MIMEApplicationForm {
+		return refuse(http.StatusUnsupportedMediaType, codeBadRequest, "this takes what a page's form sends", "programs post JSON to the paths under /v1")
+	}
+	return nil
 }
 
 // jsonFields reads the body of an act: an object of texts, with no other fields than the act's; nothing is an empty one.

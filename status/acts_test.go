@@ -3,6 +3,7 @@ package status
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/status/api"
+	"github.com/daybreak-data/daybreak/status/statustest"
 )
 
 // What an operator asks for is done once, by their name, and is in the audit trail; what cannot be done says why.
@@ -181,4 +183,38 @@ func incidentOf(t *testing.T, s *Service, header ...string) string {
 		t.Fatal("no incident is open")
 	}
 	return string(all.Incidents[0].ID)
+}
+
+// Whatever is sent, with whatever headers, an act never fails by itself, and what it refuses is described.
+func FuzzActs(f *testing.F) {
+	w := statustest.Busy()
+	acts := statustest.NewActs(statustest.NewKeys(w.Ledger, w.Now))
+	s, err := New(Options{Version: "1.0.0", Ledger: w, Public: true, Tokens: acts, Acts: acts, Location: w.Zone, Schedules: w.Schedules, Now: w.Now})
+	if err != nil {
+		f.Fatal(err)
+	}
+	admin := "Bearer " + acts.Add("head", elt.Admin, time.Time{})
+	for _, r := range s.routes() {
+		if r.method == http.MethodPost {
+			f.Add(filled(r.path), "application/json", `{"text":"x","reason":"y","name":"n","role":"viewer","date":"2026-11-20"}`, "Idempotency-Key", "k")
+			f.Add(filled(r.path), "application/x-www-form-urlencoded", "text=x&reason=%00&name=n&role=admin&next=//elsewhere", "Sec-Fetch-Site", "cross-site")
+		}
+	}
+	f.Add("/v1/runs/%00/cancel", "application/json", `{"reason":"\u0000"}`, "Content-Encoding", "gzip")
+	f.Add("/v1/datasets/shop.users/notes", "application/json; charset=\xff", "{\"text\":\"\xff\"}", "Authorization", "Basic x")
+	contract := underContract(f, s)
+	f.Fuzz(func(t *testing.T, path, kind, body, header, value string) {
+		contract := *contract
+		contract.t = t
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.URL = &url.URL{Path: "/" + strings.TrimLeft(path, "/")}
+		r.Header.Set("Authorization", admin)
+		r.Header.Set("Content-Type", kind)
+		r.Header[http.CanonicalHeaderKey(header)] = []string{value}
+		rec := httptest.NewRecorder()
+		contract.ServeHTTP(rec, r)
+		if rec.Code >= http.StatusInternalServerError {
+			t.Errorf("POST %q %q, %q, %q: %q answered %d: %s", path, kind, body, header, value, rec.Code, rec.Body)
+		}
+	})
 }

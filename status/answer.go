@@ -185,7 +185,7 @@ func (s *Service) lookAt(c echo.Context) (view, *dataset, error) {
 // dateText parses a date of a path or query, naming the parameter when it cannot be one.
 func dateText(name, text string) (elt.Date, error) {
 	d, err := elt.ParseDate(text)
-	if err != nil || d.Year < 1970 || d.Year > 9998 {
+	if err != nil || !yearText.MatchString(text) {
 		return elt.Date{}, badRequest("%s=%q is not a date: write it as 2026-01-05", name, shortened(text))
 	}
 	return d, nil

@@ -51,7 +51,7 @@ func (s *Service) news(c echo.Context) (*feeds.Feed, error) {
 		return nil, err
 	}
 	only := elt.DatasetName(c.QueryParam("dataset"))
-	if only != "" && v.byName[only] == nil {
+	if c.QueryParams().Has("dataset") && v.byName[only] == nil {
 		return nil, refuse(http.StatusNotFound, codeDatasetUnknown, fmt.Sprintf("there is no dataset %q", shortened(string(only))), "see /v1/datasets for those that there are")
 	}
 	incidents, err := s.opts.Ledger.Incidents(c.Request().Context(), false, mostNews)

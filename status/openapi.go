@@ -28,8 +28,8 @@ type object = map[string]any
 // newOpenAPI describes every route from the table of routes, the types that they answer with, and the refusals that
 // follow from what they read, so that the document cannot say anything else than the handlers do. The tests hold every
 // answer against it.
-func newOpenAPI(routes []route, version string) ([]byte, error) {
-	d := document{schemas: make(object)}
+func newOpenAPI(routes []route, version string, public bool) ([]byte, error) {
+	d := document{schemas: make(object), public: public}
 	paths := make(object)
 	for _, r := range routes {
 		path := pathParameter.ReplaceAllString(r.path, "{$1}")
@@ -43,7 +43,7 @@ func newOpenAPI(routes []route, version string) ([]byte, error) {
 	return json.MarshalIndent(object{
 		"openapi": "3.1.0",
 		"info": object{
-			"title": "Daybreak status", "version": version,
+			"title": "Daybreak status", "version": cmp.Or(version, "unreleased"),
 			"description": "Is my data ready, and if not, when? Every GET but a stream answers HEAD as well. A refusal is problem+json with a stable code; docs/runbook.md explains each.",
 		},
 		"security": []any{object{"token": []any{}}, object{"session": []any{}}},
@@ -68,9 +68,13 @@ func (d *document) operation(r route) object {
 		"operationId": operationID(r), "summary": capital(r.caller), "tags": []string{r.tag()},
 		"parameters": parametersOf(r), "responses": d.responses(r),
 	}
-	if r.open {
+	switch {
+	case r.open:
 		op["security"] = []any{}
-	} else {
+	case d.public && r.needs() == elt.Viewer:
+		op["security"] = []any{object{}, object{"token": []any{}}, object{"session": []any{}}}
+		op["description"] = "Reading is public here."
+	default:
 		op["description"] = "Asks for the role " + string(r.needs()) + "."
 	}
 	if r.method == http.MethodPost {

@@ -18,6 +18,7 @@ var (
 	scheduleText = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,62}$`)
 	lifeText     = regexp.MustCompile(`^(0|[1-9][0-9]{0,5}[smh])$`)
 	waiterText   = regexp.MustCompile(`^[^\x00-\x1f\x7f-\x9f]{0,80}$`)
+	yearText     = regexp.MustCompile(`^(19[7-9][0-9]|[2-8][0-9]{3})-`)
 	plainText    = regexp.MustCompile(`^[^\x00]*$`)
 )
 
@@ -28,9 +29,9 @@ var requiredParameters = map[string]bool{"need": true, "text": true, "reason": t
 // One that is not here is any text.
 var parameterSchemas = map[string]object{
 	"dataset":             {"type": "string", "pattern": datasetText.String(), "maxLength": 127},
-	"date":                {"type": "string", "format": "date"},
-	"from":                {"type": "string", "format": "date"},
-	"to":                  {"type": "string", "format": "date"},
+	"date":                {"type": "string", "format": "date", "pattern": yearText.String()},
+	"from":                {"type": "string", "format": "date", "pattern": yearText.String()},
+	"to":                  {"type": "string", "format": "date", "pattern": yearText.String()},
 	"run":                 {"type": "string", "pattern": idText.String()},
 	"incident":            {"type": "string", "pattern": idText.String()},
 	"remark":              {"type": "string", "pattern": idText.String()},

@@ -39,7 +39,10 @@ func texts[T ~string](values ...T) []string {
 }
 
 // document collects the schemas of the types that routes answer with.
-type document struct{ schemas object }
+type document struct {
+	schemas object
+	public  bool // whoever reaches the service may read
+}
 
 // schema describes a type as encoding/json writes it.
 func (d *document) schema(t reflect.Type) object {

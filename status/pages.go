@@ -226,6 +226,9 @@ func (s *Service) loginPage(c echo.Context) error {
 
 // postLogin gives a browser that knows the token a session.
 func (s *Service) postLogin(c echo.Context) error {
+	if err := wantsForm(c.Request()); err != nil {
+		return err
+	}
 	next := localPath(c.FormValue("next"))
 	cookie, err := s.access.signIn(c.Request().Context(), strings.TrimSpace(c.FormValue("token")), c.Scheme() == "https")
 	switch {
@@ -240,6 +243,9 @@ func (s *Service) postLogin(c echo.Context) error {
 
 // postLogout ends the browser's session.
 func (s *Service) postLogout(c echo.Context) error {
+	if err := wantsForm(c.Request()); err != nil {
+		return err
+	}
 	cookie, err := s.access.signOut(c.Request(), c.Scheme() == "https")
 	if err != nil {
 		return ledgerAway(err)

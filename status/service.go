@@ -121,7 +121,7 @@ func New(o Options) (*Service, error) {
 	if s.pages, err = newPages(assets); err != nil {
 		return nil, fmt.Errorf("read the page templates: %w", err)
 	}
-	if s.openAPI, err = newOpenAPI(s.routes(), o.Version); err != nil {
+	if s.openAPI, err = newOpenAPI(s.routes(), o.Version, o.Public); err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
 	}
 	s.handler = s.newHandler()

@@ -1,34 +1,14 @@
 package testenv
 
 import (
-	"bytes"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 )
 
 // dbtDir is the folder into which dbt and the project that tests run are installed, once for each user.
-var dbtDir = sync.OnceValues(func() (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find a folder for dbt: %w", err)
-	}
-	root, err := moduleDir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, "daybreak", "dbt")
-	cmd := exec.Command(filepath.Join(root, "internal", "testenv", "dbt", "install.sh"), dir)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("install dbt; run once with a network: %w\n%s", err, &out)
-	}
-	return dir, nil
-})
+var dbtDir = sync.OnceValues(func() (string, error) { return install("dbt") })
 
 // DBT returns the path of dbt, with its adapter for DuckDB. DAYBREAK_TEST_DBT names another one, to try
 // the tests with another version.

@@ -1,11 +1,9 @@
 package testenv
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -27,20 +25,9 @@ func MySQL(t testing.TB) *MariaDBServer {
 
 // startMySQL installs the server, once for each user, and starts one.
 func startMySQL() (*mariadb, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, fmt.Errorf("find a folder for MySQL: %w", err)
-	}
-	root, err := moduleDir()
+	installed, err := install("mysql")
 	if err != nil {
 		return nil, err
-	}
-	installed := filepath.Join(cache, "daybreak", "mysql")
-	install := exec.Command(filepath.Join(root, "internal", "testenv", "mysql", "install.sh"), installed)
-	var out bytes.Buffer
-	install.Stdout, install.Stderr = &out, &out
-	if err := install.Run(); err != nil {
-		return nil, fmt.Errorf("install MySQL; run once with a network: %w\n%s", err, &out)
 	}
 	dir, err := os.MkdirTemp("", "daybreak-mysql-")
 	if err != nil {

@@ -36,3 +36,5 @@ done
 
 "$(dirname "$0")/dbt/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/dbt"
 "$(dirname "$0")/mysql/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/mysql"
+"$(dirname "$0")/schemathesis/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/schemathesis"
+"$(dirname "$0")/axe/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/axe"
