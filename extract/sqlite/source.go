@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/daybreak-data/daybreak/extract"
@@ -27,7 +28,13 @@ type Options struct {
 }
 
 // Source is a SQLite file.
-type Source struct{ opts Options }
+type Source struct {
+	opts Options
+
+	mu      sync.Mutex
+	catalog *sql.DB     // for Describe: to open the file anew for each of a thousand tables is to read its schema as often
+	file    os.FileInfo // that catalog is open on
+}
 
 // New returns the source; the file is opened when it is asked for something.
 func New(o Options) *Source {
@@ -40,7 +47,7 @@ func New(o Options) *Source {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Source{o}
+	return &Source{opts: o}
 }
 
 // open opens the file, which must be there, and nothing else.
@@ -84,12 +91,38 @@ type querier interface {
 
 // Describe tells from the catalog what a table is.
 func (s *Source) Describe(ctx context.Context, name string) (extract.TableInfo, error) {
-	db, err := s.open(ctx)
-	if err != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.openCatalog(ctx); err != nil {
 		return extract.TableInfo{}, err
 	}
-	info, err := s.describe(ctx, db, name)
-	return info, errors.Join(err, db.Close())
+	return s.describe(ctx, s.catalog, name)
+}
+
+// openCatalog opens the file, unless it is the one that is open.
+func (s *Source) openCatalog(ctx context.Context) error {
+	file, err := os.Stat(s.opts.Path)
+	if err == nil && s.catalog != nil && os.SameFile(file, s.file) {
+		return nil
+	}
+	if err := s.closeCatalog(); err != nil {
+		return err
+	}
+	db, err := s.open(ctx) // which says what is wrong where there is no file
+	if err != nil {
+		return err
+	}
+	s.catalog, s.file = db, file
+	return nil
+}
+
+func (s *Source) closeCatalog() error {
+	if s.catalog == nil {
+		return nil
+	}
+	err := s.catalog.Close()
+	s.catalog, s.file = nil, nil
+	return err
 }
 
 // Tables describes every table and view.
@@ -143,7 +176,7 @@ func (s *Source) describe(ctx context.Context, from querier, written string) (ex
 	info := extract.TableInfo{Name: written, Rows: -1}
 	var kind string
 	var withoutRowID bool
-	err := from.QueryRowContext(ctx, `SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?`, name).Scan(&kind, &withoutRowID)
+	err := from.QueryRowContext(ctx, `SELECT type, wr FROM pragma_table_list(?1) WHERE schema = 'main' AND name = ?1`, name).Scan(&kind, &withoutRowID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return info, &elt.Error{
 			Code: "table_missing", Class: elt.Config, What: fmt.Sprintf("source %s has no table %s", s.opts.Name, written),
@@ -203,5 +236,9 @@ func (s *Source) columns(ctx context.Context, from querier, name string, info *e
 // quote returns a name as an identifier of a statement.
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// Close has nothing to let go of: the file is open within snapshots alone.
-func (s *Source) Close() error { return nil }
+// Close closes the file. Snapshots have opened it for themselves.
+func (s *Source) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closeCatalog()
+}

@@ -313,3 +313,39 @@ func TestLargeTable(t *testing.T) {
 		t.Errorf("%d rows came: %+v", got, m.Stats)
 	}
 }
+
+// TestDescribeFollowsTheFile: what is described is the file that is there now, as it is now.
+func TestDescribeFollowsTheFile(t *testing.T) {
+	path, db := file(t, "CREATE TABLE a (id INTEGER PRIMARY KEY)")
+	source := newSource(t, path)
+	names := func() string {
+		t.Helper()
+		info, err := source.Describe(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(info.Columns.Names(), " ")
+	}
+	if got := names(); got != "id" {
+		t.Errorf("at first there are %s", got)
+	}
+	exec(t, db, "ALTER TABLE a ADD COLUMN b TEXT")
+	if got := names(); got != "id b" {
+		t.Errorf("with another column there are %s", got)
+	}
+	other, _ := file(t, "CREATE TABLE a (c TEXT)")
+	if err := os.Rename(other, path); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(); got != "c" {
+		t.Errorf("in another file there are %s", got)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := source.Describe(t.Context(), "a")
+	extracttest.Fails(t, err, "source_unreachable")
+	if err := source.Close(); err != nil {
+		t.Error(err)
+	}
+}
