@@ -102,17 +102,31 @@ const (
 // text, so the fewest digits are looked for.
 func floatDigits(value string) string {
 	positive := "ABS(" + value + ")"
+	format := func(digits int) string { return fmt.Sprintf("FORMAT('%%.%de', %s)", digits-1, positive) }
+	equal := func(text string) string { return "CAST(" + text + " AS FLOAT64) = " + positive }
 	shortest := func(from int) string {
-		last := fmt.Sprintf("FORMAT('%%.%de', %s)", mostDigits-1, positive)
+		up := nextAbove(format(mostDigits - 1))
+		last := "IF(" + equal(up) + ", " + up + ", " + format(mostDigits) + ")"
 		for n := mostDigits - 1; n >= from; n-- {
-			text := fmt.Sprintf("FORMAT('%%.%de', %s)", n-1, positive)
-			last = fmt.Sprintf("IF(CAST(%s AS FLOAT64) = %s, %s, %s)", text, positive, text, last)
+			last = "IF(" + equal(format(n)) + ", " + format(n) + ", " + last + ")"
 		}
 		return last
 	}
 	text := "IF(" + positive + " < " + leastNormal + ", " + shortest(1) + ", " + shortest(leastDigits) + ")"
-	digits := "RTRIM(REPLACE(SUBSTR(" + text + ", 1, STRPOS(" + text + ", 'e') - 1), '.', ''), '0')"
+	digits := "RTRIM(" + digitsOf(text) + ", '0')"
 	exponent := "CAST(CAST(REPLACE(SUBSTR(" + text + ", STRPOS(" + text + ", 'e') + 1), '+', '') AS INT64) AS STRING)"
 	return "IF(" + value + " = 0, '0', IF(IS_NAN(" + value + "), 'nan', IF(IS_INF(" + value + "), IF(" + value + " > 0, 'inf', '-inf'), CONCAT(IF(" + value +
 		" < 0, '-', ''), " + digits + ", 'e', " + exponent + "))))"
+}
+
+// nextAbove returns a formatted number with one more in its last digit. Of a power of two, whose neighbour above is
+// twice as far as the one below, that may read back equal where the nearest number of as many digits does not.
+func nextAbove(text string) string {
+	digits := "CAST(CAST(" + digitsOf(text) + " AS INT64) + 1 AS STRING)"
+	return "CONCAT(SUBSTR(" + digits + ", 1, 1), '.', SUBSTR(" + digits + ", 2), SUBSTR(" + text + ", STRPOS(" + text + ", 'e')))"
+}
+
+// digitsOf returns the digits of a formatted number, without its point and its exponent.
+func digitsOf(text string) string {
+	return "REPLACE(SUBSTR(" + text + ", 1, STRPOS(" + text + ", 'e') - 1), '.', '')"
 }

@@ -10,13 +10,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 var deletesTests = map[string]func(*testing.T, Harness){
-	"the digests of random rows":      testRandomDigests,
 	"a digest sees what columns miss": testDigestSeesMore,
 	"keys that are gone":              testKeysGone,
 	"keys of two columns, with NULLs": testCompositeKeysGone,
@@ -26,40 +24,6 @@ var deletesTests = map[string]func(*testing.T, Harness){
 	"rows that the keys do not know":  testUnknownRows,
 	"rows that are flagged":           testSoftDeletes,
 	"a first load with flagged rows":  testSoftDeletesFirst,
-}
-
-// testRandomDigests: the digest that the warehouse takes equals what Go computes, for every kind and its extremes.
-func testRandomDigests(t *testing.T, h Harness) {
-	dir := t.TempDir()
-	n := 0
-	rapid.Check(t, func(rt *rapid.T) {
-		schema := RandomSchema(rt, h.Limits)
-		rows := RandomRows(rt, schema)
-		n++
-		day := NewDay(t, dir, elt.Manifest{Dataset: "shop.random", Run: "random", Attempt: n, Schema: schema}, rows)
-		if _, err := h.Stage(t.Context(), day.Run, day.Manifest, "shop.random", day.Files, func(int64) {}); err != nil {
-			rt.Fatalf("stage: %v", err)
-		}
-		got, err := h.Digest(t.Context(), day.Run, day.Dataset, schema)
-		if err != nil {
-			rt.Fatalf("digest: %v", err)
-		}
-		if want := Digest(schema, rows); want.Equal(got) {
-			return
-		}
-		// Which column it is.
-		for i, c := range schema {
-			one := elt.Schema{c}
-			values := make([]Row, len(rows))
-			for j := range rows {
-				values[j] = Row{rows[j][i]}
-			}
-			if got, err := h.Digest(t.Context(), day.Run, day.Dataset, one); err != nil || !Digest(one, values).Equal(got) {
-				rt.Errorf("%s: the warehouse's digest is %s of %v (%v)", c.Type, got, values, err)
-			}
-		}
-		rt.Fatal("the digests differ")
-	})
 }
 
 // testDigestSeesMore: two values that changed places leave the facts of every column as they were.

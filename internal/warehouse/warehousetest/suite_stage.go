@@ -3,6 +3,7 @@ package warehousetest
 import (
 	stdcmp "cmp"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"strings"
@@ -15,7 +16,8 @@ import (
 )
 
 var stageTests = map[string]func(*testing.T, Harness){
-	"the facts of random rows":       testRandomFacts,
+	"random rows":                    testRandomRows,
+	"powers of two":                  testPowersOfTwo,
 	"values":                         testValues,
 	"lists":                          testLists,
 	"no rows":                        testNoRows,
@@ -29,8 +31,9 @@ var stageTests = map[string]func(*testing.T, Harness){
 	"nothing staged":                 testNothingStaged,
 }
 
-// testRandomFacts: what the warehouse measures equals what Go computes, for every kind and its extremes.
-func testRandomFacts(t *testing.T, h Harness) {
+// testRandomRows: the facts and the digest that the warehouse takes equal what Go computes, for every kind and its
+// extremes.
+func testRandomRows(t *testing.T, h Harness) {
 	dir := t.TempDir()
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -42,14 +45,54 @@ func testRandomFacts(t *testing.T, h Harness) {
 		if _, err := h.Stage(t.Context(), day.Run, day.Manifest, "shop.random", day.Files, func(int64) {}); err != nil {
 			rt.Fatalf("stage: %v", err)
 		}
-		got, err := h.Measure(t.Context(), day.Run, day.Dataset, schema)
+		facts, err := h.Measure(t.Context(), day.Run, day.Dataset, schema)
 		if err != nil {
 			rt.Fatalf("measure: %v", err)
 		}
-		if diff := cmp.Diff(day.Stats, got); diff != "" {
+		if diff := cmp.Diff(day.Stats, facts); diff != "" {
 			rt.Fatalf("facts (-Go +warehouse):\n%s", diff)
 		}
+		got, err := h.Digest(t.Context(), day.Run, day.Dataset, schema)
+		if err != nil {
+			rt.Fatalf("digest: %v", err)
+		}
+		if !Digest(schema, rows).Equal(got) {
+			h.nameColumns(rt, day, rows)
+			rt.Fatal("the digests differ")
+		}
 	})
+}
+
+// nameColumns says of which columns the warehouse takes another digest than Go.
+func (h Harness) nameColumns(t *rapid.T, day Day, rows []Row) {
+	for i, c := range day.Schema {
+		one := elt.Schema{c}
+		values := make([]Row, len(rows))
+		for j := range rows {
+			values[j] = Row{rows[j][i]}
+		}
+		if got, err := h.Digest(t.Context(), day.Run, day.Dataset, one); err != nil || !Digest(one, values).Equal(got) {
+			t.Errorf("%s: the warehouse's digest is %s of %v (%v)", c.Type, got, values, err)
+		}
+	}
+}
+
+// testPowersOfTwo: the digest of a double is that of its shortest text, which of some powers of two is not the nearest
+// number of so many digits.
+func testPowersOfTwo(t *testing.T, h Harness) {
+	var rows []Row
+	for e := -1074; e < 1024; e++ {
+		rows = append(rows, Row{math.Ldexp(1, e)})
+	}
+	day := NewDay(t, t.TempDir(), elt.Manifest{Dataset: "shop.powers", Run: night1, Schema: elt.Schema{{Name: "f", Type: elt.Type{Kind: elt.Float64}}}}, rows)
+	h.stage(t, day)
+	got, err := h.Digest(t.Context(), night1, "shop.powers", day.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := Digest(day.Schema, rows); !want.Equal(got) {
+		t.Errorf("the warehouse's digest is %s, want %s", got, want)
+	}
 }
 
 func testValues(t *testing.T, h Harness) {

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
+	"sync"
 )
 
 // discovery is the part of the API's discovery document that the double lives by.
@@ -50,20 +50,24 @@ type schema struct {
 
 var pathParameter = regexp.MustCompile(`\{\+?([A-Za-z]+)\}`)
 
-// readDiscovery reads a document of the client library that this module builds with.
-func readDiscovery(t testing.TB, document string) *discovery {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "google.golang.org/api").Output()
+// The documents of the client library that this module builds with, read once for all servers.
+var (
+	bigqueryAPI = sync.OnceValues(func() (*discovery, error) { return readDiscovery("bigquery/v2/bigquery-api.json") })
+	storageAPI  = sync.OnceValues(func() (*discovery, error) { return readDiscovery("storage/v1/storage-api.json") })
+)
+
+func readDiscovery(document string) (*discovery, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "google.golang.org/api").Output()
 	if err != nil {
-		t.Fatalf("find the client library's folder: %v", err)
+		return nil, fmt.Errorf("find the client library's folder: %w", err)
 	}
 	b, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(document)))
 	if err != nil {
-		t.Fatal(err)
+		return nil, fmt.Errorf("read the discovery document: %w", err)
 	}
 	var d discovery
 	if err := json.Unmarshal(b, &d); err != nil {
-		t.Fatalf("read the discovery document: %v", err)
+		return nil, fmt.Errorf("read the discovery document: %w", err)
 	}
 	for _, r := range d.Resources {
 		for _, m := range r.Methods {
@@ -72,7 +76,7 @@ func readDiscovery(t testing.TB, document string) *discovery {
 			d.methods = append(d.methods, m)
 		}
 	}
-	return &d
+	return &d, nil
 }
 
 // route returns the method of a request and its path's parameters.

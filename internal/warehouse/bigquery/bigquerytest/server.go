@@ -74,6 +74,14 @@ type refusal struct {
 // New starts a server for the test. The test fails if a request or a response is not as the document says.
 func New(t testing.TB) *Server {
 	t.Helper()
+	api, err := bigqueryAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	storage, err := storageAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
 	db, err := sql.Open("duckdb", "?autoinstall_known_extensions=false&autoload_known_extensions=false")
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +93,7 @@ func New(t testing.TB) *Server {
 		}
 	}
 	s := &Server{
-		db: db, api: readDiscovery(t, "bigquery/v2/bigquery-api.json"), storage: readDiscovery(t, "storage/v1/storage-api.json"), location: "EU", clock: 1_767_600_000_000,
+		db: db, api: api, storage: storage, location: "EU", clock: 1_767_600_000_000,
 		datasets: make(map[string]bool), tables: make(map[string]*bq.Table), jobs: make(map[string]*work), uploads: make(map[string]*uploading),
 		buckets: make(map[string]map[string]*object),
 	}
