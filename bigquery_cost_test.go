@@ -13,6 +13,7 @@ import (
 // TestBigQueryBudget: a plan says what models would read; one that would read more than it may is refused with both
 // numbers before anything is billed, and the rest of the night appears; what was billed is in the ledger.
 func TestBigQueryBudget(t *testing.T) {
+	t.Parallel()
 	server, dir := bigquerytest.New(t), t.TempDir()
 	server.MakeBucket("parts")
 	write(t, dir, map[string]string{

@@ -16,6 +16,7 @@ import (
 // TestBigQueryPartitions: a table whose nights replace their day, from the source to the published partitions: a row
 // that is gone in the source goes, and the day is copied as one partition.
 func TestBigQueryPartitions(t *testing.T) {
+	t.Parallel()
 	server, dir := bigquerytest.New(t), t.TempDir()
 	write(t, dir, map[string]string{
 		"daybreak.yaml": fmt.Sprintf(`

@@ -38,6 +38,7 @@ models:
 
 // TestBigQueryNight: whole nights on BigQuery's double, from the source to the published tables.
 func TestBigQueryNight(t *testing.T) {
+	t.Parallel()
 	for _, publish := range []string{"each", "together"} {
 		t.Run(publish, func(t *testing.T) {
 			server, dir := bigquerytest.New(t), t.TempDir()

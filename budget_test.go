@@ -15,6 +15,7 @@ import (
 // TestPausedForTheSource reads a replica that falls behind: the night waits and says why, wherever one asks, and goes on
 // when the replica has caught up.
 func TestPausedForTheSource(t *testing.T) {
+	t.Parallel()
 	primary := testenv.NewPostgres(t, nil)
 	replica := primary.Standby(t, nil)
 	psql := func(url, statement string) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,35 +112,11 @@ type glimpse struct {
 // look opens what readers open, without Daybreak's help.
 func look(t *testing.T, dir string) (g glimpse) {
 	t.Helper()
-	db, err := sql.Open("duckdb", filepath.Join(dir, "read", "warehouse.duckdb")+"?access_mode=read_only")
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := readCopy(t, dir)
 	defer db.Close()
-	column := func(query string) (out []string) {
-		rows, err := db.QueryContext(t.Context(), query)
-		if err != nil {
-			t.Fatalf("%s: %v", query, err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var s string
-			if err := rows.Scan(&s); err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, s)
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-	g = glimpse{make(map[string]string), make(map[string]bool)}
-	for _, id := range column("SELECT version_id FROM _daybreak.versions") {
+	g = glimpse{contentsOf(t, db), make(map[string]bool)}
+	for _, id := range texts(t, db, "SELECT version_id FROM _daybreak.versions") {
 		g.versions[id] = true
-	}
-	for _, relation := range column(relationsOf) {
-		g.Contents[relation] = column(fmt.Sprintf("SELECT count(*) || ' rows, hash ' || coalesce(sum(hash(CAST(t AS VARCHAR))::HUGEINT), 0) FROM %s t", relation))[0]
 	}
 	return g
 }
@@ -240,6 +215,7 @@ var theNight = scene{
 
 // A night that is killed at any moment and run again ends with the tables of an undisturbed night.
 func TestKilledNightsEndLikeUndisturbedOnes(t *testing.T) {
+	t.Parallel()
 	s := theNight
 	s.args = []string{"run", "--date", lastDate(t).String()}
 	s.play(t, moments(20))
@@ -254,6 +230,7 @@ var theRollback = scene{
 }
 
 func TestKilledRollbacks(t *testing.T) {
+	t.Parallel()
 	theRollback.play(t, func(all []passage) (out []passage) {
 		for _, p := range all {
 			if strings.HasPrefix(p.name, "rollback.") || p.name == "duckdb.restored" || p.name == "duckdb.copy_renamed" {

@@ -21,19 +21,6 @@ import (
 	_ "github.com/duckdb/duckdb-go/v2" // changes warehouses behind Daybreak's back
 )
 
-// undisturbedOnce is what the night after brought's publishes.
-var undisturbedOnce map[string]string
-
-func undisturbed(t *testing.T) map[string]string {
-	t.Helper()
-	if undisturbedOnce == nil {
-		dir := brought(t)
-		must(t, dir, nil, "run", "--date", lastDate(t).String())
-		undisturbedOnce = contents(t, dir)
-	}
-	return undisturbedOnce
-}
-
 // wantUndisturbed runs the night and checks that it ends as if nothing had happened.
 func wantUndisturbed(t *testing.T, dir string) {
 	t.Helper()
@@ -72,8 +59,10 @@ var onSmallDisk = map[string]struct {
 
 // A disk that fills up in the night loses nothing, and the night goes on once there is room.
 func TestAFullDisk(t *testing.T) {
+	t.Parallel()
 	for part, place := range onSmallDisk {
 		t.Run(part, func(t *testing.T) {
+			t.Parallel()
 			dir := brought(t)
 			small := filepath.Join(dir, "small")
 			if err := os.Mkdir(small, 0o755); err != nil {
@@ -189,6 +178,7 @@ func copyFile(t *testing.T, from, to string) {
 
 // What the refusal of a lost, damaged or foreign warehouse advises is what helps.
 func TestTheReadCopyRestoresALostWarehouse(t *testing.T) {
+	t.Parallel()
 	dir := brought(t)
 	remove(t, filepath.Join(dir, "state", "warehouse.duckdb"))
 	wantRefusal(t, do(t, dir, nil, "run"), 78, "warehouse_behind_ledger")
@@ -198,11 +188,13 @@ func TestTheReadCopyRestoresALostWarehouse(t *testing.T) {
 
 // A read copy that was lost is made again before anybody is told that its days are ready.
 func TestALostReadCopyIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(t *testing.T, file string){
 		"gone": remove,
 		"half": func(t *testing.T, file string) { cut(t, file, 100_000) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := brought(t)
 			before := contents(t, dir)
 			lose(t, filepath.Join(dir, "read", "warehouse.duckdb"))
@@ -216,6 +208,7 @@ func TestALostReadCopyIsMadeAgain(t *testing.T) {
 
 // A new ledger over an old warehouse learns what is published, and the next night goes on from there.
 func TestANewLedgerOverAnOldWarehouse(t *testing.T) {
+	t.Parallel()
 	dir := brought(t)
 	files, err := filepath.Glob(filepath.Join(dir, "state", "ledger.db*"))
 	if err != nil || len(files) == 0 {
@@ -235,6 +228,7 @@ func TestANewLedgerOverAnOldWarehouse(t *testing.T) {
 
 // One process at a time works on a workspace and on a DuckDB file; the second is told which the first is.
 func TestASecondProcess(t *testing.T) {
+	t.Parallel()
 	dir := brought(t)
 	before := contents(t, dir)
 	_, stop := serve(t, dir, nil)
@@ -253,6 +247,7 @@ func TestASecondProcess(t *testing.T) {
 
 // Whoever asks for a date, there is one run of it.
 func TestFiveProcessesMakeOneRun(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t).String()
 	answers := make([]answer, 5)
 	var all sync.WaitGroup
@@ -290,6 +285,7 @@ func duck(t *testing.T, file string) *sql.DB {
 
 // verify finds one row that was changed in the warehouse, and one byte that was in the lake, and names both.
 func TestVerifyFindsWhatWasChanged(t *testing.T) {
+	t.Parallel()
 	dir := brought(t)
 	for _, level := range []string{"counts", "columns", "rows"} {
 		if a := must(t, dir, nil, "verify", "--level", level); strings.Count(a.out, "✓ ") != len(sourceTables) || !strings.Contains(a.out, "at level "+level) {
@@ -371,6 +367,7 @@ func firstPart(t *testing.T, dir string) (part string) {
 
 // A table that leaves the configuration, with all that is made from it, is retired: its last version stays.
 func TestARemovedTableIsRetired(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t)
 	before := contents(t, dir)
 	schedule := filepath.Join(dir, "schedules", "nightly.yaml")
@@ -402,6 +399,7 @@ func TestARemovedTableIsRetired(t *testing.T) {
 // A column that is new is there the next night: in a full table for every row, in an incremental one for what the night
 // brings.
 func TestANewColumn(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t).String()
 	change(t, filepath.Join(dir, "production.db"), `ALTER TABLE companies ADD COLUMN vat TEXT; UPDATE companies SET vat = 'IE' || id;
 		ALTER TABLE invoices ADD COLUMN vat TEXT; UPDATE invoices SET vat = 'IE' || id, updated_at = '`+date+`T12:00:00.000Z' WHERE id % 3 = 0`)

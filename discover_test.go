@@ -24,6 +24,7 @@ CREATE TABLE odd ("größe" int); CREATE TABLE readings (sensor int, seen timest
 
 // What discover prints passes check as it is, says why, comes out the same each time, and holds what was asked for.
 func TestDiscoverPassesCheck(t *testing.T) {
+	t.Parallel()
 	url := testenv.Postgres(t).Database(t)
 	if out, err := exec.CommandContext(t.Context(), "psql", "-XAtqc", messy, url).CombinedOutput(); err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
@@ -40,6 +41,7 @@ func TestDiscoverPassesCheck(t *testing.T) {
 		"decided, hashed": {"require_pii_decision: true\nmasking: {key: a key of the tests}\n", []string{`hash: ["email", "vorname", "birth_date"]`}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			write(t, dir, map[string]string{"daybreak.yaml": "sources: {shop: {postgres: \"${env:SHOP_URL}\"}}\nstatus: {public: true}\n" + c.config})
 			found := must(t, dir, env, "discover", "shop").out
@@ -71,6 +73,7 @@ func TestDiscoverPassesCheck(t *testing.T) {
 
 // A database of a thousand tables is no matter.
 func TestDiscoverAThousandTables(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var tables strings.Builder
 	for i := range 1000 {

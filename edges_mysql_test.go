@@ -61,6 +61,7 @@ func mysqlEdges() []mysqlEdge {
 // TestMySQLEdgesComeToTheWarehouse brings a row of every type's edge values, and one of NULLs, from MariaDB and from
 // MySQL into DuckDB: each is there exactly, and verify finds both sides equal.
 func TestMySQLEdgesComeToTheWarehouse(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(testing.TB) *testenv.MariaDBServer{"MariaDB": testenv.MariaDB, "MySQL": testenv.MySQL} {
 		t.Run(name, func(t *testing.T) {
 			server := start(t)
@@ -132,6 +133,7 @@ func TestMySQLEdgesComeToTheWarehouse(t *testing.T) {
 // TestMySQLGoesAway: a server that is gone in the middle of a table fails the night in a sentence, and what was published
 // before is served on; when it is back, the next attempt brings what it has then.
 func TestMySQLGoesAway(t *testing.T) {
+	t.Parallel()
 	server := testenv.NewMariaDB(t)
 	db, err := sql.Open("mysql", "root@tcp("+server.Addr+")/"+server.Database)
 	if err != nil {

@@ -61,6 +61,7 @@ func edges() []edge {
 // TestEdgesComeToTheWarehouse brings a row of every built-in type's edge values, and one of NULLs, from PostgreSQL into
 // DuckDB: each is there exactly.
 func TestEdgesComeToTheWarehouse(t *testing.T) {
+	t.Parallel()
 	url := testenv.Postgres(t).URL
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {

@@ -27,6 +27,7 @@ tables:
 // A night with policies: what is not as in the source is counted in the night's output, by verify, in the API and on the
 // pages, and what was left out can be read.
 func TestANightWithPolicies(t *testing.T) {
+	t.Parallel()
 	dir, date := t.TempDir(), lastDate(t).String()
 	write(t, dir, map[string]string{
 		"daybreak.yaml":          "sources: {kiosk: {sqlite: kiosk.db}}\nmasking: {key: a key of the tests}\nstatus: {public: true}\n",
@@ -129,9 +130,11 @@ func warehouses(t *testing.T, dir string) map[string]func() (config string, rows
 // Columns that change, on both warehouses: without a rule the night is held back and says what to do; once the
 // schedule says it, the next attempt goes on; killed anywhere in between and run again, the same is there.
 func TestColumnsThatChange(t *testing.T) {
+	t.Parallel()
 	for name, c := range drifts {
 		for _, warehouse := range []string{"duckdb", "bigquery"} {
 			t.Run(name+"/"+warehouse, func(t *testing.T) {
+				t.Parallel()
 				dir := t.TempDir()
 				config, rows := warehouses(t, dir)[warehouse]()
 				last := lastDate(t)
@@ -198,6 +201,7 @@ func TestColumnsThatChange(t *testing.T) {
 
 // A night's files stay readable when a process was killed while it quarantined rows.
 func TestQuarantineOfAKilledNight(t *testing.T) {
+	t.Parallel()
 	dir, date := t.TempDir(), lastDate(t).String()
 	write(t, dir, map[string]string{
 		"daybreak.yaml":          "sources: {kiosk: {sqlite: kiosk.db}}\nstatus: {public: true}\n",

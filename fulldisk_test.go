@@ -22,6 +22,7 @@ var fillsWithin = map[string][]int{
 // published exactly if the ledger says so, every published table is whole, and once there is room a new run ends as an
 // undisturbed one.
 func TestADiskFillsWithinANight(t *testing.T) {
+	t.Parallel()
 	for part, rooms := range fillsWithin {
 		for _, room := range rooms {
 			t.Run(fmt.Sprintf("%s within %d KiB", part, room), func(t *testing.T) { fillWithin(t, part, room) })
@@ -30,6 +31,7 @@ func TestADiskFillsWithinANight(t *testing.T) {
 }
 
 func fillWithin(t *testing.T, part string, room int) {
+	t.Parallel()
 	dir, place := brought(t), onSmallDisk[part]
 	small := filepath.Join(dir, "small")
 	if err := os.Mkdir(small, 0o755); err != nil {

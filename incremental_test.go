@@ -161,8 +161,10 @@ func wantShop(t *testing.T, dir string, e engine) {
 
 // Two nights of each source end with the source's rows, and say how they were verified and what was deleted.
 func TestIncrementalNights(t *testing.T) {
+	t.Parallel()
 	for name, start := range engines {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			e := start(t)
 			dir := newShop(t, e)
 			first := lastDate(t).AddDays(-4)
@@ -210,6 +212,7 @@ func TestIncrementalNights(t *testing.T) {
 
 // A night with deletes that is killed at any moment and run again ends with the rows of an undisturbed one.
 func TestKilledIncrementalNights(t *testing.T) {
+	t.Parallel()
 	e := engines["PostgreSQL"](t)
 	dir := newShop(t, e)
 	first := lastDate(t).AddDays(-3)
@@ -230,6 +233,7 @@ func TestKilledIncrementalNights(t *testing.T) {
 	for i := range moments {
 		after := before + 1 + i*(events-before-1)/moments
 		t.Run(fmt.Sprintf("after event %d of %d", after, events), func(t *testing.T) {
+			t.Parallel()
 			copied := filepath.Join(t.TempDir(), "shop")
 			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 				t.Fatal(err)
@@ -248,6 +252,7 @@ func TestKilledIncrementalNights(t *testing.T) {
 
 // Edge values of MariaDB's types, at the level rows: source, lake and warehouse take the same digest, or nothing is published.
 func TestMariaDBEdgesAgreeRowByRow(t *testing.T) {
+	t.Parallel()
 	e := engines["MariaDB"](t)
 	dir := t.TempDir()
 	write(t, dir, map[string]string{

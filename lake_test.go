@@ -17,6 +17,7 @@ import (
 // What is in the lake is loaded again: as a drill, in place of what people read, and over newer dates only where that is
 // said.
 func TestLoadAgain(t *testing.T) {
+	t.Parallel()
 	dir, first, second := twoNights(t)
 	earlier := lastDate(t).AddDays(-1).String()
 	for _, dataset := range []string{"app.companies", "app.message_parts"} {
@@ -42,6 +43,7 @@ func TestLoadAgain(t *testing.T) {
 
 // A warehouse whose file was deleted is rebuilt from lake and ledger by one command, however often that is killed.
 func TestALostWarehouseIsRebuilt(t *testing.T) {
+	t.Parallel()
 	dir, _, second := twoNights(t)
 	must(t, dir, nil, "rollback", "app.users", "--reason", "x", "--yes")
 	must(t, dir, nil, "rollback", "app.users", "--to", lastDate(t).String(), "--reason", "x", "--yes")
@@ -91,6 +93,7 @@ func killAfterLines(t *testing.T, dir string, lines int, args ...string) {
 // gc drops what nobody needs, lists it before, and nothing else: afterwards everything can still be verified, brought
 // back and rebuilt.
 func TestGC(t *testing.T) {
+	t.Parallel()
 	dir, _, second := twoNights(t)
 	for range 3 { // versions that nobody goes back to
 		must(t, dir, nil, "run", "--date", lastDate(t).String(), "--again")
@@ -164,6 +167,7 @@ func filesOf(t *testing.T, dir string) (files []string) {
 
 // A night that was begun and not finished may lie for long: what it has written and staged stays, and it goes on.
 func TestGCSparesARunThatHasNotEnded(t *testing.T) {
+	t.Parallel()
 	dir := brought(t)
 	killAfter(t, dir, lastDate(t).String(), 30)
 	change(t, filepath.Join(dir, "state", "ledger.db"), `UPDATE manifests SET saved_at = '2020-01-01T00:00:00.000000Z'`)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -22,15 +23,24 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	code := m.Run()
-	for _, clean := range cleanups {
-		clean()
-	}
-	os.Exit(code)
+	os.Exit(tests(m))
 }
 
-// cleanups are called after the last test.
-var cleanups []func()
+// tests runs the tests, with a folder for what they share.
+func tests(m *testing.M) (code int) {
+	var err error
+	if fixtures, err = os.MkdirTemp("", "daybreak-fixtures-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() {
+		if err := os.RemoveAll(fixtures); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}()
+	return m.Run()
+}
 
 // program returns the command of a daybreak process in dir, with an empty HOME and no environment but env.
 func program(ctx context.Context, t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
@@ -79,6 +89,7 @@ func must(t *testing.T, dir string, env []string, args ...string) answer {
 }
 
 func TestHelpTeaches(t *testing.T) {
+	t.Parallel()
 	help := must(t, t.TempDir(), nil, "--help").out
 	for _, want := range []string{"To begin", "The night", "To ask", "To put right", "daybreak demo", "daybreak wait"} {
 		if !strings.Contains(help, want) {
@@ -96,6 +107,7 @@ func TestHelpTeaches(t *testing.T) {
 }
 
 func TestAWrongCommandLineExitsWith64(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"rnu"}, {"run", "--dat", "2026-01-05"}, {"query"}, {"wait"}} {
 		a := do(t, t.TempDir(), nil, args...)
 		if a.code != 64 || !strings.Contains(a.errors, "daybreak: ") {

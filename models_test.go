@@ -22,6 +22,7 @@ import (
 // A model is built by itself, whole, and with other variables: each is a run of its own that says what was asked, and
 // what was not selected stays as it was.
 func TestRunsThatWereAskedForSomething(t *testing.T) {
+	t.Parallel()
 	dir := brought(t)
 	before, date := contents(t, dir), lastDate(t).String()
 	ledger := filepath.Join(dir, "state", "ledger.db")
@@ -56,6 +57,7 @@ func TestRunsThatWereAskedForSomething(t *testing.T) {
 
 // What late data leaves behind is shown, built again in order, and then nothing is outdated any more.
 func TestOutdatedDaysAreBuiltAgain(t *testing.T) {
+	t.Parallel()
 	dir, newest := brought(t), lastDate(t)
 	must(t, dir, nil, "run", "--date", newest.String())
 	late := newest.AddDays(-1)
@@ -76,6 +78,7 @@ func TestOutdatedDaysAreBuiltAgain(t *testing.T) {
 
 // Tests of published data and the SQL that will run are there without a night.
 func TestTestAndCompile(t *testing.T) {
+	t.Parallel()
 	dir := brought(t)
 	if a := must(t, dir, nil, "test", "stg_users+"); !strings.Contains(a.out, "unique(user_id)") || !strings.Contains(a.out, "0 failed") {
 		t.Errorf("test says:\n%s", a.out)
@@ -104,6 +107,7 @@ const slow = "{{ config(materialized='table') }}\nselect count(*) as n, sum(a.ra
 // A process that is killed while it builds a model leaves what was published; the next one goes on and ends with the
 // tables of an undisturbed night.
 func TestKilledInMidTransform(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t).String()
 	write := func(dir string) {
 		if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
@@ -164,6 +168,7 @@ func building(dir, model string) bool {
 // A disk that fills up while a model is built costs the model, and nothing that was published; with room again, the
 // rerun leaves the tables of a night that nothing disturbed.
 func TestAFullDiskInMidTransform(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t).String()
 	wide := "{{ config(materialized='table') }}\nselect range as n, hash(range) as h, repeat(md5(range::varchar), 40) as t from range(400000)\n"
 	if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "wide.sql"), []byte(wide), 0o644); err != nil {
@@ -245,6 +250,7 @@ func wantSameRows(t *testing.T, want, got map[string][]string) {
 
 // An incremental model whose SELECT changes is held back, or follows as its on_schema_change says; what changed is told.
 func TestColumnsOfAModelThatChange(t *testing.T) {
+	t.Parallel()
 	dir, date, model := brought(t), lastDate(t).AddDays(-1).String(), "sql/models/marts/daily_conversations.sql"
 	before := query(t, dir, "SELECT * FROM analytics.daily_conversations ORDER BY ALL")
 	edit(t, dir, model, "    count(rating) as ratings,\n", "    max(rating) as best_rating,\n")

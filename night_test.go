@@ -70,55 +70,6 @@ func ask(t *testing.T, file, statement string) [][]string {
 	return out
 }
 
-// relationsOf finds everything that is published.
-const relationsOf = `SELECT table_schema || '.' || table_name FROM information_schema.tables
-	WHERE table_schema NOT LIKE 'run\_%' ESCAPE '\' AND table_schema NOT IN ('_daybreak', 'main') ORDER BY 1`
-
-// contents returns a fingerprint of every published relation: its rows and a sum over all of each row's values.
-func contents(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	relations := query(t, dir, relationsOf)
-	prints := make([]string, len(relations))
-	for i, r := range relations {
-		prints[i] = fmt.Sprintf(`SELECT '%[1]s', count(*), sum(hash(CAST(t AS VARCHAR))::HUGEINT) FROM %[1]s t`, r[0])
-	}
-	out := make(map[string]string)
-	if len(prints) == 0 {
-		return out
-	}
-	for _, row := range query(t, dir, strings.Join(prints, " UNION ALL ")) {
-		out[row[0]] = strings.Join(row[1:], " rows, hash ")
-	}
-	return out
-}
-
-// demo makes a demo workspace once for all tests; each gets a copy of its own.
-func demo(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "demo")
-	if err := os.CopyFS(dir, os.DirFS(preparedDemo(t))); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-var prepared string // the demo workspace before its first night; made by the first test that needs it
-
-func preparedDemo(t *testing.T) string {
-	t.Helper()
-	if prepared != "" {
-		return prepared
-	}
-	root, err := os.MkdirTemp("", "daybreak-demo-") //nolint:usetesting // it outlives the test that makes it
-	if err != nil {
-		t.Fatal(err)
-	}
-	cleanups = append(cleanups, func() { os.RemoveAll(root) })
-	must(t, root, nil, "demo", "--nights", "0", "--once", "--rows", "6000", "--dir", filepath.Join(root, "demo"))
-	prepared = filepath.Join(root, "demo")
-	return prepared
-}
-
 // sums are the aggregates that must be equal in a table of the demo's source and in the warehouse. Money is summed in
 // its smallest unit: SQLite has no exact decimals.
 var sums = map[string]struct {
@@ -165,16 +116,8 @@ func endOf(t *testing.T, dir string) string {
 	return date.Window(dublin(t)).To.Format(time.RFC3339)
 }
 
-func dublin(t *testing.T) *time.Location {
-	t.Helper()
-	zone, err := time.LoadLocation("Europe/Dublin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return zone
-}
-
 func TestDemoEqualsItsSource(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	dir := filepath.Join(root, "daybreak-demo")
 	first := must(t, root, nil, "demo", "--once")
@@ -251,6 +194,7 @@ func seen(dir string) (n int) {
 
 // What README tells a newcomer to type leads to a first night.
 func TestFromInitToTheFirstNight(t *testing.T) {
+	t.Parallel()
 	production := filepath.Join(preparedDemo(t), "production.db")
 	root := t.TempDir()
 	dir := filepath.Join(root, "data")

@@ -84,6 +84,7 @@ func await(t *testing.T, letters chan letter, text string) (got []letter) {
 
 // A table disappears from production: whoever must know is told before they ask, and told again when its data is there.
 func TestAMissingTableIsToldToSlackUntilItsDataIsThere(t *testing.T) {
+	t.Parallel()
 	slack, told := mailbox(t)
 	pager, paged := mailbox(t)
 	over := make(chan struct{})

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,41 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// twoNightsOnce is a workspace in which the last two nights were brought.
-var twoNightsOnce string
-
-// twoNights returns a copy of it, with what was published after the first night and after the second. Every table has
-// changed in between.
-func twoNights(t *testing.T) (dir string, first, second map[string]string) {
-	t.Helper()
-	if twoNightsOnce == "" {
-		root, err := os.MkdirTemp("", "daybreak-nights-") //nolint:usetesting // it outlives the test that makes it
-		if err != nil {
-			t.Fatal(err)
-		}
-		cleanups = append(cleanups, func() { os.RemoveAll(root) })
-		dir := filepath.Join(root, "demo")
-		if err := os.CopyFS(dir, os.DirFS(brought(t))); err != nil {
-			t.Fatal(err)
-		}
-		copyFile(t, filepath.Join(dir, "read", "warehouse.duckdb"), filepath.Join(root, "first.duckdb"))
-		change(t, filepath.Join(dir, "production.db"), `UPDATE companies SET name = name || '!'; UPDATE subscriptions SET monthly_amount = monthly_amount + 1`)
-		must(t, dir, nil, "run", "--date", lastDate(t).String())
-		twoNightsOnce = dir
-	}
-	dir = filepath.Join(t.TempDir(), "demo")
-	if err := os.CopyFS(dir, os.DirFS(twoNightsOnce)); err != nil {
-		t.Fatal(err)
-	}
-	second = contents(t, dir)
-	read := filepath.Join(dir, "read", "warehouse.duckdb")
-	copyFile(t, read, read+".kept")
-	copyFile(t, filepath.Join(filepath.Dir(twoNightsOnce), "first.duckdb"), read)
-	first = contents(t, dir)
-	copyFile(t, read+".kept", read)
-	return dir, first, second
-}
 
 // headline is what daybreak status says of a dataset.
 type headline struct {
@@ -96,6 +60,7 @@ func wantContents(t *testing.T, dir string, first, second map[string]string, bac
 // A whole table, a merged one and a model go back to the version before and forward again; gates, page and audit trail
 // say so, and the day that was rolled back can be brought anew.
 func TestRollback(t *testing.T) {
+	t.Parallel()
 	dir, first, second := twoNights(t)
 	date := lastDate(t).String()
 	for dataset, relation := range map[string]string{"app.companies": "app.companies", "app.message_parts": "app.message_parts", "mrr": "analytics.mrr"} {
@@ -148,6 +113,7 @@ func viewsOver(t *testing.T, dir, dataset string) (relations []string) {
 }
 
 func TestRollbackRefuses(t *testing.T) {
+	t.Parallel()
 	dir := brought(t)
 	before := contents(t, dir)
 	wantRefusal(t, do(t, dir, nil, "rollback", "app.companies", "--reason", "x", "--yes"), 65, "nothing to go back to", "nothing_before")
@@ -170,6 +136,7 @@ func TestRollbackRefuses(t *testing.T) {
 
 // A rollback that is killed at any moment and asked for again ends as one that was not.
 func TestAKilledRollback(t *testing.T) {
+	t.Parallel()
 	for _, events := range []int{1, 2, 3, 4, 5} {
 		dir, first, second := twoNights(t)
 		killWhen(t, dir, events, "rollback", "app.message_parts", "--reason", "x", "--yes")
@@ -216,6 +183,7 @@ func killWhen(t *testing.T, dir string, events int, args ...string) {
 
 // What an operator asks for while daybreak serve is at work, that carries out.
 func TestOperatorsBesideServe(t *testing.T) {
+	t.Parallel()
 	dir, first, second := twoNights(t)
 	edit(t, dir, "schedules/nightly.yaml", "  app.companies:\n", "  app.companies:\n    expect_rows: at least 1_000_000\n")
 	date := lastDate(t).String()
@@ -241,6 +209,7 @@ func TestOperatorsBesideServe(t *testing.T) {
 }
 
 func TestWithdraw(t *testing.T) {
+	t.Parallel()
 	dir, _, second := twoNights(t)
 	date := lastDate(t).String()
 	wantRefusal(t, do(t, dir, nil, "withdraw", "mrr", "2001-01-01", "--reason", "x", "--yes"), 78, "day_unknown")
@@ -280,6 +249,7 @@ func TestWithdraw(t *testing.T) {
 
 // A guard holds a table back with both numbers, and lets it pass once where a person says so.
 func TestGuards(t *testing.T) {
+	t.Parallel()
 	dir, first, second := twoNights(t)
 	date := lastDate(t).String()
 	edit(t, dir, "schedules/nightly.yaml", "  app.companies:\n", "  app.companies:\n    expect_rows: between 1 and 2\n")

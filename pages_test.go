@@ -125,6 +125,7 @@ const (
 
 // The pages of a real workspace say what its API says, with scripts and without, and lead where they promise.
 func TestPagesOfARealNight(t *testing.T) {
+	t.Parallel()
 	dir := demo(t)
 	night := elt.DateOf(time.Now().In(dublin(t))).AddDays(-1)
 	for _, date := range []elt.Date{night.AddDays(-1), night} {
@@ -209,6 +210,7 @@ func TestPagesOfARealNight(t *testing.T) {
 // A table that is gone from the source: the overview names the cause once, every dataset behind it says since when and
 // what to do, and nobody is kept waiting for what cannot come.
 func TestPagesOfANightThatFailed(t *testing.T) {
+	t.Parallel()
 	dir := demo(t)
 	night := elt.DateOf(time.Now().In(dublin(t))).AddDays(-1)
 	must(t, dir, nil, "run", "--date", night.AddDays(-1).String())

@@ -59,6 +59,7 @@ models:
 
 // Four tables under a running load are one snapshot, or their sums would differ.
 func TestPgbenchUnderLoadIsOneSnapshot(t *testing.T) {
+	t.Parallel()
 	url := testenv.Postgres(t).Database(t)
 	pgbench := func(args ...string) *exec.Cmd {
 		return exec.CommandContext(t.Context(), "pgbench", append(args, url)...)

@@ -17,6 +17,7 @@ import (
 // TestKilledWhileExtracting kills a night in the middle of its second table: the first one's parts serve the next
 // process, and the second one, whose snapshot died with its sessions, is read anew and says so.
 func TestKilledWhileExtracting(t *testing.T) {
+	t.Parallel()
 	server := testenv.Postgres(t)
 	psql := exec.CommandContext(t.Context(), filepath.Join(server.Bin, "psql"), "-Xqc",
 		"CREATE TABLE small AS SELECT i AS id FROM generate_series(1, 10) i; CREATE TABLE large AS SELECT i AS id, repeat(md5(i::text), 30) AS v FROM generate_series(1, 50000) i", server.URL)

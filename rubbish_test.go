@@ -10,50 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/testenv"
 )
-
-// lastDate is the last data date that had ended for the demo when it was asked for first, so that tests hold at midnight
-// too; each workspace of brought has the one before it.
-func lastDate(t *testing.T) elt.Date {
-	t.Helper()
-	return elt.DateOf(firstAsked().In(dublin(t))).AddDays(-1)
-}
-
-var firstAsked = sync.OnceValue(time.Now)
-
-var broughtOnce string // a demo workspace with one night; made by the first test that needs it
-
-// brought returns a demo workspace of the test's own, with one night published, in which steps are tried once.
-func brought(t *testing.T) string {
-	t.Helper()
-	if broughtOnce == "" {
-		root, err := os.MkdirTemp("", "daybreak-brought-") //nolint:usetesting // it outlives the test that makes it
-		if err != nil {
-			t.Fatal(err)
-		}
-		cleanups = append(cleanups, func() { os.RemoveAll(root) })
-		dir := filepath.Join(root, "demo")
-		if err := os.CopyFS(dir, os.DirFS(preparedDemo(t))); err != nil {
-			t.Fatal(err)
-		}
-		edit(t, dir, "schedules/nightly.yaml", "deadline: \"07:00\"\n", "deadline: \"07:00\"\nretries: {attempts: 1}\n")
-		must(t, dir, nil, "run", "--date", lastDate(t).AddDays(-1).String())
-		broughtOnce = dir
-	}
-	dir := filepath.Join(t.TempDir(), "demo")
-	if err := os.CopyFS(dir, os.DirFS(broughtOnce)); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
 
 // edit replaces text in a file of the workspace; the file must hold it.
 func edit(t *testing.T, dir, file, old, replacement string) {
@@ -122,6 +85,7 @@ func wantRefusal(t *testing.T, a answer, code int, says ...string) {
 
 // What is wrong with a workspace or its state is said before any work, with its place, and changes nothing.
 func TestWhatIsWrongIsSaidBeforeAnyWork(t *testing.T) {
+	t.Parallel()
 	date := lastDate(t).String()
 	files := func(file, old, replacement string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) { edit(t, dir, file, old, replacement) }
@@ -161,6 +125,7 @@ func TestWhatIsWrongIsSaidBeforeAnyWork(t *testing.T) {
 		"no port for demo":  {nil, []string{"demo", "--dir", ".", "--listen", busy}, 75, []string{busy, "--listen", "address_in_use"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := brought(t)
 			look := readers(t, dir)
 			before := contents(t, look)
@@ -209,6 +174,7 @@ func remove(t *testing.T, file string) {
 
 // What goes wrong in the night is held back with all that is made from it; the rest of the night appears.
 func TestWhatFailsIsHeldBackAndTheRestAppears(t *testing.T) {
+	t.Parallel()
 	date := lastDate(t)
 	production := func(statements string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
@@ -253,6 +219,7 @@ func TestWhatFailsIsHeldBackAndTheRestAppears(t *testing.T) {
 			[]string{"production.db: no such file", "its path in daybreak.yaml"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := brought(t)
 			before := contents(t, dir)
 			c.spoil(t, dir)
@@ -377,6 +344,7 @@ func statesOf(t *testing.T, dir string, date elt.Date) map[string]string {
 
 // A failed test's cause is told to whoever asks: which test, and how many rows.
 func TestAFailedTestNamesItsRows(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t)
 	change(t, filepath.Join(dir, "production.db"), "UPDATE users SET role = 'robot', updated_at = '"+date.String()+"T12:00:00.000Z' WHERE id IN (1, 2, 3)")
 	wantRefusal(t, do(t, dir, nil, "run", "--date", date.String()), 65, "test of app.users failed", "accepted_values", "3 rows")

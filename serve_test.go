@@ -156,6 +156,7 @@ func until(t *testing.T, what string, done func() bool) {
 
 // A night whose process was killed is picked up by the next serve and ends with the tables of an undisturbed one.
 func TestServePicksUpAKilledNight(t *testing.T) {
+	t.Parallel()
 	for _, events := range []int{5, 60, 110} {
 		dir, date := brought(t), lastDate(t).String()
 		killAfter(t, dir, date, seen(dir)+events)
@@ -242,6 +243,7 @@ func (s *server) extracting(t *testing.T, date string) (step api.Step) {
 
 // A night of serve, from its tick to its end: seen while it runs, stopped at once, drained, and finished.
 func TestANightOfServe(t *testing.T) {
+	t.Parallel()
 	dir, env, closeGate := gated(t)
 	date := lastDate(t)
 	before := date.AddDays(-1).String()
@@ -322,6 +324,7 @@ func TestANightOfServe(t *testing.T) {
 
 // A gate that a failure keeps shut says so at once, and why.
 func TestWaitingForWhatFailed(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t).String()
 	change(t, filepath.Join(dir, "production.db"), "ALTER TABLE invoices RENAME TO bills")
 	wantRefusal(t, do(t, dir, nil, "run", "--date", date), 78, "table_missing")

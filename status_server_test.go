@@ -15,6 +15,7 @@ import (
 // The status outlives the pipeline: a server of its own answers while nothing else runs, beside one that works, and
 // while the ledger is away, when it shows what it knew with its age and opens no gate.
 func TestStatusOutlivesThePipeline(t *testing.T) {
+	t.Parallel()
 	dir := demo(t)
 	ledger := testenv.Postgres(t).Database(t)
 	file := filepath.Join(dir, "daybreak.yaml")

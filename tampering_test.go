@@ -13,6 +13,7 @@ import (
 // What somebody, or a failing disk, changes between the load of a night and its verification, or in the lake, is
 // found, and nothing of the table is published. The guard that holds the first attempt back keeps the night there.
 func TestWhatIsAlteredBetweenLoadAndPublishIsFound(t *testing.T) {
+	t.Parallel()
 	const guard = "    expect_rows: at least 1_000_000\n"
 	for name, tamper := range map[string]struct {
 		staging string // run on the staged table %[1]s; %[2]s is the part's file
@@ -30,6 +31,7 @@ func TestWhatIsAlteredBetweenLoadAndPublishIsFound(t *testing.T) {
 		"a part that is lost": {staging: "DROP TABLE %[1]s", lake: remove, code: "part_missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir, date := brought(t), lastDate(t).String()
 			before := contents(t, dir)
 			edit(t, dir, "schedules/nightly.yaml", "  app.companies:\n", "  app.companies:\n"+guard)

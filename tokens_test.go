@@ -9,6 +9,7 @@ import (
 
 // A token that is made beside a running service lets in at once, and lets nobody in once it is revoked.
 func TestTokensOfARunningService(t *testing.T) {
+	t.Parallel()
 	dir := demo(t)
 	s, stop := serve(t, dir, nil)
 	defer stop()
