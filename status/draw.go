@@ -25,6 +25,7 @@ type lineageBox struct {
 	Name, Sub, Icon          string
 	Class, Href              string
 	Self                     bool
+	Dataset                  string
 	Title                    string
 }
 
@@ -134,7 +135,11 @@ func kindOf(d elt.Dataset) string {
 
 // draw places a graph's boxes and lines.
 func (v view) draw(g *graph, self elt.DatasetName) *lineageSVG {
-	at := g.layers()
+	return g.draw(g.layers(), self, v.box)
+}
+
+// draw places boxes and lines, with each name in the column that at gives it.
+func (g *graph) draw(at map[elt.DatasetName]int, self elt.DatasetName, box func(name elt.DatasetName, x, y int, self bool) lineageBox) *lineageSVG {
 	g = g.bent(at)
 	columns := g.columns(at)
 	svg := &lineageSVG{Width: len(columns)*(boxWidth+boxGapX) - boxGapX + 4}
@@ -148,7 +153,7 @@ func (v view) draw(g *graph, self elt.DatasetName) *lineageSVG {
 			height := heightOf(name)
 			middle[name] = [2]int{x, y + height/2}
 			if height == boxHeight {
-				svg.Nodes = append(svg.Nodes, v.box(name, x, y, name == self))
+				svg.Nodes = append(svg.Nodes, box(name, x, y, name == self))
 			}
 			y += height + boxGapY
 		}
@@ -186,7 +191,7 @@ func (v view) box(name elt.DatasetName, x, y int, self bool) lineageBox {
 	p := v.pillOf(set, set.headline.Latest)
 	return lineageBox{
 		X: x, Y: y, TextX: x + 12, TextY: y + 20, SubY: y + 38, Icon: p.Icon, Name: clipped(string(name), 22), Sub: kindOf(set.Dataset), Class: p.Class,
-		Href: datasetHref(name), Self: self, Title: string(name) + ": " + strings.ToLower(p.Text),
+		Href: datasetHref(name), Self: self, Dataset: string(name), Title: string(name) + ": " + strings.ToLower(p.Text),
 	}
 }
 

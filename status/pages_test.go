@@ -88,6 +88,7 @@ func shots() []shot {
 	paused.Work("shop.message_parts", elt.ExtractStep, time.Minute, 40)
 	paused.Pause("shop.message_parts", elt.ExtractStep, "source budget (replica lag 42s, at most 30s)")
 	empty, crowd := statustest.Calm(0), statustest.Crowd(45)
+	warren := statustest.Warren(240)
 	empty.Ledger = statustest.New(empty.Now)
 	expected := punctual()
 	return []shot{
@@ -120,6 +121,9 @@ func shots() []shot {
 		{"run-paused", "/runs/20261121t0500-nightly", "/v1/runs/20261121t0500-nightly", paused},
 		{"incidents", "/incidents", "", busy},
 		{"schedules", "/schedules", "", busy},
+		{"lineage-map", "/lineage", "", warren},
+		{"lineage-group", "/lineage?group=3.fct_…", "", warren},
+		{"lineage-focus", "/lineage?focus=fct_subject_125", "", warren},
 		{"not-found", "/nowhere", "", busy},
 	}
 }
