@@ -23,7 +23,7 @@ func serveTokens(t *testing.T, change ...func(*Options)) (*Service, *statustest.
 	now := world.Now()
 	keys := statustest.NewActs(statustest.NewKeys(world.Ledger, func() time.Time { return now }))
 	s := serve(t, world, append([]func(*Options){func(o *Options) {
-		o.Public, o.Token, o.Tokens, o.Acts = false, "", keys, keys
+		o.Public, o.Token, o.Tokens, o.Acts, o.Rollbacks = false, "", keys, keys, keys
 		o.Now = func() time.Time { return now }
 	}}, change...)...)
 	return s, keys, &now

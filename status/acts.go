@@ -33,6 +33,12 @@ type IncidentActs interface {
 	Remarks(ctx context.Context, incident elt.IncidentID, dataset elt.DatasetName, limit int) ([]elt.Remark, error)
 }
 
+// DayActs is what admins say of a day that has come.
+type DayActs interface {
+	Withdraw(ctx context.Context, d elt.DatasetName, date elt.Date, actor, reason string) (changed bool, err error)
+	Reinstate(ctx context.Context, d elt.DatasetName, date elt.Date, actor, reason string) (changed bool, err error)
+}
+
 // TokenActs is what admins do.
 type TokenActs interface {
 	CreateToken(ctx context.Context, t elt.Token, digest elt.Digest) (elt.Token, error)
@@ -56,6 +62,7 @@ type MessageLedger interface {
 type ActLedger interface {
 	RunActs
 	IncidentActs
+	DayActs
 	TokenActs
 	MessageLedger
 	RequestLedger

@@ -19,11 +19,12 @@ var (
 	lifeText     = regexp.MustCompile(`^(0|[1-9][0-9]{0,5}[smh])$`)
 	waiterText   = regexp.MustCompile(`^[^\x00-\x1f\x7f-\x9f]{0,80}$`)
 	yearText     = regexp.MustCompile(`^(19[7-9][0-9]|[2-8][0-9]{3})-`)
+	versionText  = regexp.MustCompile(`^([a-z_][a-z0-9_.]{0,126}@[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}|[0-9]{4}-[0-9]{2}-[0-9]{2})$`)
 	plainText    = regexp.MustCompile(`^[^\x00]*$`)
 )
 
 // requiredParameters are those without which a request is refused.
-var requiredParameters = map[string]bool{"need": true, "text": true, "reason": true, "name": true, "role": true}
+var requiredParameters = map[string]bool{"need": true, "text": true, "reason": true, "name": true, "role": true, "plan_token": true}
 
 // parameterSchemas say what a parameter may hold, by its name, or by its route's path and its name where routes differ.
 // One that is not here is any text.
@@ -47,6 +48,8 @@ var parameterSchemas = map[string]object{
 	"text":                {"type": "string", "minLength": 1, "maxLength": fieldLimit, "pattern": plainText.String()},
 	"reason":              {"type": "string", "minLength": 1, "maxLength": fieldLimit, "pattern": plainText.String()},
 	"name":                {"type": "string", "minLength": 1, "maxLength": 80, "pattern": plainText.String()},
+	"version":             {"type": "string", "pattern": `^$|` + versionText.String()},
+	"plan_token":          {"type": "string", "pattern": `^[0-9a-f]{24}$`},
 	"role":                {"type": "string", "enum": elt.Roles()},
 	"expires_in":          {"type": "string", "pattern": lifeText.String()},
 	"/v1/datasets limit":  {"type": "integer", "minimum": 1, "maximum": 1000},

@@ -20,11 +20,17 @@ type actForm struct {
 	Asks   string // what the field is, in words
 	Date   string // of the note that it pins; empty for the whole dataset
 	Next   string // where it leads back to
+	Look   bool   // Action is a page that says what would happen
 }
 
 // acting reports whether the reader of a page is shown what operators can do.
 func (s *Service) acting(c echo.Context) bool {
 	return s.opts.Acts != nil && callerOf(c).Role.Includes(elt.Operator)
+}
+
+// judging reports whether the reader is shown what admins can do with what has come.
+func (s *Service) judging(c echo.Context) bool {
+	return s.opts.Acts != nil && s.opts.Rollbacks != nil && callerOf(c).Role.Includes(elt.Admin)
 }
 
 // runForms are what an operator can do with a run.
@@ -48,6 +54,13 @@ func (s *Service) dayForms(c echo.Context, d *api.Day) []actForm {
 	if s.acting(c) && d.Run != "" && (d.State == elt.DayFailed || d.State == elt.DayBlocked) {
 		path := c.Request().URL.Path
 		forms = append(forms, actForm{Action: "/datasets/" + string(d.Dataset) + "/days/" + d.Date.String() + "/retry", Label: "Retry what failed", Next: path})
+	}
+	if s.judging(c) && (d.State == elt.DayReady || d.Withdrawn != "") {
+		label := "Withdraw this day…"
+		if d.Withdrawn != "" {
+			label = "Take the withdrawal back…"
+		}
+		forms = append(forms, actForm{Action: dayHref(d.Dataset, d.Date) + "/withdraw", Label: label, Look: true})
 	}
 	if note := s.noteForm(c, d.Dataset, d.Date); note != nil {
 		forms = append(forms, *note)

@@ -39,6 +39,7 @@ type datasetData struct {
 	Changes          []changeRow
 	Notes            []noteRow
 	Note             *actForm // pins another
+	Back             *actForm // goes back to an earlier version
 	Waiters          []waiterRow
 }
 
@@ -118,6 +119,9 @@ func (s *Service) datasetPage(c echo.Context) error {
 		data.Waiters = append(data.Waiters, waiterRow{w.Name, shortDate(w.Date, today), stampOf(w.Since, set.zone, today)})
 	}
 	data.Note = s.noteForm(c, set.Name, elt.Date{})
+	if s.judging(c) && !set.headline.LatestReady.IsZero() {
+		data.Back = &actForm{Action: datasetHref(set.Name) + "/rollback", Label: "Roll back to an earlier version…", Look: true}
+	}
 	if data.Notes, err = s.notesOf(c, v, set.Name, elt.Date{}); err != nil {
 		return err
 	}

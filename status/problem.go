@@ -22,6 +22,7 @@ const (
 	codeForbidden       elt.Code = "forbidden"         // a token whose role is not enough
 	codeTooManyRequests elt.Code = "too_many_requests" // one caller's requests beyond the limit
 	codeNothingToRetry  elt.Code = "nothing_to_retry"  // no run has tried to bring the day
+	codePlanStale       elt.Code = "plan_stale"        // something else would happen than what was looked at
 	codeDatasetUnknown  elt.Code = "dataset_unknown"   // no dataset of that name
 	codeDayUnknown      elt.Code = "day_unknown"       // the ledger knows nothing of that day
 	codeRunUnknown      elt.Code = "run_unknown"       // no run of that ID

@@ -111,5 +111,5 @@ func (s *Service) routes() []route {
 	for _, a := range acts() {
 		routes = append(routes, a.routes(s)...)
 	}
-	return routes
+	return append(routes, s.rollbackRoutes()...)
 }

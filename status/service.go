@@ -46,6 +46,8 @@ type Options struct {
 	RequestsPerSecond int
 	// Acts carries out what people and programs ask for; nil makes a service that only reads.
 	Acts ActLedger
+	// Rollbacks goes back to earlier versions; nil makes a service that cannot.
+	Rollbacks Rollbacks
 	// Title names the company or team at the top of each page; empty for Daybreak.
 	Title   string
 	Version string

@@ -85,7 +85,7 @@ func (l *Load) target(d elt.DatasetName, versions []elt.Version) (elt.Version, e
 	if l.Date == "" {
 		return versions[0], nil
 	}
-	return (&Rollback{To: l.Date}).target(d, versions)
+	return rollbackTarget(d, l.Date, versions)
 }
 
 // upTo returns the versions up to the target, which is the last of them.

@@ -123,8 +123,8 @@ func (ws *workspace) ask(ctx context.Context, book *ledger.Ledger, run elt.Run, 
 	if err != nil {
 		return run, err
 	}
-	run.ID, run.State, run.Reason = newRunID(now), elt.RunRunning, byHand(act.Reason)
-	act.Actor = actor()
+	act.Actor = cmp.Or(act.Actor, actor())
+	run.ID, run.State, run.Reason = newRunID(now), elt.RunRunning, byHand(act.Actor, act.Reason)
 	if err := book.Audit(ctx, act); err != nil {
 		return run, err
 	}
@@ -133,8 +133,8 @@ func (ws *workspace) ask(ctx context.Context, book *ledger.Ledger, run elt.Run, 
 }
 
 // byHand is the reason of a run that a person asked for.
-func byHand(reason string) string {
-	return strings.TrimSuffix("by hand, "+actor()+": "+reason, ": ")
+func byHand(who, reason string) string {
+	return strings.TrimSuffix("by hand, "+who+": "+reason, ": ")
 }
 
 // published says what a version is, to people: "Thu 19 Nov 2026, 1,234 rows, published Fri 02:10".

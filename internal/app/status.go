@@ -31,7 +31,7 @@ func (ws *workspace) newStatus(book *ledger.Ledger, log *slog.Logger) (*status.S
 
 func (ws *workspace) statusOptions(book *ledger.Ledger, log *slog.Logger) status.Options {
 	return status.Options{
-		Ledger: book, Tokens: book, Acts: book,
+		Ledger: book, Tokens: book, Acts: book, Rollbacks: rollbacks{ws, book},
 		Title: ws.config.Title, Version: version, Location: ws.location(), BaseURL: ws.config.Status.BaseURL,
 		Schedules: ws.upcoming, SQL: ws.sqlOf, Log: log, Now: time.Now,
 	}

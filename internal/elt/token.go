@@ -18,7 +18,7 @@ type Role string
 const (
 	Viewer   Role = "viewer"   // reads: pages, API, gates
 	Operator Role = "operator" // acts on days, runs, schedules, backfills and incidents, and sees samples of rows
-	Admin    Role = "admin"    // makes and revokes tokens
+	Admin    Role = "admin"    // withdraws days, goes back to earlier versions, makes and revokes tokens
 )
 
 // Roles are all of them, the least first.

@@ -52,3 +52,11 @@ type Waiters struct {
 	Meta
 	Waiters []Waiter `json:"waiters"`
 }
+
+// Rollback is what going back to an earlier version would do. Whoever has looked at it confirms it with PlanToken.
+type Rollback struct {
+	Meta
+	elt.Rollback
+	Needed    bool   `json:"needed"` // false when people read the target already
+	PlanToken string `json:"plan_token"`
+}

@@ -11,9 +11,10 @@ import (
 // Acts carries out acts on a world in memory, and keeps what was asked.
 type Acts struct {
 	*Keys
-	Asked    []string // "cancel 20261121t0500-nightly by on-call: wrong date"
-	remarks  []elt.Remark
-	requests map[string]kept
+	RolledBack int      // how many of two versions are not read any more
+	Asked      []string // "cancel 20261121t0500-nightly by on-call: wrong date"
+	remarks    []elt.Remark
+	requests   map[string]kept
 }
 
 type kept struct {
@@ -91,6 +92,56 @@ func (a *Acts) Remarks(_ context.Context, incident elt.IncidentID, dataset elt.D
 		}
 	}
 	return out, nil
+}
+
+// Withdraw is part of status.ActLedger.
+func (a *Acts) Withdraw(_ context.Context, d elt.DatasetName, date elt.Date, actor, reason string) (bool, error) {
+	return a.judge(d, date, reason, fmt.Sprintf("withdraw %s %s by %s: %s", d, date, actor, reason))
+}
+
+// Reinstate is part of status.ActLedger.
+func (a *Acts) Reinstate(_ context.Context, d elt.DatasetName, date elt.Date, actor, reason string) (bool, error) {
+	return a.judge(d, date, "", fmt.Sprintf("reinstate %s %s by %s: %s", d, date, actor, reason))
+}
+
+func (a *Acts) judge(d elt.DatasetName, date elt.Date, says, asked string) (bool, error) {
+	a.mu.Lock()
+	day, ok := a.days[elt.DayKey{Dataset: d, Date: date}]
+	a.mu.Unlock()
+	if !ok {
+		return false, &elt.Error{Code: "day_unknown", Class: elt.Config, What: "no such day", Do: "look"}
+	}
+	changed := day.Withdrawn != says
+	day.Withdrawn = says
+	a.SetDay(day)
+	a.asked("%s", asked)
+	return changed, nil
+}
+
+// PlanRollback is part of status.Rollbacks: there are two versions, of the last two nights.
+func (a *Acts) PlanRollback(_ context.Context, d elt.DatasetName, to string) (elt.Rollback, error) {
+	last := elt.DateOf(a.clock()).AddDays(-1)
+	var versions []elt.Version
+	for back := range 2 {
+		date := last.AddDays(-back)
+		versions = append(versions, elt.Version{ID: elt.NewVersionID(d, RunOf("nightly", date)), Dataset: d, Date: date, Rows: int64(100 - back), PublishedAt: a.clock().AddDate(0, 0, -back), Checks: elt.ChecksPassed})
+	}
+	versions = versions[a.RolledBack:]
+	plan := elt.Rollback{Dataset: d, Current: versions[0], Lost: []elt.Date{last}, Feeds: []elt.DatasetName{}, Versions: versions}
+	for _, v := range versions {
+		if to == string(v.ID) || to == v.Date.String() || to == "" && v.ID != plan.Current.ID {
+			plan.Target = v
+			return plan, nil
+		}
+	}
+	return plan, &elt.Error{Code: "version_unknown", Class: elt.Config, What: "no such version", Do: "look"}
+}
+
+// Rollback is part of status.Rollbacks.
+func (a *Acts) Rollback(_ context.Context, plan elt.Rollback, actor, reason string) (elt.RunID, error) {
+	a.RolledBack++
+	a.asked("rollback %s to %s by %s: %s", plan.Dataset, plan.Target.ID, actor, reason)
+	return "20261121t0600-rollback", nil
 }
 
 // CreateToken is part of status.ActLedger.
