@@ -34,6 +34,7 @@ type commandLine struct {
 
 	StatusServer app.StatusServer `cmd:"" group:"night" help:"Serve the status page and API alone, beside or without a pipeline."`
 
+	Backfill app.Backfill `cmd:"" group:"repair" help:"Bring days of the past: plan, look, confirm; pause, resume, cancel, retry."`
 	Rollback app.Rollback `cmd:"" group:"repair" help:"Show the version before again."`
 	Withdraw app.Withdraw `cmd:"" group:"repair" help:"Mark a day as bad: its gates answer impossible."`
 	Allow    app.Allow    `cmd:"" group:"repair" help:"Let a day pass once that a guard holds back."`

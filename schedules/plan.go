@@ -16,10 +16,15 @@ type Tests func(elt.DatasetName) (reads []elt.DatasetName, has bool)
 //
 // A reload extracts nothing: its tables are loaded from what is in the lake already. A rollback is its publish step alone.
 func Plan(run elt.Run, datasets []elt.Dataset, tests Tests) []elt.Step {
+	return PlanFrom(run, datasets, tests, func(elt.DatasetName) bool { return run.Kind == elt.ReloadRun })
+}
+
+// PlanFrom is Plan for a run of which inLake says which tables are loaded from the lake instead of being extracted.
+func PlanFrom(run elt.Run, datasets []elt.Dataset, tests Tests, inLake func(elt.DatasetName) bool) []elt.Step {
 	if run.Kind == elt.RollbackRun {
 		datasets = nil
 	}
-	p := plan{run: run, at: make(map[elt.StepID]int), built: make(map[elt.DatasetName]elt.StepID), last: make(map[elt.DatasetName]elt.StepID)}
+	p := plan{run: run, inLake: inLake, at: make(map[elt.StepID]int), built: make(map[elt.DatasetName]elt.StepID), last: make(map[elt.DatasetName]elt.StepID)}
 	datasets = elt.InOrder(datasets)
 	for _, d := range datasets {
 		p.build(d)
@@ -45,6 +50,7 @@ func Plan(run elt.Run, datasets []elt.Dataset, tests Tests) []elt.Step {
 // plan is a run's steps while they are being put together.
 type plan struct {
 	run         elt.Run
+	inLake      func(elt.DatasetName) bool
 	steps       []elt.Step
 	at          map[elt.StepID]int             // where in steps each is
 	built, last map[elt.DatasetName]elt.StepID // the step that makes a dataset, and its last one
@@ -64,7 +70,7 @@ func (p *plan) add(kind elt.StepKind, dataset elt.DatasetName, needs ...elt.Step
 func (p *plan) build(d elt.Dataset) {
 	if d.Kind == elt.TableDataset {
 		var extracted []elt.StepID
-		if p.run.Kind != elt.ReloadRun {
+		if !p.inLake(d.Name) {
 			p.add(elt.ExtractStep, d.Name)
 			extracted = append(extracted, p.last[d.Name])
 		}

@@ -109,7 +109,8 @@ var errInterrupted = &elt.Error{
 
 // Sweep enqueues every step that the ledger says is due, blocks what can never start, and ends the runs
 // that are done. It returns how many runs are still going on. The runs of one schedule go one after the
-// other, oldest date first: what a night publishes is what the next one builds on. A rollback waits for nobody.
+// other, oldest date first: what a night publishes is what the next one builds on. A rollback waits for nobody. The runs
+// of backfills are left to a Backfiller.
 func (r *Runner) Sweep(ctx context.Context, q Queue) (going int, err error) {
 	runs, err := r.Ledger.Runs(ctx, elt.RunFilter{State: elt.RunRunning})
 	if err != nil {
@@ -124,6 +125,9 @@ func (r *Runner) Sweep(ctx context.Context, q Queue) (going int, err error) {
 	})
 	busy := make(map[elt.ScheduleName]bool)
 	for _, run := range runs {
+		if run.Kind == elt.BackfillRun {
+			continue
+		}
 		urgent := run.Kind == elt.RollbackRun
 		if busy[run.Schedule] && !urgent {
 			going++

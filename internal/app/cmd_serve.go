@@ -76,10 +76,12 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	stepCtx, stopSteps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSteps()
 	workers := pool.New(p.ws.config.Threads, p.log, p.runner.Work)
+	backfills := p.newBackfiller()
 	server := status.NewServer("", service.Handler())
 
 	var scheduling, serving sync.WaitGroup
 	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers) })
+	scheduling.Go(func() { p.keepBackfilling(ctx, stepCtx, backfills) })
 	serving.Go(func() { p.keepWatching(ctx, service.AtRisk) })
 	serving.Go(func() { p.keepCleaning(ctx) })
 	serving.Go(func() { sender.Run(ctx) })
@@ -105,6 +107,7 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	scheduling.Wait()
 	timer := time.AfterFunc(grace, stopSteps)
 	workers.Drain()
+	backfills.workers.Drain()
 	timer.Stop()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -176,6 +176,19 @@ func (s *stages) openNights() []elt.RunID {
 	return slices.Collect(maps.Keys(s.nights))
 }
 
+// endBackfillNights lets go of the snapshots of backfills' runs.
+func (s *stages) endBackfillNights(ctx context.Context) error {
+	var errs []error
+	for _, id := range s.openNights() {
+		run, err := s.ledger.Run(ctx, id)
+		if err == nil && run.Kind == elt.BackfillRun {
+			err = s.endNight(id)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // endNights lets go of every snapshot.
 func (s *stages) endNights() error {
 	var errs []error
@@ -195,6 +208,14 @@ func (s *stages) supersededBy(d elt.Dataset, date elt.Date, whole bool) (newer e
 	return v.Date, ok && v.Date.After(date) && (!s.catalog.anyDate(d) || whole && d.Kind == elt.ModelDataset)
 }
 
+// versionOf returns the newest version of a date of the dataset.
+func (s *stages) versionOf(d elt.DatasetName, date elt.Date) (elt.Version, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.dates[elt.DayKey{Dataset: d, Date: date}]
+	return v, ok
+}
+
 // manifestOf returns the key of the manifest that the dataset's extract step of the run wrote, or that a reload has loaded.
 func (s *stages) manifestOf(ctx context.Context, step elt.Step) (string, error) {
 	id := elt.NewStepID(step.Run, elt.ExtractStep, step.Dataset)
@@ -204,6 +225,13 @@ func (s *stages) manifestOf(ctx context.Context, step elt.Step) (string, error) 
 	}
 	if err != nil {
 		return "", err
+	}
+	if from.Result.Manifest == "" && from.Kind == elt.LoadStep { // a backfill brings it from the lake
+		day, err := s.ledger.BackfillDayOf(ctx, step.Run, step.Dataset)
+		if err != nil {
+			return "", err
+		}
+		from.Result.Manifest = day.Manifest
 	}
 	if from.Result.Manifest == "" {
 		return "", fmt.Errorf("%s has no manifest although %s needs it", id, step.ID)

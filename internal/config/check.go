@@ -375,6 +375,9 @@ func (c *checker) limits() {
 	if t := c.config.Threads; t < 1 || t > mostThreads {
 		c.problem(CodeBadThreads, fmt.Sprintf("%d threads are not possible", t), fmt.Sprintf("give a number from 1 to %d", mostThreads), "threads")
 	}
+	if t := c.config.Backfills.Threads; t < 1 || t > mostThreads {
+		c.problem(CodeBadThreads, fmt.Sprintf("%d threads for backfills are not possible", t), fmt.Sprintf("give a number from 1 to %d", mostThreads), "backfills", "threads")
+	}
 	const leastKey = 16
 	if k := c.config.Masking.Key.Reveal(); k != "" && len(k) < leastKey {
 		c.problem(CodeWeakMaskKey, fmt.Sprintf("masking.key has %d characters: what it hides could be guessed", len(k)),

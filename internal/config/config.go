@@ -37,9 +37,15 @@ type Config struct {
 	DecidePII bool                      `yaml:"require_pii_decision"`
 	Models    Models                    `yaml:"models"`
 	Threads   int                       `yaml:"threads"` // steps at work at the same time
+	Backfills Backfills                 `yaml:"backfills"`
 	Status    Status                    `yaml:"status"`
 	Notify    Notify                    `yaml:"notify"`
 	Retention Retention                 `yaml:"retention"`
+}
+
+// Backfills says how much backfills may do, between nights.
+type Backfills struct {
+	Threads int `yaml:"threads"` // of their steps at work at the same time
 }
 
 // Lake is a folder or a bucket: exactly one of the two is set.
@@ -250,6 +256,7 @@ func defaults() *Config {
 		Warehouse: Warehouse{DuckDB: "state/warehouse.duckdb", ReadCopy: "read/warehouse.duckdb"},
 		Models:    Models{Dir: "sql", Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: "state/artifacts"},
 		Threads:   4,
+		Backfills: Backfills{Threads: 2},
 		Status:    Status{Listen: "127.0.0.1:8080", RequestsPerSecond: 200, Connections: 4096},
 		Retention: Retention{Lake: Limits{Days: 90, Versions: 3}, Warehouse: Versions{1}, Staging: Days{7}, Ledger: Days{400}},
 	}

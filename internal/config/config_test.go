@@ -98,7 +98,7 @@ func TestDefaults(t *testing.T) {
 			"far":  {SQLite: "/data/far.db"},
 			"old":  {MySQL: "mysql://h/d", Connections: 4},
 		},
-		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: filepath.Join(dir, "state/artifacts")}, Threads: 4, Status: Status{Listen: "127.0.0.1:8080", RequestsPerSecond: 200, Connections: 4096},
+		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: filepath.Join(dir, "state/artifacts")}, Threads: 4, Backfills: Backfills{Threads: 2}, Status: Status{Listen: "127.0.0.1:8080", RequestsPerSecond: 200, Connections: 4096},
 		Retention: Retention{Lake: Limits{Days: 90, Versions: 3}, Warehouse: Versions{1}, Staging: Days{7}, Ledger: Days{400}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -119,6 +119,7 @@ sources: {shop: {postgres: "${env:SHOP_URL}", connections: "${env:NUMBER}"}}
 masking: {key: "${file:mask.key}"}
 models: {dir: models, schema: marts, vars: {since: 2026-01-01, n: 3, l: [a]}, target: dev, failing_rows: 2, artifacts: out}
 threads: 8
+backfills: {threads: 3}
 status: {listen: ":80", public: true, token: "${env:DAYBREAK_TOKEN}", base_url: https://d.example.com}
 notify: {slack: {webhook: "${env:SLACK_WEBHOOK}", channel: "#data"}, webhooks: [{url: "https://a.example.com", secret: 0123456789abcdef}, {name: pager, url: "https://b.example.com", secret: "${env:DAYBREAK_TOKEN}"}], allow_private: true}
 retention: {lake: {days: 30, versions: 2}, warehouse: {versions: 0}, staging: {days: 2}, ledger: {days: 100}, at: "12:30"}
@@ -135,6 +136,7 @@ retention: {lake: {days: 30, versions: 2}, warehouse: {versions: 0}, staging: {d
 		Masking:   Masking{Key: "0123456789abcdef0123456789abcdef"},
 		Models:    Models{Dir: filepath.Join(dir, "models"), Schema: "marts", Vars: map[string]any{"since": "2026-01-01", "n": int64(3), "l": []any{"a"}}, Target: "dev", DBTCommand: "dbt", FailingRows: 2, Artifacts: filepath.Join(dir, "out")},
 		Threads:   8,
+		Backfills: Backfills{Threads: 3},
 		Status:    Status{Listen: ":80", RequestsPerSecond: 200, Connections: 4096, Public: true, Token: "0123456789abcdef0123456789abcdef", BaseURL: "https://d.example.com"},
 		Notify: Notify{
 			Slack: Slack{Webhook: "https://hooks.slack.com/services/T0/B0/hunter2", Channel: "#data"}, AllowPrivate: true,

@@ -21,6 +21,8 @@ type (
 	StepID string
 	// VersionID identifies a published content of a dataset.
 	VersionID string
+	// BackfillID identifies a backfill: "backfill-7".
+	BackfillID string
 	// IncidentID identifies an incident.
 	IncidentID string
 	// WorkerID identifies the process that holds a lease, as host:pid:random.

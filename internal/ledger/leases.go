@@ -28,6 +28,12 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 		if why := notClaimable(s, c.now); why != "" {
 			return stepNotClaimable(id, why)
 		}
+		switch why, err := c.restingBackfill(ctx, s.Run); {
+		case err != nil:
+			return err
+		case why != "":
+			return stepNotClaimable(id, why)
+		}
 		fence, err := c.nextFence(ctx)
 		if err != nil {
 			return err

@@ -63,25 +63,7 @@ func (l *Ledger) RetryRun(ctx context.Context, id elt.RunID, actor string) (retr
 				Do:   "wait until it has ended, or cancel it first",
 			}
 		}
-		const text = `SELECT ` + stepColumns + ` FROM steps
-			WHERE run = $1 AND (state IN ('failed', 'blocked', 'cancelled') OR (kind = 'publish' AND state = 'succeeded')) ORDER BY position`
-		steps, err := collect(ctx, c, scanHeldStep, text, string(id))
-		if err != nil || !slices.ContainsFunc(steps, func(s heldStep) bool { return s.State != elt.StepSucceeded }) {
-			return err
-		}
-		for _, s := range steps {
-			if err := c.setStep(ctx, s, elt.StepPending, time.Time{}, nil); err != nil {
-				return err
-			}
-		}
-		retried = len(steps)
-		if err := c.keep(ctx, "runs", `id = $1`, string(id)); err != nil {
-			return err
-		}
-		if _, err := c.exec(ctx, `UPDATE runs SET state = 'running', finished_at = NULL WHERE id = $1`, string(id)); err != nil {
-			return err
-		}
-		if _, err := c.record(runEvent("retried", run), map[string]int{"steps": retried}); err != nil {
+		if retried, err = c.retryRun(ctx, run); err != nil || retried == 0 {
 			return err
 		}
 		return c.audit(ctx, elt.AuditEntry{Actor: actor, Action: "run.retry", Target: string(id)})
@@ -90,6 +72,34 @@ func (l *Ledger) RetryRun(ctx context.Context, id elt.RunID, actor string) (retr
 		return 0, err
 	}
 	return retried, nil
+}
+
+// retryRun takes up a run that has ended, and returns how many of its steps.
+func (c *change) retryRun(ctx context.Context, run elt.Run) (retried int, err error) {
+	const text = `SELECT ` + stepColumns + ` FROM steps
+		WHERE run = $1 AND (state IN ('failed', 'blocked', 'cancelled') OR (kind = 'publish' AND state = 'succeeded')) ORDER BY position`
+	steps, err := collect(ctx, c, scanHeldStep, text, string(run.ID))
+	if err != nil || !slices.ContainsFunc(steps, func(s heldStep) bool { return s.State != elt.StepSucceeded }) {
+		return 0, err
+	}
+	if run.Kind == elt.BackfillRun {
+		if err := c.retakeBackfill(ctx, run); err != nil {
+			return 0, err
+		}
+	}
+	for _, s := range steps {
+		if err := c.setStep(ctx, s, elt.StepPending, time.Time{}, nil); err != nil {
+			return 0, err
+		}
+	}
+	if err := c.keep(ctx, "runs", `id = $1`, string(run.ID)); err != nil {
+		return 0, err
+	}
+	if _, err := c.exec(ctx, `UPDATE runs SET state = 'running', finished_at = NULL WHERE id = $1`, string(run.ID)); err != nil {
+		return 0, err
+	}
+	_, err = c.record(runEvent("retried", run), map[string]int{"steps": len(steps)})
+	return len(steps), err
 }
 
 // CancelRun ends a run for ever unless a person retries it: no step of it starts any more, and whoever
@@ -106,28 +116,33 @@ func (l *Ledger) CancelRun(ctx context.Context, id elt.RunID, actor, reason stri
 		case run.State.Terminal():
 			return notRunning(run, "cancel it")
 		}
-		const text = `SELECT ` + stepColumns + ` FROM steps WHERE run = $1 AND state IN ('pending', 'running', 'retrying') ORDER BY position`
-		steps, err := collect(ctx, c, scanHeldStep, text, string(id))
-		if err != nil {
-			return err
-		}
-		failure := &elt.Failure{
-			Code: "run_cancelled", Class: elt.Conflict, Message: "the run was cancelled: " + reason,
-			Do: "retry the run when its reason is gone",
-		}
-		for _, s := range steps {
-			if s.State == elt.StepRunning {
-				if err := c.endAttempt(ctx, s, string(elt.StepCancelled), failure, elt.Usage{}); err != nil {
-					return err
-				}
-			}
-			if err := c.setStep(ctx, s, elt.StepCancelled, c.now, failure); err != nil {
-				return err
-			}
-		}
-		if err := c.endRun(ctx, run, elt.RunCancelled); err != nil {
+		if err := c.cancelRun(ctx, run, reason); err != nil {
 			return err
 		}
 		return c.audit(ctx, elt.AuditEntry{Actor: actor, Action: "run.cancel", Target: string(id), Reason: reason})
 	})
+}
+
+// cancelRun ends a run that goes on, with its steps.
+func (c *change) cancelRun(ctx context.Context, run elt.Run, reason string) error {
+	const text = `SELECT ` + stepColumns + ` FROM steps WHERE run = $1 AND state IN ('pending', 'running', 'retrying') ORDER BY position`
+	steps, err := collect(ctx, c, scanHeldStep, text, string(run.ID))
+	if err != nil {
+		return err
+	}
+	failure := &elt.Failure{
+		Code: "run_cancelled", Class: elt.Conflict, Message: "the run was cancelled: " + reason,
+		Do: "retry the run when its reason is gone",
+	}
+	for _, s := range steps {
+		if s.State == elt.StepRunning {
+			if err := c.endAttempt(ctx, s, string(elt.StepCancelled), failure, elt.Usage{}); err != nil {
+				return err
+			}
+		}
+		if err := c.setStep(ctx, s, elt.StepCancelled, c.now, failure); err != nil {
+			return err
+		}
+	}
+	return c.endRun(ctx, run, elt.RunCancelled)
 }

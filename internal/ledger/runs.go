@@ -29,28 +29,33 @@ func (l *Ledger) CreateRun(ctx context.Context, r elt.Run, steps []elt.Step, day
 			return err
 		}
 		run, created = r, true
-		run.State, run.CreatedAt = elt.RunRunning, c.now
-		seq, err := c.record(runEvent("created", run), map[string]int{"steps": len(steps), "days": len(days)})
-		if err != nil {
-			return err
-		}
-		options, err := document{run.Options}.text()
-		if err != nil {
-			return err
-		}
-		row := []any{string(run.ID), string(run.Schedule), run.Date.String(), string(run.Kind), run.Sequence, run.Reason, string(run.State), instant(run.CreatedAt), seq, string(run.Target), options}
-		if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq, target, options, since)", [][]any{append(row, instant(c.now))}); err != nil {
-			return err
-		}
-		if err := c.addSteps(ctx, run, steps); err != nil {
-			return err
-		}
-		return c.bringDays(ctx, run.ID, days)
+		return c.createRun(ctx, &run, steps, days)
 	})
 	if err != nil {
 		return elt.Run{}, false, err
 	}
 	return run, created, nil
+}
+
+// createRun writes a run that is not there yet, and when it was.
+func (c *change) createRun(ctx context.Context, run *elt.Run, steps []elt.Step, days []elt.Day) error {
+	run.State, run.CreatedAt = elt.RunRunning, c.now
+	seq, err := c.record(runEvent("created", *run), map[string]int{"steps": len(steps), "days": len(days)})
+	if err != nil {
+		return err
+	}
+	options, err := document{run.Options}.text()
+	if err != nil {
+		return err
+	}
+	row := []any{string(run.ID), string(run.Schedule), run.Date.String(), string(run.Kind), run.Sequence, run.Reason, string(run.State), instant(run.CreatedAt), seq, string(run.Target), options}
+	if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq, target, options, since)", [][]any{append(row, instant(c.now))}); err != nil {
+		return err
+	}
+	if err := c.addSteps(ctx, *run, steps); err != nil {
+		return err
+	}
+	return c.bringDays(ctx, run.ID, days)
 }
 
 func (c *change) addSteps(ctx context.Context, run elt.Run, steps []elt.Step) error {
@@ -145,8 +150,10 @@ func (c *change) endRun(ctx context.Context, run elt.Run, state elt.RunState) er
 	if _, err := c.exec(ctx, text, string(run.ID), string(state), instant(c.now)); err != nil {
 		return err
 	}
-	_, err := c.record(runEvent(string(state), run), nil)
-	return err
+	if _, err := c.record(runEvent(string(state), run), nil); err != nil || run.Kind != elt.BackfillRun {
+		return err
+	}
+	return c.settleBackfill(ctx, run, state)
 }
 
 func notRunning(run elt.Run, op string) error {

@@ -87,5 +87,12 @@ func (p *Pool) Err() error {
 // Done receives after a step has ended and was recorded: a good moment for the next sweep.
 func (p *Pool) Done() <-chan struct{} { return p.wake }
 
+// Busy reports whether a step is at work.
+func (p *Pool) Busy() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.held) > 0
+}
+
 // Drain waits until every step that was begun has ended.
 func (p *Pool) Drain() { p.running.Wait() }

@@ -1,0 +1,3 @@
+DROP TABLE backfill_days;
+DROP TABLE backfills;
+UPDATE counters SET value = 10 WHERE name = 'schema';
