@@ -55,6 +55,7 @@ func PlanBackfill(f BackfillFacts, r elt.BackfillRequest, chosen []elt.DatasetNa
 			datasets = append(datasets, d)
 		}
 	}
+	p.phases(datasets)
 	for date := r.From; !date.After(r.To); date = date.AddDays(1) {
 		p.date(date, datasets)
 	}
@@ -67,6 +68,7 @@ type backfillPlan struct {
 	request elt.BackfillRequest
 	wanted  map[elt.DatasetName]bool
 	kind    map[elt.DatasetName]elt.Dataset
+	phase   map[elt.DatasetName]int
 	days    []elt.BackfillDay
 	again   map[elt.DatasetName]bool // brought on the date that is being planned
 }
@@ -93,25 +95,49 @@ func (p *backfillPlan) add(d elt.Dataset, day elt.BackfillDay) {
 	if v := p.Board.Days[elt.DayKey{Dataset: day.Dataset, Date: day.Date}]; v.Version != "" {
 		day.Seen = v.Version
 	}
+	day.Phase = p.phase[d.Name]
 	p.days = append(p.days, day)
 	if day.Action.Acts() {
 		p.again[d.Name] = true
 	}
 }
 
-// from returns the input that is brought again on this date, itself or seen through views; "" when none is.
+// from returns the input that is brought again on this date, itself or through views and what is built whole; "" when none
+// is.
 func (p *backfillPlan) from(d elt.Dataset) elt.DatasetName {
 	for _, in := range d.Inputs {
 		if p.again[in] {
 			return in
 		}
-		if input := p.kind[in]; input.Materialized == string(elt.AsView) && !p.wanted[in] {
+		if input := p.kind[in]; wholly(input) {
 			if from := p.from(input); from != "" {
 				return from
 			}
 		}
 	}
 	return ""
+}
+
+// wholly reports whether a model is built whole, or is a view.
+func wholly(d elt.Dataset) bool {
+	return d.Kind != elt.TableDataset && d.Materialized != string(elt.AsIncremental)
+}
+
+// phases gives each dataset its phase: that of what it is made from, and one more where an incremental model reads what is
+// built whole.
+func (p *backfillPlan) phases(datasets []elt.Dataset) {
+	p.phase = make(map[elt.DatasetName]int, len(datasets))
+	for _, d := range datasets {
+		p.phase[d.Name] = 0
+		for _, in := range d.Inputs {
+			phase, within := p.phase[in]
+			input := p.kind[in]
+			if within && !wholly(d) && wholly(input) && input.Materialized != string(elt.AsView) && len(input.Inputs) > 0 {
+				phase++
+			}
+			p.phase[d.Name] = max(p.phase[d.Name], phase)
+		}
+	}
 }
 
 // asked plans a day of a dataset that was asked for.
@@ -205,10 +231,10 @@ func (p *backfillPlan) brought(d elt.Dataset, date elt.Date, why string) elt.Bac
 		return p.table(d, day, refuse)
 	}
 	newest := p.Dates[d.Name].Newest
-	if d.Materialized != string(elt.AsIncremental) && date.Before(newest) {
+	if wholly(d) && date.Before(newest) {
 		return refuse("it is built whole, and its newest day is %s: an older one cannot be built any more", newest)
 	}
-	if only := p.last(d); d.Materialized != string(elt.AsIncremental) && newest.IsZero() && date != only {
+	if only := p.last(d); wholly(d) && newest.IsZero() && date != only {
 		day.Action, day.Reason = elt.SkipDay, fmt.Sprintf("it is built whole, once, for %s", only)
 		return day
 	}
@@ -255,7 +281,7 @@ func (p *backfillPlan) table(d elt.Dataset, day elt.BackfillDay, refuse func(str
 
 // follows plans a day of a dataset that is made from what is brought again.
 func (p *backfillPlan) follows(d elt.Dataset, date elt.Date, from elt.DatasetName) elt.BackfillDay {
-	if d.Materialized != string(elt.AsIncremental) && !date.After(p.Dates[d.Name].Newest) {
+	if wholly(d) && !date.After(p.Dates[d.Name].Newest) {
 		return elt.BackfillDay{} // a view shows it by itself; what is built whole is built once, at the end
 	}
 	day, known := p.Board.Days[elt.DayKey{Dataset: d.Name, Date: date}]
@@ -266,47 +292,65 @@ func (p *backfillPlan) follows(d elt.Dataset, date elt.Date, from elt.DatasetNam
 }
 
 // rest plans what is built whole and made from what the plan brings, directly or further on: once, for its newest day,
-// unless the plan brings that or a later one anyway.
+// unless the plan brings that or a later one anyway. An incremental model is built again for that day where it reads one of
+// these.
 func (p *backfillPlan) rest(datasets []elt.Dataset) {
-	touched := make(map[elt.DatasetName]bool) // some date of it is brought, or it shows such a one
-	last := make(map[elt.DatasetName]elt.Date)
+	touched := make(map[elt.DatasetName]bool)     // some date of it is brought
+	last := make(map[elt.DatasetName]elt.Date)    // the last of them
+	wholeAt := make(map[elt.DatasetName]elt.Date) // built here
 	for _, d := range p.days {
 		if d.Action.Acts() {
-			touched[d.Dataset], last[d.Dataset] = true, d.Date
+			touched[d.Dataset] = true
+			if d.Date.After(last[d.Dataset]) {
+				last[d.Dataset] = d.Date
+			}
 		}
 	}
-	later := make(map[elt.DayKey]bool)
 	for _, d := range datasets {
 		i := slices.IndexFunc(d.Inputs, func(in elt.DatasetName) bool { return touched[in] })
-		if i < 0 || d.Kind == elt.TableDataset || d.Materialized == string(elt.AsIncremental) {
+		if i < 0 || d.Kind == elt.TableDataset {
 			continue
 		}
-		touched[d.Name] = true
-		newest := p.Dates[d.Name].Newest
-		if d.Materialized == string(elt.AsView) || newest.IsZero() || !last[d.Name].Before(newest) {
+		date, why := p.Dates[d.Name].Newest, fmt.Sprintf("it is built whole, once, after all of %s that is brought again", d.Inputs[i])
+		if !wholly(d) {
+			date, why = elt.Date{}, ""
+			for _, in := range d.Inputs {
+				if at, built := wholeAt[in]; built {
+					date, why = at, fmt.Sprintf("%s is brought again", in)
+				}
+			}
+			if _, known := p.Board.Days[elt.DayKey{Dataset: d.Name, Date: date}]; !known {
+				continue
+			}
+		} else {
+			touched[d.Name] = true
+		}
+		if date.IsZero() || !last[d.Name].Before(date) {
 			continue
 		}
-		key := elt.DayKey{Dataset: d.Name, Date: newest}
-		day, known := p.Board.Days[key]
-		out := elt.BackfillDay{Dataset: d.Name, Date: newest, Action: elt.BuildDay, Seen: day.Version}
-		out.Reason = fmt.Sprintf("it is built whole, once, after all of %s that is brought again", d.Inputs[i])
-		if action, why := p.hindered(d, newest, day, known); action != "" {
-			out.Action, out.Reason = action, why
+		if p.once(d, date, why) && wholly(d) {
+			wholeAt[d.Name] = date
 		}
-		later[key] = true
-		p.days = slices.DeleteFunc(p.days, func(o elt.BackfillDay) bool { return o.Dataset == d.Name && o.Date == newest })
-		p.days = append(p.days, out)
-	}
-	if len(later) == 0 {
-		return
 	}
 	order := make(map[elt.DatasetName]int, len(datasets))
 	for i, d := range datasets {
 		order[d.Name] = i
 	}
 	slices.SortStableFunc(p.days, func(a, b elt.BackfillDay) int {
-		return cmp.Or(a.Date.Compare(b.Date), cmp.Compare(order[a.Dataset], order[b.Dataset]))
+		return cmp.Or(cmp.Compare(a.Phase, b.Phase), a.Date.Compare(b.Date), cmp.Compare(order[a.Dataset], order[b.Dataset]))
 	})
+}
+
+// once plans one more day of a model, and reports whether it is built. What was said of the day before is replaced.
+func (p *backfillPlan) once(d elt.Dataset, date elt.Date, why string) bool {
+	day, known := p.Board.Days[elt.DayKey{Dataset: d.Name, Date: date}]
+	out := elt.BackfillDay{Dataset: d.Name, Date: date, Action: elt.BuildDay, Reason: why, Seen: day.Version, Phase: p.phase[d.Name]}
+	if action, why := p.hindered(d, date, day, known); action != "" {
+		out.Action, out.Reason = action, why
+	}
+	p.days = slices.DeleteFunc(p.days, func(o elt.BackfillDay) bool { return o.Dataset == d.Name && o.Date == date })
+	p.days = append(p.days, out)
+	return out.Action.Acts()
 }
 
 // estimate adds up what the plan's days took before. The dates follow each other; the datasets of a date share the
@@ -315,6 +359,7 @@ func (p *backfillPlan) estimate() elt.Estimate {
 	var e elt.Estimate
 	unknown := make(map[elt.DatasetName]bool)
 	var date elt.Date
+	var phase int
 	var longest, together time.Duration
 	end := func() {
 		e.Duration += max(longest, together/time.Duration(max(1, p.Threads)))
@@ -324,9 +369,9 @@ func (p *backfillPlan) estimate() elt.Estimate {
 		if !d.Action.Acts() {
 			continue
 		}
-		if d.Date != date {
+		if d.Date != date || d.Phase != phase {
 			end()
-			date = d.Date
+			date, phase = d.Date, d.Phase
 		}
 		effort, known := p.Efforts[d.Dataset]
 		if !known {

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -90,11 +92,13 @@ func (b *backfiller) letGo(ctx context.Context) error {
 
 // forward does the next thing for a backfill. went is false when it has nothing left to do.
 func (b *backfiller) forward(ctx context.Context, f elt.Backfill, runs []elt.Run) (went bool, err error) {
-	own := slices.DeleteFunc(slices.Clone(runs), func(r elt.Run) bool { return r.Sequence != f.Number })
+	own := slices.DeleteFunc(slices.Clone(runs), func(r elt.Run) bool { return r.Backfill != f.ID })
 	if len(own) == 0 {
 		return b.begin(ctx, f)
 	}
-	run := slices.MinFunc(own, func(a, b elt.Run) int { return a.Date.Compare(b.Date) })
+	run := slices.MinFunc(own, func(a, b elt.Run) int {
+		return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), a.Date.Compare(b.Date))
+	})
 	if b.rested {
 		if b.workers.Busy() { // what was interrupted has still to end
 			return true, nil
@@ -166,7 +170,7 @@ func (b *backfiller) begin(ctx context.Context, f elt.Backfill) (began bool, err
 	lake := make(map[elt.DatasetName]bool)
 	var datasets []elt.Dataset
 	var brings []elt.Day
-	run := elt.Run{ID: newRunID(now), Date: days[0].Date, Kind: elt.BackfillRun, Sequence: f.Number, Reason: fmt.Sprintf("%s, by %s", f.ID, f.Actor)}
+	run := elt.Run{ID: newRunID(now), Date: days[0].Date, Kind: elt.BackfillRun, Sequence: f.Sequence(days[0].Phase), Reason: fmt.Sprintf("%s, by %s", f.ID, f.Actor)}
 	for _, d := range days {
 		set := b.catalog.byName[d.Dataset]
 		if why := b.obsolete(set, d, f, datasets); why != "" {
@@ -182,7 +186,7 @@ func (b *backfiller) begin(ctx context.Context, f elt.Backfill) (began bool, err
 	}
 	var steps []elt.Step
 	if len(datasets) > 0 {
-		steps = schedules.PlanFrom(run, datasets, b.catalog.tests, func(d elt.DatasetName) bool { return lake[d] })
+		steps = schedules.PlanFrom(run, slices.Concat(datasets, b.between(datasets)), b.catalog.tests, func(d elt.DatasetName) bool { return lake[d] })
 	}
 	if err := b.ledger.BeginBackfillRun(ctx, f.ID, run, steps, brings, left); err != nil {
 		if elt.CodeOf(err) == "backfill_resting" { // somebody has paused or cancelled it a moment ago
@@ -192,6 +196,34 @@ func (b *backfiller) begin(ctx context.Context, f elt.Backfill) (began bool, err
 	}
 	b.log.Info("backfill begins a date", "backfill", f.ID, "date", run.Date, "run", run.ID, "datasets", len(datasets), "left", len(left))
 	return true, nil
+}
+
+// between returns the views through which some of the datasets read others of them. Their older days are not published
+// again, and yet what is read through them must be what the run has staged.
+func (b *backfiller) between(datasets []elt.Dataset) (views []elt.Dataset) {
+	brought := make(map[elt.DatasetName]bool)
+	for _, d := range datasets {
+		brought[d.Name] = true
+	}
+	fed, feeds := maps.Clone(brought), make(map[elt.DatasetName]bool) // by some of them; some of them
+	for _, d := range b.catalog.datasets {                            // inputs come first
+		if d.Materialized == string(elt.AsView) && slices.ContainsFunc(d.Inputs, func(in elt.DatasetName) bool { return fed[in] }) {
+			fed[d.Name] = true
+		}
+	}
+	for _, d := range slices.Backward(b.catalog.datasets) {
+		if brought[d.Name] || feeds[d.Name] && fed[d.Name] {
+			for _, in := range d.Inputs {
+				feeds[in] = true
+			}
+		}
+	}
+	for _, d := range b.catalog.datasets {
+		if fed[d.Name] && feeds[d.Name] && !brought[d.Name] {
+			views = append(views, d)
+		}
+	}
+	return views
 }
 
 // obsolete says why a day that was planned is not brought after all; "" when it is. with are the datasets before it that
@@ -236,7 +268,8 @@ func (b *backfiller) freshen(ctx context.Context, run elt.Run) error {
 	if len(again) == 0 {
 		return nil
 	}
-	return b.ledger.ReopenSteps(ctx, again, "something newer was published since it was extracted")
+	b.log.Info("something newer was published since: the run's tables are extracted again", "run", run.ID, "steps", len(again))
+	return b.ledger.ReopenSteps(ctx, again)
 }
 
 // finishBackfill carries a backfill to its end, or to where it is paused, with the nights that come before it.

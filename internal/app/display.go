@@ -79,7 +79,7 @@ func (p *plainLines) began(run elt.Run, steps int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.start = time.Now()
-	fmt.Fprintf(p.out, "%s: %s, %s\n", run.Schedule, day(run.Date), plural(steps, "step"))
+	fmt.Fprintf(p.out, "%s: %s, %s\n", cmp.Or(string(run.Backfill), string(run.Schedule)), day(run.Date), plural(steps, "step"))
 }
 
 func (p *plainLines) ended(run elt.Run, steps []elt.Step) {

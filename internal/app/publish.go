@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -74,6 +75,11 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 	if err := s.settle(ctx, step, passed); err != nil {
 		return elt.Result{}, err
 	}
+	if run.Backfill != "" {
+		if err := s.broughtOnly(ctx, run.ID, passed, held); err != nil {
+			return elt.Result{}, err
+		}
+	}
 	pub := elt.Publication{Run: step.Run, Fence: lease.Fence}
 	for _, d := range s.catalog.datasets {
 		o, ok := passed[d.Name]
@@ -100,6 +106,15 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 	}
 	failpoint.Here("publish.visible")
 	return s.visible(ctx, versions)
+}
+
+// broughtOnly leaves the datasets of which a backfill's run brings the day. The views between them were staged for the
+// models that read through them, and are published for their newest day alone.
+func (s *stages) broughtOnly(ctx context.Context, run elt.RunID, passed map[elt.DatasetName]outcome, held map[elt.DatasetName]bool) error {
+	brings, err := s.ledger.BackfillDatasets(ctx, run)
+	maps.DeleteFunc(passed, func(d elt.DatasetName, _ outcome) bool { return !brings[d] })
+	maps.DeleteFunc(held, func(d elt.DatasetName, _ bool) bool { return !brings[d] })
+	return err
 }
 
 // visible tells the ledger what the warehouse has committed.

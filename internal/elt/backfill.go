@@ -103,10 +103,12 @@ const (
 
 // BackfillDay is what a backfill plans for one day of a dataset, and how far it is with it.
 type BackfillDay struct {
-	Dataset  DatasetName      `json:"dataset"`
-	Date     Date             `json:"date"`
-	Action   BackfillAction   `json:"action"`
-	Reason   string           `json:"reason"`             // why that action
+	Dataset DatasetName    `json:"dataset"`
+	Date    Date           `json:"date"`
+	Action  BackfillAction `json:"action"`
+	Reason  string         `json:"reason"` // why that action
+	// Phase orders what dates cannot: an incremental model that reads what is built whole, once, comes after that.
+	Phase    int              `json:"phase,omitempty"`
 	Manifest string           `json:"manifest,omitempty"` // reload: its key in the lake
 	Seen     VersionID        `json:"seen,omitempty"`     // the version that the plan was made over
 	State    BackfillDayState `json:"state,omitempty"`    // empty in a plan
@@ -137,7 +139,7 @@ type Estimate struct {
 // BackfillPlan is what a backfill would do.
 type BackfillPlan struct {
 	Request  BackfillRequest `json:"request"`
-	Days     []BackfillDay   `json:"days"` // date by date; within one, each after what it is made from
+	Days     []BackfillDay   `json:"days"` // phase by phase and date by date; within one, each after what it is made from
 	Estimate Estimate        `json:"estimate"`
 }
 
@@ -214,7 +216,7 @@ func (s BackfillState) Terminal() bool {
 // Backfill is a range of days of some datasets that was planned and then committed.
 type Backfill struct {
 	ID        BackfillID      `json:"id"`
-	Number    int             `json:"number"` // rises by one; the sequence of its runs
+	Number    int             `json:"number"` // rises by one
 	State     BackfillState   `json:"state"`
 	Request   BackfillRequest `json:"request"`
 	Estimate  Estimate        `json:"estimate"`
@@ -226,6 +228,12 @@ type Backfill struct {
 	// Progress is how many of its days are in each state.
 	Progress map[BackfillDayState]int `json:"progress,omitempty"`
 }
+
+// mostPhases bounds the phases of a backfill.
+const mostPhases = 64
+
+// Sequence returns the sequence of the backfill's runs of a phase: there is one run for each of its phases and dates.
+func (b Backfill) Sequence(phase int) int { return b.Number*mostPhases + min(phase, mostPhases-1) }
 
 // Left returns how many days the backfill has still to bring.
 func (b Backfill) Left() int { return b.Progress[BackfillDayPending] + b.Progress[BackfillDayRunning] }

@@ -50,6 +50,8 @@ type Run struct {
 	Target VersionID `json:"target,omitempty"`
 	// Options are what a person asked for beyond the date.
 	Options RunOptions `json:"options,omitzero"`
+	// Backfill is what the run belongs to; empty for most.
+	Backfill BackfillID `json:"backfill,omitempty"`
 }
 
 // RunOptions narrow or change what a run does with its date. The zero value is a night like any other.

@@ -42,7 +42,7 @@ func (l *Ledger) BeginBackfillRun(ctx context.Context, id elt.BackfillID, run el
 				return backfillResting(b)
 			}
 		}
-		run.Kind, run.Sequence = elt.BackfillRun, b.Number
+		run.Kind, run.Backfill = elt.BackfillRun, b.ID
 		return c.createRun(ctx, &run, steps, days)
 	})
 }
@@ -56,12 +56,12 @@ func backfillResting(b elt.Backfill) error {
 
 // backfillOf returns the backfill to which a run belongs.
 func backfillOf(ctx context.Context, q queryer, run elt.Run) (elt.Backfill, error) {
-	return readBackfill(ctx, q, elt.BackfillID(fmt.Sprintf("backfill-%d", run.Sequence)))
+	return readBackfill(ctx, q, run.Backfill)
 }
 
 // restingBackfill says why no step of the run may begin now: its backfill rests. It is empty for every other run.
 func (c *change) restingBackfill(ctx context.Context, run elt.RunID) (string, error) {
-	const text = `SELECT b.id, b.state FROM runs r JOIN backfills b ON b.number = r.sequence WHERE r.id = $1 AND r.kind = 'backfill' AND b.state <> 'running'`
+	const text = `SELECT b.id, b.state FROM runs r JOIN backfills b ON b.id = r.backfill WHERE r.id = $1 AND b.state <> 'running'`
 	var id, state string
 	err := c.QueryRowContext(ctx, text, string(run)).Scan(&id, &state)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -248,8 +248,8 @@ func (c *change) cancelBackfill(ctx context.Context, b elt.Backfill, actor, reas
 	if _, err := c.exec(ctx, `UPDATE backfill_days SET state = 'cancelled' WHERE backfill = $1 AND state = 'pending'`, string(b.ID)); err != nil {
 		return false, err
 	}
-	const going = `SELECT ` + runColumns + ` FROM runs WHERE kind = 'backfill' AND sequence = $1 AND state = 'running'`
-	runs, err := collect(ctx, c, scanRun, going, b.Number)
+	const going = `SELECT ` + runColumns + ` FROM runs WHERE backfill = $1 AND state = 'running'`
+	runs, err := collect(ctx, c, scanRun, going, string(b.ID))
 	if err != nil {
 		return false, err
 	}
@@ -302,11 +302,11 @@ func (c *change) retryBackfill(ctx context.Context, b elt.Backfill, _, _ string)
 // BackfillFailures returns how many runs of a backfill in a row have failed, the last that ended among them, since it
 // was started, resumed or retried.
 func (l *Ledger) BackfillFailures(ctx context.Context, b elt.Backfill) (inARow int, err error) {
-	const text = `SELECT r.state FROM runs r JOIN backfills b ON b.number = r.sequence
-		WHERE r.kind = 'backfill' AND r.sequence = $1 AND r.finished_at > b.begun_at ORDER BY r.finished_at DESC LIMIT 20`
+	const text = `SELECT r.state FROM runs r JOIN backfills b ON b.id = r.backfill
+		WHERE r.backfill = $1 AND r.finished_at > b.begun_at ORDER BY r.finished_at DESC LIMIT 20`
 	scan := func(row scanner) (s elt.RunState, err error) { return s, row.Scan(&s) }
 	err = l.read(ctx, fmt.Sprintf("read how %s goes", b.ID), func(ctx context.Context, q queryer) error {
-		states, err := collect(ctx, q, scan, text, b.Number)
+		states, err := collect(ctx, q, scan, text, string(b.ID))
 		inARow = 0
 		for _, s := range states {
 			if s != elt.RunFailed {
@@ -321,7 +321,7 @@ func (l *Ledger) BackfillFailures(ctx context.Context, b elt.Backfill) (inARow i
 
 // ReopenSteps has steps of a run that goes on done again though they have succeeded: what they left is too old by now.
 // Steps that somebody holds are left alone.
-func (l *Ledger) ReopenSteps(ctx context.Context, ids []elt.StepID, why string) error {
+func (l *Ledger) ReopenSteps(ctx context.Context, ids []elt.StepID) error {
 	return l.change(ctx, fmt.Sprintf("reopen %d steps", len(ids)), func(ctx context.Context, c *change) error {
 		for _, id := range ids {
 			s, err := readStep(ctx, c, id)
@@ -332,11 +332,6 @@ func (l *Ledger) ReopenSteps(ctx context.Context, ids []elt.StepID, why string) 
 				continue
 			}
 			if err := c.setStep(ctx, s, elt.StepPending, time.Time{}, nil); err != nil {
-				return err
-			}
-			e := stepEvent(s.Step, elt.StepPending)
-			e.Kind = "step.reopened"
-			if _, err := c.record(e, map[string]string{"reason": why}); err != nil {
 				return err
 			}
 		}

@@ -18,10 +18,10 @@ func scanBackfill(row scanner) (b elt.Backfill, err error) {
 	return b, err
 }
 
-const backfillDayColumns = `dataset, date, action, reason, manifest, seen, state, run, says`
+const backfillDayColumns = `dataset, date, action, reason, phase, manifest, seen, state, run, says`
 
 func scanBackfillDay(row scanner) (d elt.BackfillDay, err error) {
-	err = row.Scan(&d.Dataset, intoDate{&d.Date}, &d.Action, &d.Reason, &d.Manifest, &d.Seen, &d.State, &d.Run, &d.Says)
+	err = row.Scan(&d.Dataset, intoDate{&d.Date}, &d.Action, &d.Reason, &d.Phase, &d.Manifest, &d.Seen, &d.State, &d.Run, &d.Says)
 	return d, err
 }
 
@@ -71,9 +71,9 @@ func (l *Ledger) StartBackfill(ctx context.Context, b elt.Backfill, days []elt.B
 func (c *change) addBackfillDays(ctx context.Context, b elt.Backfill, days []elt.BackfillDay) error {
 	rows := make([][]any, len(days))
 	for i, d := range days {
-		rows[i] = []any{string(b.ID), i, string(d.Dataset), d.Date.String(), string(d.Action), d.Reason, d.Manifest, string(d.Seen), string(beginning(d.Action))}
+		rows[i] = []any{string(b.ID), i, string(d.Dataset), d.Date.String(), string(d.Action), d.Reason, d.Phase, d.Manifest, string(d.Seen), string(beginning(d.Action))}
 	}
-	const head = `INSERT INTO backfill_days (backfill, position, dataset, date, action, reason, manifest, seen, state) VALUES `
+	const head = `INSERT INTO backfill_days (backfill, position, dataset, date, action, reason, phase, manifest, seen, state) VALUES `
 	const tail = ` ON CONFLICT (dataset, date) WHERE state IN ('pending', 'running') DO NOTHING`
 	var written int64
 	for text, args := range statements(head, tail, rows) {
@@ -202,11 +202,11 @@ func (l *Ledger) BackfillDays(ctx context.Context, id elt.BackfillID, state elt.
 	return days, err
 }
 
-// NextBackfillDays returns the days of the earliest date of which a backfill has still to begin some; none when it has begun
+// NextBackfillDays returns the days of the first phase and date of which a backfill has still to begin some; none when it has begun
 // all.
 func (l *Ledger) NextBackfillDays(ctx context.Context, id elt.BackfillID) (days []elt.BackfillDay, err error) {
 	const text = `SELECT ` + backfillDayColumns + ` FROM backfill_days WHERE backfill = $1 AND state = 'pending'
-		AND date = (SELECT MIN(date) FROM backfill_days WHERE backfill = $1 AND state = 'pending') ORDER BY position`
+		AND (phase, date) = (SELECT phase, date FROM backfill_days WHERE backfill = $1 AND state = 'pending' ORDER BY phase, date LIMIT 1) ORDER BY position`
 	err = l.read(ctx, fmt.Sprintf("read what is next of %s", id), func(ctx context.Context, q queryer) error {
 		days, err = collect(ctx, q, scanBackfillDay, text, string(id))
 		return err
@@ -232,6 +232,20 @@ func (l *Ledger) HeldDays(ctx context.Context) (held map[elt.DayKey]string, err 
 		return err
 	})
 	return held, err
+}
+
+// BackfillDatasets returns the datasets of which a run of a backfill brings the day.
+func (l *Ledger) BackfillDatasets(ctx context.Context, run elt.RunID) (datasets map[elt.DatasetName]bool, err error) {
+	scan := func(row scanner) (d elt.DatasetName, err error) { return d, row.Scan(&d) }
+	datasets = make(map[elt.DatasetName]bool)
+	err = l.read(ctx, fmt.Sprintf("read what run %s brings", run), func(ctx context.Context, q queryer) error {
+		names, err := collect(ctx, q, scan, `SELECT dataset FROM backfill_days WHERE run = $1`, string(run))
+		for _, d := range names {
+			datasets[d] = true
+		}
+		return err
+	})
+	return datasets, err
 }
 
 // BackfillDayOf returns the day of a dataset that a backfill's run brings; code backfill_day_unknown.

@@ -43,6 +43,8 @@ func (l *Ledger) Forget(ctx context.Context, before elt.Date, needed map[elt.Ver
 		{&f.Events, "events", "at < $1", at},
 		{nil, "ticks", "date < $1", before.String()},
 		{nil, "allowances", "date < $1", before.String()},
+		{nil, "backfill_days", "backfill IN (SELECT id FROM backfills WHERE ended_at < $1)", at},
+		{nil, "backfills", "ended_at < $1", at},
 	}
 	err = l.read(ctx, "count what is old", func(ctx context.Context, q queryer) error {
 		for _, c := range counts {
@@ -93,7 +95,8 @@ func (l *Ledger) forgettable(ctx context.Context, before elt.Date, needed map[el
 				versions = append(versions, id)
 			}
 		}
-		const ended = `SELECT id FROM runs WHERE date < $1 AND state <> 'running' AND NOT EXISTS (
+		const ended = `SELECT id FROM runs WHERE date < $1 AND state <> 'running'
+			AND NOT EXISTS (SELECT 1 FROM backfills b WHERE b.id = runs.backfill AND b.ended_at IS NULL) AND NOT EXISTS (
 			SELECT 1 FROM steps JOIN manifests ON manifests.step = steps.id JOIN versions ON versions.manifest = manifests.key WHERE steps.run = runs.id)
 			ORDER BY id`
 		left, err := collect(ctx, q, text, ended, before.String())

@@ -29,7 +29,13 @@ var invariants = map[string]string{
 	"a run without steps":          `SELECT id FROM runs WHERE NOT EXISTS (SELECT 1 FROM steps WHERE run = runs.id)`,
 	"a message in a state without its time": `SELECT id FROM outbox WHERE (state = 'sending') <> (lease_until IS NOT NULL)
 		OR (state IN ('delivered', 'failed')) <> (ended_at IS NOT NULL) OR (attempt > 0) <> (claimed_at IS NOT NULL)`,
-	"a message that no event tells":        `SELECT id FROM outbox m WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = m.seq AND e.kind LIKE 'incident.%')`,
+	"a message that no event tells":       `SELECT id FROM outbox m WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.seq = m.seq AND e.kind LIKE 'incident.%')`,
+	"a day in the hands of two backfills": `SELECT dataset FROM backfill_days WHERE state IN ('pending', 'running') GROUP BY dataset, date HAVING COUNT(*) > 1`,
+	"a backfill's day without its run":    `SELECT d.dataset FROM backfill_days d WHERE d.state = 'running' AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = d.run AND r.state = 'running')`,
+	"an ended backfill with open days": `SELECT b.id FROM backfills b JOIN backfill_days d ON d.backfill = b.id
+		WHERE b.ended_at IS NOT NULL AND d.state IN ('pending', 'running')`,
+	"an ended backfill with a run":         `SELECT b.id FROM backfills b JOIN runs r ON r.backfill = b.id WHERE b.ended_at IS NOT NULL AND r.state = 'running'`,
+	"an ended backfill without a time":     `SELECT id FROM backfills WHERE (state IN ('running', 'paused')) <> (ended_at IS NULL)`,
 	"not one newest version of a date":     `SELECT dataset FROM versions GROUP BY dataset, date HAVING SUM(is_newest) <> 1`,
 	"not one current version of a dataset": `SELECT dataset FROM versions GROUP BY dataset HAVING SUM(is_current) <> 1`,
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-const runColumns = `id, schedule, date, kind, sequence, reason, state, created_at, finished_at, target, options`
+const runColumns = `id, schedule, date, kind, sequence, reason, state, created_at, finished_at, target, options, backfill`
 
 func scanRun(row scanner) (r elt.Run, err error) {
-	err = row.Scan(&r.ID, &r.Schedule, intoDate{&r.Date}, &r.Kind, &r.Sequence, &r.Reason, &r.State, intoInstant{&r.CreatedAt}, intoInstant{&r.FinishedAt}, &r.Target, intoDocument{&r.Options})
+	err = row.Scan(&r.ID, &r.Schedule, intoDate{&r.Date}, &r.Kind, &r.Sequence, &r.Reason, &r.State, intoInstant{&r.CreatedAt}, intoInstant{&r.FinishedAt}, &r.Target, intoDocument{&r.Options}, &r.Backfill)
 	return r, err
 }
 
@@ -48,8 +48,8 @@ func (c *change) createRun(ctx context.Context, run *elt.Run, steps []elt.Step, 
 	if err != nil {
 		return err
 	}
-	row := []any{string(run.ID), string(run.Schedule), run.Date.String(), string(run.Kind), run.Sequence, run.Reason, string(run.State), instant(run.CreatedAt), seq, string(run.Target), options}
-	if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq, target, options, since)", [][]any{append(row, instant(c.now))}); err != nil {
+	row := []any{string(run.ID), string(run.Schedule), run.Date.String(), string(run.Kind), run.Sequence, run.Reason, string(run.State), instant(run.CreatedAt), seq, string(run.Target), options, string(run.Backfill)}
+	if err := c.insert(ctx, "runs (id, schedule, date, kind, sequence, reason, state, created_at, created_seq, target, options, backfill, since)", [][]any{append(row, instant(c.now))}); err != nil {
 		return err
 	}
 	if err := c.addSteps(ctx, *run, steps); err != nil {

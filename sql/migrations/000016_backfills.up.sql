@@ -7,7 +7,7 @@ UPDATE counters SET value = 16 WHERE name = 'schema';
 
 CREATE TABLE backfills (
     id         TEXT   PRIMARY KEY,            -- backfill-<number>
-    number     BIGINT NOT NULL UNIQUE,        -- rises by one: the sequence of its runs
+    number     BIGINT NOT NULL UNIQUE,        -- rises by one
     state      TEXT   NOT NULL,               -- running, paused, succeeded, failed, cancelled
     request    TEXT   NOT NULL,               -- {select, from, to, mode, downstream}
     estimate   TEXT,                          -- what it would probably take
@@ -28,6 +28,7 @@ CREATE TABLE backfill_days (
     date     TEXT   NOT NULL,
     action   TEXT   NOT NULL,                 -- extract, reload, build, skip, refuse
     reason   TEXT   NOT NULL,
+    phase    BIGINT NOT NULL,                 -- what is built whole comes before the incremental models that read it
     manifest TEXT   NOT NULL DEFAULT '',      -- reload: its key in the lake
     seen     TEXT   NOT NULL DEFAULT '',      -- the version that the plan was made over
     state    TEXT   NOT NULL,                 -- pending, running, succeeded, failed, skipped, refused, cancelled
@@ -38,5 +39,8 @@ CREATE TABLE backfill_days (
 -- The lock: a day is in the hands of one backfill at a time.
 CREATE UNIQUE INDEX backfill_days_lock ON backfill_days (dataset, date) WHERE state IN ('pending', 'running');
 CREATE INDEX backfill_days_order ON backfill_days (backfill, position);
-CREATE INDEX backfill_days_next ON backfill_days (backfill, date) WHERE state = 'pending';
+CREATE INDEX backfill_days_next ON backfill_days (backfill, phase, date) WHERE state = 'pending';
 CREATE INDEX backfill_days_run ON backfill_days (run) WHERE run <> '';
+
+ALTER TABLE runs ADD COLUMN backfill TEXT NOT NULL DEFAULT ''; -- the backfill that the run belongs to
+CREATE INDEX runs_backfill ON runs (backfill) WHERE backfill <> '';
