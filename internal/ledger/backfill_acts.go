@@ -272,7 +272,7 @@ func (c *change) retryBackfill(ctx context.Context, b elt.Backfill, _, _ string)
 		return false, err
 	}
 	for _, id := range ids {
-		run, err := readRun(ctx, c, id)
+		run, err := readRun(ctx, c, "runs", id)
 		if elt.CodeOf(err) == "run_unknown" { // it is so old that it was forgotten: it begins anew
 			const anew = `UPDATE backfill_days SET state = 'pending', run = '', says = '' WHERE backfill = $1 AND run = $2 AND state IN ('failed', 'cancelled')`
 			if _, err := c.exec(ctx, anew, string(b.ID), string(id)); err != nil {
@@ -324,7 +324,7 @@ func (l *Ledger) BackfillFailures(ctx context.Context, b elt.Backfill) (inARow i
 func (l *Ledger) ReopenSteps(ctx context.Context, ids []elt.StepID) error {
 	return l.change(ctx, fmt.Sprintf("reopen %d steps", len(ids)), func(ctx context.Context, c *change) error {
 		for _, id := range ids {
-			s, err := readStep(ctx, c, id)
+			s, err := readStep(ctx, c, "steps", id)
 			if err != nil {
 				return err
 			}

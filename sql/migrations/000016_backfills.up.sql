@@ -44,3 +44,4 @@ CREATE INDEX backfill_days_run ON backfill_days (run) WHERE run <> '';
 
 ALTER TABLE runs ADD COLUMN backfill TEXT NOT NULL DEFAULT ''; -- the backfill that the run belongs to
 CREATE INDEX runs_backfill ON runs (backfill) WHERE backfill <> '';
+ALTER TABLE past_runs ADD COLUMN backfill TEXT NOT NULL DEFAULT '';
