@@ -2,5 +2,5 @@
 
 package main
 
-// moments chooses n passages of a command, spread evenly. The build tag long chooses every one.
-func moments(n int) func([]passage) []passage { return some(n) }
+// moments chooses n passages of a command, spread evenly, and the first one of each name. The build tag long chooses all.
+func moments(n int, names ...string) func([]passage) []passage { return some(n, names...) }

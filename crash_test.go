@@ -2,10 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
@@ -66,42 +71,6 @@ type passage struct {
 
 func (p passage) String() string { return fmt.Sprintf("%s@%d", p.name, p.nth) }
 
-// passages runs a command to its end and returns what it passed, in order.
-func passages(t *testing.T, dir string, args ...string) (passed []passage) {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "passages")
-	must(t, dir, []string{passagesFile + "=" + file}, args...)
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	times := make(map[string]int)
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		times[lines.Text()]++
-		passed = append(passed, passage{lines.Text(), times[lines.Text()]})
-	}
-	return passed
-}
-
-// dieAt runs a command that is killed with SIGKILL at a passage, and reports whether it was: the order of what goes on
-// at once is not the same each time, and the last passages of a name may not come.
-func dieAt(t *testing.T, dir string, p passage, args ...string) bool {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	cmd := program(ctx, t, dir, []string{crashAt + "=" + p.String()}, args...)
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if !ok || !status.Signaled() && status.ExitStatus() != 0 {
-		t.Fatalf("the command that was to die at %s: %v\n%s", p, err, out)
-	}
-	return status.Signaled()
-}
-
 // glimpse is what a reader of the published warehouse sees: the rows of every relation, and the versions that they are
 // said to be.
 type glimpse struct {
@@ -127,10 +96,68 @@ type scene struct {
 	// stage returns a workspace of the test's own, in which the command has not run yet.
 	stage func(t *testing.T) string
 	args  []string
+	code  int // with which the command ends when nobody disturbs it
+	env   []string
+	// over reports that a command which serves has nothing left to do; nil for a command that ends by itself.
+	over func(t *testing.T, dir string) bool
 	// must are failpoints that the command passes; a scene without one of them shows nothing of it.
 	must []string
-	// settled checks what is true once the command has run to its end, besides what is published.
-	settled func(t *testing.T, dir string)
+	// again is what happens between the death and the next command, and settled checks what is true in the end.
+	again, settled func(t *testing.T, dir string)
+}
+
+// perform runs the command to its end, and reports whether it died by SIGKILL.
+func (s scene) perform(t *testing.T, dir string, env ...string) (died bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := program(ctx, t, dir, append(env, s.env...), s.args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for stopped := false; ; {
+		select {
+		case <-look.C:
+			if s.over != nil && !stopped && s.over(t, dir) {
+				stopped = true
+				if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+					t.Fatal(err)
+				}
+			}
+		case err := <-ended:
+			status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if died = ok && status.Signaled() && status.Signal() == syscall.SIGKILL; !died && cmd.ProcessState.ExitCode() != s.code {
+				t.Fatalf("daybreak %s: %v\n%s", strings.Join(s.args, " "), err, out.String())
+			}
+			return died
+		}
+	}
+}
+
+// passages runs the command to its end and returns what it passed, in order.
+func (s scene) passages(t *testing.T, dir string) (passed []passage) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "passages")
+	if s.perform(t, dir, passagesFile+"="+file) {
+		t.Fatalf("%s does not end by itself", s.name)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	times := make(map[string]int)
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		times[lines.Text()]++
+		passed = append(passed, passage{lines.Text(), times[lines.Text()]})
+	}
+	return passed
 }
 
 // play kills the scene's command at the passages that pick chooses, and each time sees that readers have the old state
@@ -139,7 +166,7 @@ type scene struct {
 func (s scene) play(t *testing.T, pick func([]passage) []passage) {
 	undisturbed := s.stage(t)
 	before := look(t, undisturbed)
-	passed := passages(t, undisturbed, s.args...)
+	passed := s.passages(t, undisturbed)
 	after := look(t, undisturbed)
 	reached := make(map[string]bool)
 	for _, p := range passed {
@@ -154,34 +181,18 @@ func (s scene) play(t *testing.T, pick func([]passage) []passage) {
 	for _, p := range picked {
 		t.Run(p.String(), func(t *testing.T) {
 			dir := s.stage(t)
-			if dieAt(t, dir, p, s.args...) {
+			// What goes on at once is not in the same order each time, and the last passages of a name may not come.
+			if s.perform(t, dir, crashAt+"="+p.String()) {
 				died++
 			}
-			seen := look(t, dir)
-			if !cmp.Equal(seen.Contents, before.Contents) && !cmp.Equal(seen.Contents, after.Contents) {
-				t.Errorf("readers see neither the old tables nor the new ones (-old +seen):\n%s", cmp.Diff(before.Contents, seen.Contents))
+			s.afterDeath(t, dir, before, after)
+			if s.again != nil {
+				s.again(t, dir)
 			}
-			ledger := filepath.Join(dir, "state", "ledger.db")
-			for _, row := range ask(t, ledger, "SELECT id FROM versions") {
-				if !seen.versions[row[0]] {
-					t.Errorf("the ledger says that %s is published, and nobody can read it", row[0])
-				}
+			if s.perform(t, dir) {
+				t.Fatal("the command that was given again does not end")
 			}
-			must(t, dir, nil, s.args...)
-			if diff := cmp.Diff(after.Contents, look(t, dir).Contents); diff != "" {
-				t.Errorf("(-undisturbed +killed and given again):\n%s", diff)
-			}
-			wantOneTruth(t, dir)
-			seqs := ask(t, ledger, "SELECT count(*), min(seq), max(seq) FROM events")[0]
-			if seqs[0] != seqs[2] {
-				t.Errorf("the events have a gap: %s events up to %s", seqs[0], seqs[2])
-			}
-			if left := ask(t, ledger, "SELECT id, state FROM steps WHERE state <> 'succeeded'"); len(left) > 0 {
-				t.Errorf("steps are left: %v", left)
-			}
-			if s.settled != nil {
-				s.settled(t, dir)
-			}
+			s.afterAll(t, dir, undisturbed, after)
 		})
 	}
 	t.Logf("%s: %d failpoints, %d passages, killed at %d of them: 0 lost, 0 doubled, 0 false greens unless this test failed", s.name, len(reached), len(passed), died)
@@ -190,53 +201,172 @@ func (s scene) play(t *testing.T, pick func([]passage) []passage) {
 	}
 }
 
-// some returns n passages spread evenly from the first to the last.
-func some(n int) func([]passage) []passage {
+// ledgerIn is the ledger of a workspace.
+func ledgerIn(dir string) string { return filepath.Join(dir, "state", "ledger.db") }
+
+// afterDeath checks what people see while nobody works.
+func (s scene) afterDeath(t *testing.T, dir string, before, after glimpse) {
+	t.Helper()
+	seen := look(t, dir)
+	if !cmp.Equal(seen.Contents, before.Contents) && !cmp.Equal(seen.Contents, after.Contents) {
+		t.Errorf("readers see neither the old tables nor the new ones (-old +seen):\n%s", cmp.Diff(before.Contents, seen.Contents))
+	}
+	for _, row := range ask(t, ledgerIn(dir), "SELECT id FROM versions") {
+		if !seen.versions[row[0]] {
+			t.Errorf("the ledger says that %s is published, and nobody can read it", row[0])
+		}
+	}
+}
+
+// afterAll compares what there is in the end with what there is when nobody is killed.
+func (s scene) afterAll(t *testing.T, dir, undisturbed string, after glimpse) {
+	t.Helper()
+	if diff := cmp.Diff(after.Contents, look(t, dir).Contents); diff != "" {
+		t.Errorf("(-undisturbed +killed and given again):\n%s", diff)
+	}
+	wantOneTruth(t, dir)
+	if seqs := ask(t, ledgerIn(dir), "SELECT count(*), min(seq), max(seq) FROM events")[0]; seqs[0] != seqs[2] {
+		t.Errorf("the events have a gap: %s events up to %s", seqs[0], seqs[2])
+	}
+	const steps = "SELECT runs.date, steps.kind, steps.dataset, steps.state FROM steps JOIN runs ON runs.id = steps.run ORDER BY 1, 2, 3, 4"
+	if diff := cmp.Diff(ask(t, ledgerIn(undisturbed), steps), ask(t, ledgerIn(dir), steps)); diff != "" {
+		t.Errorf("steps (-undisturbed +killed and given again):\n%s", diff)
+	}
+	if s.settled != nil {
+		s.settled(t, dir)
+	}
+}
+
+// some returns n passages spread evenly from the first to the last, and the first passage of each of the names.
+func some(n int, names ...string) func([]passage) []passage {
 	return func(all []passage) (out []passage) {
 		for i := range min(n, len(all)) {
 			out = append(out, all[i*(len(all)-1)/max(1, n-1)])
+		}
+		for _, p := range all {
+			if p.nth == 1 && slices.Contains(names, p.name) && !slices.Contains(out, p) {
+				out = append(out, p)
+			}
 		}
 		return out
 	}
 }
 
-// theNight is one that finds the tables of the night before published.
-var theNight = scene{
-	name: "a night", stage: brought,
-	must: []string{
-		"step.claimed", "step.done", "step.recorded", "run.finish", "run.finished", "ledger.commit", "ledger.committed",
-		"extract.snapshot", "extract.snapshot_open", "extract.snapshot_close", "extract.parts_stored", "extract.manifest", "extract.manifest_stored", "extract.manifest_record",
-		"lake.disk.put", "lake.disk.created", "lake.disk.written", "lake.disk.linked", "lake.disk.stored",
-		"load.stage", "load.staged", "load.verify", "transform.build", "transform.built", "transform.test",
-		"duckdb.commit", "duckdb.committed", "duckdb.publish_item", "duckdb.published", "duckdb.sweep", "duckdb.checkpointed", "duckdb.copy_written", "duckdb.copy_renamed",
-		"publish.begin", "publish.visible", "publish.recorded", "publish.described", "artifacts.write",
-	},
-}
-
-// A night that is killed at any moment and run again ends with the tables of an undisturbed night.
+// A night that is killed at any moment and run again ends with the tables of an undisturbed night. It finds the tables of
+// the night before published.
 func TestKilledNightsEndLikeUndisturbedOnes(t *testing.T) {
 	t.Parallel()
-	s := theNight
-	s.args = []string{"run", "--date", lastDate(t).String()}
-	s.play(t, moments(20))
+	scene{
+		name: "a night", stage: brought, args: []string{"run", "--date", lastDate(t).String()},
+		must: []string{
+			"step.claimed", "step.done", "step.recorded", "run.finish", "run.finished", "ledger.commit", "ledger.committed",
+			"extract.snapshot", "extract.snapshot_open", "extract.snapshot_close", "extract.parts_stored", "extract.manifest", "extract.manifest_stored", "extract.manifest_record",
+			"lake.disk.put", "lake.disk.created", "lake.disk.written", "lake.disk.linked", "lake.disk.stored",
+			"load.stage", "load.staged", "load.verify", "transform.build", "transform.built", "transform.test",
+			"duckdb.commit", "duckdb.committed", "duckdb.publish_item", "duckdb.published", "duckdb.sweep", "duckdb.checkpointed", "duckdb.copy_written", "duckdb.copy_renamed",
+			"publish.begin", "publish.visible", "publish.recorded", "publish.described", "artifacts.write",
+		},
+	}.play(t, moments(20))
 }
 
-// theRollback brings back the companies of the first of two nights.
-var theRollback = scene{
-	name:  "a rollback",
-	stage: func(t *testing.T) string { dir, _, _ := twoNights(t); return dir },
-	args:  []string{"rollback", "app.companies", "--reason", "wrong names", "--yes"},
-	must:  []string{"rollback.begin", "rollback.visible", "duckdb.restored"},
+// A night in which a test fails holds the same datasets back, however often it is killed.
+func TestKilledNightsWithAFailingTest(t *testing.T) {
+	t.Parallel()
+	scene{
+		name: "a night with a failing test",
+		stage: func(t *testing.T) string {
+			dir := brought(t)
+			write(t, dir, map[string]string{"sql/tests/nobody.sql": "{{ config(store_failures=true) }}\nselect * from {{ ref('stg_companies') }}\n"})
+			return dir
+		},
+		args: []string{"run", "--date", lastDate(t).String()}, code: 65,
+		must: []string{"transform.failing_rows", "duckdb.keep_failures", "run.block", "publish.visible"},
+	}.play(t, moments(0, "transform.failing_rows", "duckdb.keep_failures", "run.block"))
 }
 
+// A rollback that is killed and given again goes back once.
 func TestKilledRollbacks(t *testing.T) {
 	t.Parallel()
-	theRollback.play(t, func(all []passage) (out []passage) {
-		for _, p := range all {
-			if strings.HasPrefix(p.name, "rollback.") || p.name == "duckdb.restored" || p.name == "duckdb.copy_renamed" {
-				out = append(out, p)
+	scene{
+		name:  "a rollback",
+		stage: func(t *testing.T) string { dir, _, _ := twoNights(t); return dir },
+		args:  []string{"rollback", "app.companies", "--reason", "wrong names", "--yes"},
+		must:  []string{"rollback.begin", "rollback.visible", "duckdb.restored"},
+	}.play(t, moments(0, "rollback.begin", "rollback.visible", "duckdb.restored", "duckdb.copy_renamed"))
+}
+
+// A collection of garbage that is killed has dropped nothing that somebody needs, and the next one drops the rest.
+func TestKilledGC(t *testing.T) {
+	t.Parallel()
+	var old string // what the garbage is found in; made once
+	s := scene{
+		name: "gc", args: []string{"gc"}, must: []string{"gc.listed", "gc.deleted", "gc.forget", "lake.disk.delete", "lake.disk.deleted"},
+		stage: func(t *testing.T) string {
+			if old == "" {
+				old, _, _ = twoNights(t)
+				for range 3 {
+					must(t, old, nil, "run", "--date", lastDate(t).String(), "--again")
+				}
+				change(t, ledgerIn(old), `UPDATE manifests SET saved_at = '2020-01-01T00:00:00.000000Z'; UPDATE versions SET published_at = '2020' || substr(published_at, 5)`)
 			}
-		}
-		return append(out, moments(0)(all)...)
+			return copyOf(t, old)
+		},
+		settled: func(t *testing.T, dir string) {
+			if a := must(t, dir, nil, "gc"); !strings.Contains(a.out, "There is nothing that nobody needs.") {
+				t.Errorf("another gc says %s", a.out)
+			}
+			must(t, dir, nil, "verify")
+		},
+	}
+	s.stage(t)
+	s.play(t, moments(2, "gc.listed", "gc.forget"))
+}
+
+// A scheduled night is served, finds its table gone, and whoever must know is told: killed at its tick, at a message, at any
+// moment, there is one run, and each message arrives.
+func TestKilledServe(t *testing.T) {
+	t.Parallel()
+	slack, told := mailbox(t)
+	root := t.TempDir()
+	night := elt.DateOf(time.Now().UTC()).AddDays(-1).String()
+	write(t, root, shop)
+	write(t, root, map[string]string{
+		"trusted.pem":   string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: slack.Certificate().Raw})),
+		"daybreak.yaml": "sources: {shop: {sqlite: shop.db}}\nstatus: {public: true, base_url: \"https://data.example.com\"}\nnotify: {slack: {webhook: \"" + slack.URL + "/services/x\"}, allow_private: true}\n",
 	})
+	change(t, filepath.Join(root, "shop.db"), "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL); INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace')")
+	env := []string{"SSL_CERT_FILE=" + filepath.Join(root, "trusted.pem")}
+	before := elt.DateOf(time.Now().UTC()).AddDays(-2).String()
+	must(t, root, env, "run", "--yes", "--date", before)
+	change(t, ledgerIn(root), "INSERT INTO ticks (schedule, date, due_at, run, skipped) VALUES ('nightly', '"+before+"', '"+before+"T00:00:00.000000Z', '', 'by hand')")
+	change(t, filepath.Join(root, "shop.db"), "ALTER TABLE users RENAME TO renamed")
+	scene{
+		name: "serve", args: []string{"serve", "--listen", "127.0.0.1:0"}, env: env,
+		must: []string{"tick.started", "tick.recorded", "notify.claimed", "notify.sent"},
+		stage: func(t *testing.T) string { return copyOf(t, root) },
+		over: func(t *testing.T, dir string) bool {
+			left := ask(t, ledgerIn(dir), `SELECT
+				(SELECT count(*) FROM runs WHERE date = '`+night+`' AND state = 'failed'), (SELECT count(*) FROM ticks WHERE date = '`+night+`'),
+				(SELECT count(*) FROM outbox WHERE state = 'delivered') > 0, (SELECT count(*) FROM outbox WHERE state <> 'delivered')`)[0]
+			return slices.Equal(left, []string{"1", "1", "1", "0"})
+		},
+		again: func(t *testing.T, dir string) { // the lease of a message that was on its way would end by itself, in a while
+			change(t, ledgerIn(dir), "UPDATE outbox SET lease_until = claimed_at WHERE state = 'sending'")
+		},
+		settled: func(t *testing.T, dir string) {
+			keys := make(map[string]bool)
+			for len(told) > 0 {
+				l := <-told
+				keys[l.key] = true
+			}
+			for _, row := range ask(t, ledgerIn(dir), "SELECT id FROM outbox") {
+				if !keys[row[0]] {
+					t.Errorf("the ledger says that %s was delivered, and Slack never heard of it; it heard %v", row[0], keys)
+				}
+			}
+			if runs := ask(t, ledgerIn(dir), "SELECT id FROM runs WHERE date = '"+night+"'"); len(runs) != 1 {
+				t.Errorf("the date has %d runs", len(runs))
+			}
+		},
+	}.play(t, moments(0, "tick.started", "tick.recorded", "notify.claimed", "notify.sent"))
 }
