@@ -342,7 +342,7 @@ func TestKilledServe(t *testing.T) {
 	change(t, filepath.Join(root, "shop.db"), "ALTER TABLE users RENAME TO renamed")
 	scene{
 		name: "serve", args: []string{"serve", "--listen", "127.0.0.1:0"}, env: env,
-		must: []string{"tick.started", "tick.recorded", "notify.claimed", "notify.sent"},
+		must:  []string{"tick.started", "tick.recorded", "notify.claimed", "notify.sent"},
 		stage: func(t *testing.T) string { return copyOf(t, root) },
 		over: func(t *testing.T, dir string) bool {
 			left := ask(t, ledgerIn(dir), `SELECT
