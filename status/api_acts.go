@@ -268,7 +268,7 @@ func (s *Service) remarks(c echo.Context, incident elt.IncidentID, dataset elt.D
 	if err != nil {
 		return err
 	}
-	remarks, err := s.opts.Acts.Remarks(c.Request().Context(), incident, dataset, limit)
+	remarks, err := s.said.Remarks(c.Request().Context(), incident, dataset, limit)
 	if err != nil {
 		return ledgerAway(err)
 	}

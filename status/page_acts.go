@@ -25,7 +25,7 @@ type actForm struct {
 
 // acting reports whether the reader of a page is shown what operators can do.
 func (s *Service) acting(c echo.Context) bool {
-	return s.opts.Acts != nil && callerOf(c).Role.Includes(elt.Operator)
+	return s.opts.Acts != nil && s.moment.IsZero() && callerOf(c).Role.Includes(elt.Operator)
 }
 
 // judging reports whether the reader is shown what admins can do with what has come.
@@ -93,10 +93,10 @@ func (s *Service) notesOf(c echo.Context, v view, dataset elt.DatasetName, date 
 }
 
 func (s *Service) noteRows(c echo.Context, v view, incident elt.IncidentID, dataset elt.DatasetName, shown func(elt.Remark) bool) ([]noteRow, error) {
-	if s.opts.Acts == nil {
+	if s.said == nil {
 		return nil, nil
 	}
-	remarks, err := s.opts.Acts.Remarks(c.Request().Context(), incident, dataset, 50)
+	remarks, err := s.said.Remarks(c.Request().Context(), incident, dataset, 50)
 	if err != nil {
 		return nil, ledgerAway(err)
 	}

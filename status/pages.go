@@ -112,6 +112,10 @@ type frame struct {
 	LagMS   int64
 	StaleMS int64
 	Zone    string
+
+	Past        *pastFrame // as of which moment the page is; nil for now
+	Picker      string     // the page's path, where it can be asked as of a moment
+	PickerKeeps []asked    // what else was asked of it
 }
 
 type navItem struct {
@@ -145,7 +149,10 @@ func (s *Service) page(c echo.Context, status int, name, heading string, body an
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-cache")
 	}
-	return c.HTMLBlob(status, buf.Bytes())
+	if s.moment.IsZero() {
+		return c.HTMLBlob(status, buf.Bytes())
+	}
+	return c.HTMLBlob(status, s.keepMoment(buf.Bytes()))
 }
 
 func (s *Service) frame(c echo.Context, heading string) frame {
@@ -174,6 +181,7 @@ func (s *Service) frame(c echo.Context, heading string) frame {
 			f.Note = "Unknown: the ledger was last read " + f.Age + ". What follows was true then."
 		}
 	}
+	s.frameAsOf(c, &f)
 	return f
 }
 

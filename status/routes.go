@@ -97,7 +97,7 @@ func (s *Service) routes() []route {
 		{method: get, path: "/static/:file", handler: s.getStatic, caller: "the pages, the login form among them", open: true, query: []parameter{{"v", "a digest of the files: with it, they are kept for good"}}, media: "text/css, text/javascript, image/svg+xml"},
 	}
 	if s.opts.Acts == nil {
-		return routes
+		return withMoments(routes)
 	}
 	routes = append(routes,
 		route{method: get, path: "/audit", handler: s.auditPage, caller: "whoever asks who did that", role: elt.Operator, query: page},
@@ -111,5 +111,15 @@ func (s *Service) routes() []route {
 	for _, a := range acts() {
 		routes = append(routes, a.routes(s)...)
 	}
-	return append(routes, s.rollbackRoutes()...)
+	return withMoments(append(routes, s.rollbackRoutes()...))
+}
+
+// withMoments says of the routes that can be asked as of a moment that they can.
+func withMoments(routes []route) []route {
+	for i := range routes {
+		if r := &routes[i]; r.method == http.MethodGet && slices.Contains(pastRoutes, r.path) {
+			r.query = append(slices.Clip(r.query), parameter{asOf, "the moment as of which it is said, as 2026-01-05T06:10:00Z; now by default"})
+		}
+	}
+	return routes
 }

@@ -32,6 +32,7 @@ func (s *Service) newHandler() http.Handler {
 		s.recoverPanic,
 		s.limit,
 		s.guard(roles),
+		s.past,
 		s.unchanged,
 		middleware.BodyLimit(bodyLimit),
 		middleware.GzipWithConfig(middleware.GzipConfig{
@@ -40,12 +41,37 @@ func (s *Service) newHandler() http.Handler {
 		}),
 		s.answered,
 	)
+	s.addRoutes(e)
+	return e
+}
+
+func (s *Service) addRoutes(e *echo.Echo) {
 	for _, r := range s.routes() {
 		e.Add(r.method, r.path, r.handler)
 		if r.method == http.MethodGet && !r.stream {
 			e.Add(http.MethodHead, r.path, r.handler)
 		}
 	}
+}
+
+// newPastHandler has the routes answered by the service as it was. Whoever asks was let in by the one that is.
+func (s *Service) newPastHandler() http.Handler {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.handleError
+	e.Use(
+		s.recoverPanic,
+		func(next echo.HandlerFunc) echo.HandlerFunc {
+			return func(c echo.Context) error {
+				c.Set(callerKey, s.access.who(c.Request()))
+				return next(c)
+			}
+		},
+		s.unchanged,
+		middleware.GzipWithConfig(middleware.GzipConfig{MinLength: 1024, Skipper: func(c echo.Context) bool { return c.Request().Method == http.MethodHead }}),
+		s.answered,
+	)
+	s.addRoutes(e)
 	return e
 }
 

@@ -53,6 +53,8 @@ type Options struct {
 	Version string
 	// Location is the zone in which times over several datasets are told; nil means UTC.
 	Location *time.Location
+	// Past tells the ledger as it was at a moment, for ?as_of=; nil makes a service that knows nothing but now.
+	Past func(ctx context.Context, moment time.Time) (PastLedger, error)
 	// Schedules tells each schedule with its next five ticks after now; nil means there are none.
 	Schedules func(now time.Time) []api.Schedule
 	// SQL tells a model's SQL, for operators; nil tells none.
@@ -77,6 +79,10 @@ type Service struct {
 
 	estimator *eta.Estimator
 	estimated int64 // the revision that was estimated last
+
+	said   remarkLedger // nil where nobody can say anything
+	pasts  *pasts
+	moment time.Time // as of which everything is said; zero for now
 
 	pages   *pages
 	metrics *metrics
@@ -113,7 +119,10 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the page's own files: %w", err)
 	}
-	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), waiters: newWaiters(o.Now), limits: newLimits(o.RequestsPerSecond), closing: make(chan struct{})}
+	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), waiters: newWaiters(o.Now), limits: newLimits(o.RequestsPerSecond), closing: make(chan struct{}), pasts: newPasts()}
+	if o.Acts != nil {
+		s.said = o.Acts
+	}
 	s.metrics = newMetrics(s.current)
 	s.feed = &feed{
 		ledger: o.Ledger, schedule: s.nextTicks, location: o.Location, now: o.Now, log: o.Log,

@@ -158,10 +158,10 @@ func (a *Almanac) newestBut(place int, but Date) (newest Date) {
 
 // derive makes a date's page.
 func (a *Almanac) derive(date Date, f *Facts) {
-	f.Datasets, f.history = a.Datasets, a.history
+	f.Datasets = a.Datasets
 	p := &page{cells: make([]cell, len(a.Datasets)), notExpected: make(map[int]string), steps: f.Steps}
 	runs := make(map[RunID]RunID) // one text for each, however often the ledger gave it
-	for key, status := range NewBoard(*f).Days {
+	for key, status := range newBoard(*f, a.history).Days {
 		if _, seen := runs[status.Run]; !seen {
 			runs[status.Run] = status.Run
 		}

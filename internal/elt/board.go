@@ -18,9 +18,6 @@ type Facts struct {
 	Steps []Step
 	// Rebuilt are the versions of incremental models that a full refresh built whole, the last of each.
 	Rebuilt []Version
-	// history is what the versions of other dates say, where these facts are those of one date alone with the datasets
-	// in order; nil: there are no others.
-	history *history
 }
 
 // DayKey names a day.
@@ -39,18 +36,18 @@ type Board struct {
 
 // NewBoard derives every day of the facts. A dataset whose inputs form a cycle is derived as if it had none.
 func NewBoard(f Facts) *Board {
+	f.Datasets = InOrder(f.Datasets)
+	return newBoard(f, newHistory(f, f.Datasets))
+}
+
+// newBoard derives the days of facts, whose datasets are in order, with what the versions of all dates say: the facts may
+// be those of one date alone.
+func newBoard(f Facts, history *history) *Board {
 	b := &Board{Revision: f.Revision, AsOf: f.Now, Datasets: f.Datasets, Days: make(map[DayKey]DayStatus, len(f.Days))}
-	if f.history == nil {
-		b.Datasets = InOrder(f.Datasets)
-	}
 	version := make(map[DayKey]*Version, len(f.Versions))
 	for i := range f.Versions {
 		v := &f.Versions[i]
 		version[DayKey{v.Dataset, v.Date}] = v
-	}
-	history := f.history
-	if history == nil {
-		history = newHistory(f, b.Datasets)
 	}
 	through := make(seenThrough)
 	type runDataset struct {

@@ -53,6 +53,7 @@ type Estimator struct {
 	ledger    Ledger
 	schedules map[elt.ScheduleName]*learned
 	risky     map[elt.DayKey]time.Time // since when each day is likely to miss its deadline
+	sustained time.Duration            // for how long it has to be before it is at risk
 }
 
 // learned is what is known of a schedule.
@@ -65,7 +66,15 @@ type learned struct {
 
 // NewEstimator returns an estimator that has read nothing yet.
 func NewEstimator(l Ledger) *Estimator {
-	return &Estimator{ledger: l, schedules: make(map[elt.ScheduleName]*learned), risky: make(map[elt.DayKey]time.Time)}
+	return &Estimator{ledger: l, schedules: make(map[elt.ScheduleName]*learned), risky: make(map[elt.DayKey]time.Time), sustained: sustained}
+}
+
+// NewGlance returns an estimator that is asked once, of a ledger as it was at a moment: nobody knows for how long a day
+// had been likely to miss its deadline, so that it is at risk at once.
+func NewGlance(l Ledger) *Estimator {
+	e := NewEstimator(l)
+	e.sustained = 0
+	return e
 }
 
 // Estimate reads what the ledger knows now and estimates what was asked for. now is the ledger's clock.
@@ -123,7 +132,7 @@ func (e *Estimator) atRisk(key elt.DayKey, f Forecast, now time.Time) bool {
 		since = now
 		e.risky[key] = now
 	}
-	return now.Sub(since) >= sustained
+	return now.Sub(since) >= e.sustained
 }
 
 // tonight returns the night that a schedule is at: its oldest run under way, else the one that is due to start, with

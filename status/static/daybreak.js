@@ -90,7 +90,7 @@
   // A browser has six connections to a server: tabs in the background and pages left behind must not hold them.
   let events = null;
   const listen = () => {
-    if (events || document.hidden || document.querySelector(".login") || !window.EventSource) return;
+    if (events || document.hidden || body.dataset.past !== undefined || document.querySelector(".login") || !window.EventSource) return;
     events = new EventSource("/v1/events");
     events.onmessage = later;
   };

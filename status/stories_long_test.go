@@ -1,0 +1,5 @@
+//go:build long
+
+package status_test
+
+const stories = 60

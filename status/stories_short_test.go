@@ -1,0 +1,6 @@
+//go:build !long
+
+package status_test
+
+// stories is how many random histories are told.
+const stories = 4
