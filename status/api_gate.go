@@ -212,7 +212,7 @@ func (s *Service) judge(ctx context.Context, v view, n need) (api.Need, error) {
 		return out, nil
 	}
 	out.Day = &d
-	out.Reason = label + snap.clause(set, d) + "."
+	out.Reason = joinSentences([]string{label + snap.clause(set, d) + ".", snap.expectation(set, d)})
 	switch {
 	case d.Good():
 		out.Verdict = api.Ready

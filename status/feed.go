@@ -70,7 +70,7 @@ func (f *feed) viewLocked() (view, bool) {
 		return view{}, false
 	}
 	v := view{snapshot: f.snap, lag: max(0, f.now().Sub(f.checked))}
-	v.asOf = f.snap.at.Add(f.checked.Sub(f.snap.fetched))
+	v.asOf = f.snap.clockAt(f.checked).Truncate(time.Microsecond) // which is how ledgers tell time
 	v.stale = v.lag > f.stale
 	return v, true
 }
@@ -108,7 +108,8 @@ func (f *feed) look(ctx context.Context) error {
 			f.mu.Unlock()
 			return nil
 		}
-		if rest := min(restPart*snap.cost, f.stale/4); began.Sub(snap.fetched) < rest {
+		first := snap.estimates == nil && estimates != nil // they are news to everybody, and cost no reading
+		if rest := min(restPart*snap.cost, f.stale/4); !first && began.Sub(snap.fetched) < rest {
 			return nil // what is shown stays true of the moment that it names
 		}
 	}

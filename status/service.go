@@ -175,6 +175,24 @@ func (s *Service) Handler() http.Handler { return s.handler }
 // snapshot before it serves calls it.
 func (s *Service) Refresh(ctx context.Context) error { return s.feed.check(ctx) }
 
+// prepared is how long it may take to learn what can be expected, before it is told without.
+const prepared = 5 * time.Second
+
+// Prepare looks at the ledger and estimates arrivals once, for whoever asks once and leaves. Run does both by itself, and
+// must not have begun.
+func (s *Service) Prepare(ctx context.Context) error {
+	if err := s.Refresh(ctx); err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, prepared)
+	defer cancel()
+	if err := s.Estimate(within); err != nil {
+		s.log.Warn("arrivals cannot be estimated; deadlines and usual times are told", "error", err)
+		return ctx.Err()
+	}
+	return s.Refresh(ctx)
+}
+
 // Run keeps the board fresh until ctx ends, and then ends every stream and wait. A ledger that cannot be
 // read is logged once and tried again at the next poll: the last snapshot keeps serving. Run is called once.
 func (s *Service) Run(ctx context.Context) error {

@@ -48,7 +48,11 @@ func (s *Status) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 		if s.JSON {
 			return printJSON(c, d)
 		}
-		c.printf("%s\n%s\n\n", d.Sentence, d.Detail)
+		c.printf("%s\n%s\n", d.Sentence, d.Detail)
+		if kept := d.EstimateRecord.String(); kept != "" {
+			c.printf("Of its estimates, %s.\n", kept)
+		}
+		c.printf("\n")
 		return printDatasets(c, []api.Dataset{d.Dataset})
 	}
 	summary, err := service.Summary(ctx)
@@ -92,7 +96,7 @@ var stateIcons = map[elt.DayState]string{
 
 func printDatasets(c *Console, datasets []api.Dataset) error {
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "DATASET\tLATEST\tSTATE\tREADY\tDUE\tCOMPLETE THROUGH\tOWNERS\n")
+	fmt.Fprintf(w, "DATASET\tLATEST\tSTATE\tREADY\tEXPECTED\tDUE\tCOMPLETE THROUGH\tOWNERS\n")
 	for _, d := range datasets {
 		if d.Retired {
 			continue
@@ -112,10 +116,19 @@ func printDatasets(c *Console, datasets []api.Dataset) error {
 		if h.Latest.Withdrawn != "" {
 			state = "✕ withdrawn"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Name, dash(h.Latest.Date), state,
-			clock(h.Latest.ReadyAt, zone), clock(h.Latest.DeadlineAt, zone), dash(h.CompleteThrough), strings.Join(d.Owners, ", "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Name, dash(h.Latest.Date), state,
+			clock(h.Latest.ReadyAt, zone), expected(d.Estimate, zone), clock(h.Latest.DeadlineAt, zone), dash(h.CompleteThrough), strings.Join(d.Owners, ", "))
 	}
 	return w.Flush()
+}
+
+// expected says when a day is expected: "Mon 06:10, by 06:40".
+func expected(e api.Estimate, zone *time.Location) string {
+	text := clock(e.ExpectedAt, zone)
+	if e.LikelyBy.After(e.ExpectedAt) {
+		text += ", by " + e.LikelyBy.In(zone).Format("15:04")
+	}
+	return text
 }
 
 func dash(d elt.Date) string {

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -46,7 +47,7 @@ func (w *Wait) Run(ctx context.Context, g *Globals, c *Console) error {
 		return err
 	}
 	service.As(cmp.Or(w.As, here()))
-	gate, err := w.ask(ctx, service, needs)
+	gate, err := w.ask(ctx, c, service, needs)
 	if ended := stop(); err == nil {
 		err = ended
 	}
@@ -72,13 +73,34 @@ func here() string {
 	return actor() + "@" + host
 }
 
-func (w *Wait) ask(ctx context.Context, service *client.Client, needs []client.Need) (api.Gate, error) {
-	if w.Timeout <= 0 {
-		return service.Ready(ctx, needs...)
+func (w *Wait) ask(ctx context.Context, c *Console, service *client.Client, needs []client.Need) (api.Gate, error) {
+	gate, err := service.Ready(ctx, needs...)
+	if w.Timeout <= 0 || err == nil && (gate.Verdict == api.Ready || gate.Verdict == api.Impossible) {
+		return gate, err
+	}
+	if err == nil {
+		w.tell(ctx, c, service, gate)
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
 	return service.Wait(ctx, needs...)
+}
+
+// tell says on standard error what is waited for, when it is expected, and how often that was kept.
+func (w *Wait) tell(ctx context.Context, c *Console, service *client.Client, gate api.Gate) {
+	const told = 10 // more of them nobody reads
+	for _, n := range gate.Needs[:min(len(gate.Needs), told)] {
+		if w.Quiet || n.Verdict == api.Ready {
+			continue
+		}
+		line := n.Reason
+		if n.Day != nil {
+			if d, err := service.Dataset(ctx, n.Dataset); err == nil && d.Headline.Latest.Date == n.Date && !d.ExpectedAt.IsZero() {
+				line += " " + d.EstimateRecord.String() + "."
+			}
+		}
+		fmt.Fprintf(c.Err, "waiting for %s: %s\n", client.Need{Dataset: n.Dataset, Date: n.Date}, line)
+	}
 }
 
 func (w *Wait) say(c *Console, format string, args ...any) {

@@ -136,6 +136,9 @@ func (ws *workspace) private(ctx context.Context, book *ledger.Ledger, log *slog
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := service.Prepare(ctx); err != nil {
+		log.Info("the ledger does not answer yet", "error", err) // the client is told, or waits
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, fmt.Errorf("listen on loopback: %w", err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -96,6 +97,14 @@ type EstimateRecord struct {
 	Kept           int     `json:"kept"`      // arrived by the likely-by time; nine in ten should
 	Silent         int     `json:"silent"`    // without a number, which counts as not kept
 	PinballSeconds float64 `json:"pinball_s"` // mean pinball loss of both times; lower is better
+}
+
+// String returns "12 of the last 14 arrived by the likely-by time", and "" for a record of nothing.
+func (r *EstimateRecord) String() string {
+	if r == nil || r.Nights == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of the last %d arrived by the likely-by time", r.Kept, r.Nights)
 }
 
 // Datasets is a page of the catalogue, by name.
