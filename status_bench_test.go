@@ -149,6 +149,7 @@ func benchStatus(b *testing.B, l *ledger.Ledger, night elt.Date) {
 		b.Logf("%s: %.1f ms, at worst %.1f", path, ms(took[len(took)/2]), ms(took[len(took)-1]))
 	}
 	crowd(b, l, address, night)
+	stop() // streams end with the service
 	b.ReportMetric(full.perSecond, "200/s")
 	b.ReportMetric(same.perSecond, "304/s")
 	b.ReportMetric(ms(full.p99), "p99-ms")
