@@ -40,6 +40,7 @@ var parameterSchemas = map[string]object{
 	"file":                {"type": "string", "pattern": `^[a-z0-9_.]{1,140}$`},
 	"limit":               {"type": "integer", "minimum": 1, "maximum": 500},
 	"open":                {"type": "boolean"},
+	asOf:                  {"type": "string", "format": "date-time"},
 	"after":               {"type": "integer", "minimum": 0},
 	"schedule":            {"type": "string", "pattern": scheduleText.String()},
 	"need":                {"type": "string", "pattern": `^[a-z_][a-z0-9_.]*@\d{4}-\d{2}-\d{2}(,[a-z_][a-z0-9_.]*@\d{4}-\d{2}-\d{2})*$`},

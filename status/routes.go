@@ -1,6 +1,7 @@
 package status
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 
@@ -119,6 +120,12 @@ func withMoments(routes []route) []route {
 	for i := range routes {
 		if r := &routes[i]; r.method == http.MethodGet && slices.Contains(pastRoutes, r.path) {
 			r.query = append(slices.Clip(r.query), parameter{asOf, "the moment as of which it is said, as 2026-01-05T06:10:00Z; now by default"})
+			r.refuses = maps.Clone(r.refuses)
+			if r.refuses == nil {
+				r.refuses = make(map[int][]elt.Code)
+			}
+			r.refuses[http.StatusBadRequest] = append(slices.Clip(r.refuses[http.StatusBadRequest]), "as_of_ahead")
+			r.refuses[http.StatusGone] = []elt.Code{"as_of_forgotten"}
 		}
 	}
 	return routes
