@@ -40,6 +40,7 @@ type commandLine struct {
 	Allow    app.Allow    `cmd:"" group:"repair" help:"Let a day pass once that a guard holds back."`
 	Load     app.Load     `cmd:"" group:"repair" help:"Load from the lake again, or rebuild a lost warehouse, without touching production."`
 	GC       app.GC       `cmd:"" name:"gc" group:"repair" help:"Drop what nobody needs any more."`
+	Ledger   app.Ledger   `cmd:"" group:"repair" help:"Back up the ledger, check a backup, restore one."`
 	Audit    app.Audit    `cmd:"" group:"repair" help:"List what people did: who, when, why."`
 
 	Status app.Status `cmd:"" group:"ask" help:"Say how far every dataset is."`

@@ -43,6 +43,9 @@ type engine interface {
 type dialect struct {
 	clock  string // an expression: the current instant as text of fixed width
 	tables string // a query: how many tables are called $1
+	names  string // a query: the ledger's tables, without golang-migrate's own
+	// parents is a query: the tables to which the table $1 refers.
+	parents string
 }
 
 // Open opens the ledger at dsn: "sqlite:state/ledger.db" (made when it is missing) or "postgres://…".

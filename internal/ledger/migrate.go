@@ -114,7 +114,7 @@ func knownSchema() (int64, error) {
 
 // readSchema returns the number of the last migration that was committed, 0 for an empty database. Each
 // migration writes its number in its own transaction, so unlike golang-migrate's record it is never in doubt.
-func readSchema(ctx context.Context, db *sql.DB, d dialect) (schema int64, err error) {
+func readSchema(ctx context.Context, db queryer, d dialect) (schema int64, err error) {
 	var tables int64
 	if err := db.QueryRowContext(ctx, d.tables, "counters").Scan(&tables); err != nil || tables == 0 {
 		return 0, err

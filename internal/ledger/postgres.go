@@ -50,6 +50,9 @@ func (e *postgresEngine) dialect() dialect {
 	return dialect{
 		clock:  `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
 		tables: `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1`,
+		names:  `SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND table_name <> 'schema_migrations'`,
+		parents: `SELECT DISTINCT p.relname FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid JOIN pg_class p ON p.oid = f.confrelid
+			WHERE f.contype = 'f' AND f.connamespace = current_schema()::regnamespace AND c.relname = $1`,
 	}
 }
 

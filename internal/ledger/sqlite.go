@@ -33,8 +33,10 @@ func (e *sqliteEngine) name() string { return e.path }
 // SQLite's clock is the machine's, to the millisecond; every user of the file is on that machine.
 func (e *sqliteEngine) dialect() dialect {
 	return dialect{
-		clock:  `strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')`,
-		tables: `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
+		clock:   `strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')`,
+		tables:  `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
+		names:   `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name <> 'schema_migrations'`,
+		parents: `SELECT DISTINCT "table" FROM pragma_foreign_key_list($1)`,
 	}
 }
 
