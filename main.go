@@ -34,6 +34,9 @@ type commandLine struct {
 
 	StatusServer app.StatusServer `cmd:"" group:"night" help:"Serve the status page and API alone, beside or without a pipeline."`
 
+	Schedules   app.Schedules   `cmd:"" group:"night" help:"List, pause, resume and trigger schedules."`
+	Maintenance app.Maintenance `cmd:"" group:"night" help:"Announce, list and end times in which data will not come."`
+
 	Backfill app.Backfill `cmd:"" group:"repair" help:"Bring days of the past: plan, look, confirm; pause, resume, cancel, retry."`
 	Rollback app.Rollback `cmd:"" group:"repair" help:"Show the version before again."`
 	Withdraw app.Withdraw `cmd:"" group:"repair" help:"Mark a day as bad: its gates answer impossible."`

@@ -129,6 +129,10 @@ func (r *reading) cursor(t *Table, tt tableYAML) {
 		r.problem(codeCatchUpGap, fmt.Sprintf("%s is incremental, and catch_up: latest would leave out the rows of every missed date", key),
 			"set catch_up: all in this schedule", "tables", key, "mode")
 	}
+	if r.schedule.Holidays != nil && r.schedule.OnHoliday != RunHolidays {
+		r.problem(codeCalendarGap, fmt.Sprintf("%s is incremental, and the rows of holidays would be left out", key),
+			"set on_holiday: run in this schedule, or bring the table in mode full", "tables", key, "mode")
+	}
 	if !r.schedule.calendar.daily() {
 		r.problem(codeCalendarGap, fmt.Sprintf("%s is incremental, and the schedule does not run every day: the rows of the other dates would be left out", key),
 			"let the schedule run every day, or bring the table in mode full", "tables", key, "mode")

@@ -91,6 +91,7 @@ func compareWithOracle(t *testing.T, name string, seed int) {
 			decided = tick.Date
 		}
 	}
+	got = append(got, s.Due(decided, oracleTo)...)
 	for i, w := range want {
 		if i >= len(got) || got[i].Date.String() != w.date || !got[i].DueAt.Equal(w.due) {
 			var g elt.Tick

@@ -28,6 +28,10 @@ const (
 	codeCatchUpGap         elt.Code = "catch_up_gap"
 	codeCalendarGap        elt.Code = "calendar_gap"
 	codeBadRetries         elt.Code = "bad_retries"
+	codeBadHoliday         elt.Code = "bad_on_holiday"
+	codeUnknownCalendar    elt.Code = "calendar_unknown"
+	codeBadOverlapRule     elt.Code = "bad_overlap_rule"
+	codeBadWaitFor         elt.Code = "bad_wait_for"
 	codeDatasetName        elt.Code = "bad_dataset_name"
 	codeDatasetTwice       elt.Code = "dataset_twice"
 	codeUnknownSource      elt.Code = "unknown_source"
@@ -57,6 +61,9 @@ type Options struct {
 	// Sources are the sources of daybreak.yaml, each with the schema in which a table is looked for that names
 	// none: "public" for PostgreSQL, "" where there are no schemas. Nil when nobody knows them: then none is unknown.
 	Sources map[elt.SourceName]string
+	// Calendars are those of daybreak.yaml; nil when nobody knows them: then none is unknown.
+	Calendars map[elt.CalendarName]*elt.Calendar
+
 	MaskKey bool // whether there is a key for columns.hash
 	// Defaults are what sources say for their datasets.
 	Defaults  map[elt.SourceName]SourceDefaults
@@ -118,6 +125,10 @@ type scheduleYAML struct {
 	Timezone string               `yaml:"timezone"`
 	Deadline string               `yaml:"deadline"`
 	CatchUp  CatchUp              `yaml:"catch_up"`
+	Calendar elt.CalendarName     `yaml:"calendar"`
+	Holiday  OnHoliday            `yaml:"on_holiday"`
+	Overlap  Overlap              `yaml:"overlap"`
+	WaitFor  waitForYAML          `yaml:"wait_for"`
 	Retries  retriesYAML          `yaml:"retries"`
 	Owners   []string             `yaml:"owners"`
 	Tables   map[string]tableYAML `yaml:"tables"`
@@ -129,6 +140,11 @@ type retriesYAML struct {
 	First    time.Duration `yaml:"first_delay"`
 	Max      time.Duration `yaml:"max_delay"`
 	Wait     time.Duration `yaml:"max_wait"`
+}
+
+type waitForYAML struct {
+	Datasets []elt.DatasetName `yaml:"datasets"`
+	AtMost   time.Duration     `yaml:"at_most"`
 }
 
 type parser struct {
@@ -153,7 +169,7 @@ type reading struct {
 // schedule parses one file.
 func (p *parser) schedule(name elt.ScheduleName, file string, data []byte) {
 	f, problems := yamlfile.Parse(file, data)
-	r := &reading{parser: p, file: f, schedule: &Schedule{Name: name, File: file, Zone: time.UTC, CatchUp: CatchUpLatest}}
+	r := &reading{parser: p, file: f, schedule: &Schedule{Name: name, File: file, Zone: time.UTC, CatchUp: CatchUpLatest, OnHoliday: SkipHolidays, Overlap: OverlapQueue}}
 	if problems.Err() != nil && f.Root().Kind == yamlfile.Null {
 		p.add(problems...)
 		return // it could not be read: what it lacks is no further problem
@@ -164,6 +180,9 @@ func (p *parser) schedule(name elt.ScheduleName, file string, data []byte) {
 	r.zone()
 	r.deadline(r.text.Deadline, "deadline")
 	r.catchUp()
+	r.holidays()
+	r.overlap()
+	r.waitFor()
 	r.retries()
 	r.owners(r.text.Owners, "owners")
 	r.schedule.Deadline, r.schedule.Owners = r.text.Deadline, r.text.Owners

@@ -112,7 +112,7 @@ tables:
 	}
 	owners := []string{"a@example.com", "b@example.com"}
 	want := []*Schedule{{
-		Name: "nightly", File: "schedules/nightly.yaml", Zone: dublin, Hour: 2, Minute: 5, CatchUp: CatchUpAll,
+		Name: "nightly", File: "schedules/nightly.yaml", Zone: dublin, Hour: 2, Minute: 5, CatchUp: CatchUpAll, OnHoliday: SkipHolidays, Overlap: OverlapQueue,
 		Deadline: "07:00", Retries: Retries{Attempts: 5, First: 30 * time.Second, Max: time.Hour, Wait: time.Hour}, Owners: owners, Models: []string{"*"},
 		Tables: []Table{
 			{

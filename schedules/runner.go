@@ -92,6 +92,9 @@ type Runner struct {
 	Worker   elt.WorkerID
 	Lease    time.Duration // how long a lease lasts between two heartbeats
 	Log      *slog.Logger
+	// Rests returns whether a dataset is under maintenance at that moment: none of its steps begins then; nil means that
+	// none ever is.
+	Rests func(ctx context.Context, now time.Time) (func(elt.DatasetName) bool, error)
 	// Ended is called when a run has ended, once in this process; nil calls nothing.
 	Ended func(context.Context, elt.RunID)
 
@@ -169,7 +172,16 @@ func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Ti
 			return run.State, err
 		}
 	}
+	rests := func(elt.DatasetName) bool { return false }
+	if r.Rests != nil && run.Kind != elt.RollbackRun && len(advice.Ready) > 0 {
+		if rests, err = r.Rests(ctx, now); err != nil {
+			return run.State, err
+		}
+	}
 	for _, s := range advice.Ready {
+		if s.Dataset != "" && rests(s.Dataset) {
+			continue
+		}
 		if err := q.Enqueue(ctx, s); err != nil {
 			return run.State, err
 		}

@@ -16,8 +16,8 @@ func (s *Schedule) tickOf(date elt.Date) elt.Tick {
 
 // Due returns the ticks that are due by now for the data dates after the last one that was decided, oldest first:
 // one for each date on which the schedule fires, however the clocks were changed and however long nobody
-// was there. With catch_up: latest all but the newest come back as skipped, with the reason. With a zero date,
-// nothing was ever decided and only the newest tick is due.
+// was there. With catch_up: latest all but the newest come back as skipped, with the reason, and a holiday does wherever
+// holidays are skipped. With a zero date, nothing was ever decided and only the newest tick is due.
 func (s *Schedule) Due(after elt.Date, now time.Time) []elt.Tick {
 	first := after.AddDays(1)
 	if after.IsZero() {
@@ -28,24 +28,33 @@ func (s *Schedule) Due(after elt.Date, now time.Time) []elt.Tick {
 		first = newest
 	}
 	var due []elt.Tick
+	newest := -1
 	for date := first; ; date = date.AddDays(1) {
 		tick := s.tickOf(date)
 		if tick.DueAt.After(now) {
 			break
 		}
-		if s.Expected(date) {
-			due = append(due, tick)
+		if !s.fires(date) {
+			continue
 		}
+		if tick.Skipped = s.holiday(date); tick.Skipped == "" {
+			newest = len(due)
+		}
+		due = append(due, tick)
 	}
-	if s.CatchUp == CatchUpAll || len(due) < 2 {
-		return due
-	}
-	newest := due[len(due)-1].Date
-	for i := range due[:len(due)-1] {
-		due[i].Skipped = fmt.Sprintf("missed while no scheduler was running; catch_up: latest runs %s only", newest)
+	for i := range max(newest, 0) {
+		if s.CatchUp != CatchUpAll && due[i].Skipped == "" {
+			due[i].Skipped = fmt.Sprintf("missed while no scheduler was running; catch_up: latest runs %s only", due[newest].Date)
+		}
 	}
 	return due
 }
+
+// DueAt returns when the run of the data date is to start.
+func (s *Schedule) DueAt(date elt.Date) time.Time { return s.tickOf(date).DueAt }
+
+// Newest returns the newest data date that the schedule brings and that is over by now; false when there is none.
+func (s *Schedule) Newest(now time.Time) (elt.Date, bool) { return s.newest(now) }
 
 // newest returns the newest data date that is due by now.
 func (s *Schedule) newest(now time.Time) (elt.Date, bool) {
@@ -73,29 +82,45 @@ func (s *Schedule) Next(now time.Time, n int) []elt.Tick {
 	return next
 }
 
-// Expected reports whether the schedule brings the data date at all. One that its zone left out had no data.
-func (s *Schedule) Expected(date elt.Date) bool {
+// fires reports whether there is a tick for the data date, be it skipped as a holiday. A date that the zone left out had
+// no data.
+func (s *Schedule) fires(date elt.Date) bool {
 	return s.calendar.fires(date.AddDays(1)) && date.Exists(s.Zone)
 }
 
-// NotExpected returns why the schedule does not bring the data date, as elt.Day keeps it, and "" for a date
-// that it brings.
-func (s *Schedule) NotExpected(date elt.Date) string {
-	if s.Expected(date) {
+// holiday returns why the data date is skipped, "" for one that is not.
+func (s *Schedule) holiday(date elt.Date) string {
+	what, ok := s.Holidays.On(date)
+	if !ok || s.OnHoliday == RunHolidays {
 		return ""
 	}
-	if !date.Exists(s.Zone) {
-		return fmt.Sprintf("no clock in %s ever showed %s", s.Zone, date)
+	return fmt.Sprintf("%s (calendar %s)", what, s.Holidays.Name)
+}
+
+// Expected reports whether the schedule brings the data date at all.
+func (s *Schedule) Expected(date elt.Date) bool { return s.fires(date) && s.holiday(date) == "" }
+
+// NotExpected returns why the schedule does not bring the data date, as elt.Day keeps it, and an empty reason for a date
+// that it brings.
+func (s *Schedule) NotExpected(date elt.Date) (elt.NotExpectedKind, string) {
+	switch {
+	case s.Expected(date):
+		return "", ""
+	case !date.Exists(s.Zone):
+		return elt.BySchedule, fmt.Sprintf("no clock in %s ever showed %s", s.Zone, date)
+	case s.fires(date):
+		return elt.ByCalendar, s.holiday(date)
 	}
 	tick := date.AddDays(1)
-	return fmt.Sprintf("schedule %s does not run on %s %s (%s)", s.Name, tick.Weekday(), tick, s.calendar.text)
+	return elt.BySchedule, fmt.Sprintf("schedule %s does not run on %s %s (%s)", s.Name, tick.Weekday(), tick, s.calendar.text)
 }
 
 // DeadlineAt returns the instant by which the data date must be ready when its deadline is the given
-// wall-clock time: that time on the date after it. It is the zero time for an empty or unreadable clock.
+// wall-clock time: that time on the date after it. It is the zero time for an empty or unreadable clock, and for a
+// holiday, of which nobody was promised anything.
 func (s *Schedule) DeadlineAt(date elt.Date, clock string) time.Time {
 	hour, minute, ok := parseClock(clock)
-	if !ok {
+	if _, holiday := s.Holidays.On(date); !ok || holiday {
 		return time.Time{}
 	}
 	return date.AddDays(1).At(hour, minute, s.Zone).UTC()

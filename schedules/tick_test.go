@@ -212,10 +212,10 @@ func TestNotExpected(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := Schedule{Name: "nightly", Zone: time.UTC, calendar: c}
-	if got := s.NotExpected(date(t, "2026-01-09")); got != `schedule nightly does not run on Saturday 2026-01-10 (cron "30 2 * * 1-5")` {
+	if _, got := s.NotExpected(date(t, "2026-01-09")); got != `schedule nightly does not run on Saturday 2026-01-10 (cron "30 2 * * 1-5")` {
 		t.Error(got)
 	}
-	if got := s.NotExpected(date(t, "2026-01-08")); got != "" {
+	if _, got := s.NotExpected(date(t, "2026-01-08")); got != "" {
 		t.Error(got)
 	}
 }

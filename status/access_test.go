@@ -24,6 +24,7 @@ func serveTokens(t *testing.T, change ...func(*Options)) (*Service, *statustest.
 	keys := statustest.NewActs(statustest.NewKeys(world.Ledger, func() time.Time { return now }))
 	s := serve(t, world, append([]func(*Options){func(o *Options) {
 		o.Public, o.Token, o.Tokens, o.Acts, o.Rollbacks = false, "", keys, keys, keys
+		o.Controls, o.Trigger = statustest.NewControls(world.Now), triggered
 		o.Now = func() time.Time { return now }
 	}}, change...)...)
 	return s, keys, &now

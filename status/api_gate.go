@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -216,12 +217,30 @@ func (s *Service) judge(ctx context.Context, v view, n need) (api.Need, error) {
 	switch {
 	case d.Good():
 		out.Verdict = api.Ready
+	case d.State == elt.DayNotExpected && !set.Retired:
+		if last, ok := snap.lastExpected(set, n.date); ok {
+			out.Last = &last.Date
+			out.Reason += " The last day that was expected is " + shortDate(last.Date, today) + ", which " + snap.clause(set, last) + "."
+		}
+		if !d.Comes() { // nothing comes for it, now or later
+			out.Verdict = api.Impossible
+		}
 	case d.Impossible() || d.State == elt.DayNotExpected || set.Retired:
 		out.Verdict = api.Impossible
 	case d.State == elt.DayUnknown:
 		out.Verdict = api.Unknown
 	}
 	return out, nil
+}
+
+// lastExpected returns the last day before the date that was expected, and stays so.
+func (s *snapshot) lastExpected(set *dataset, before elt.Date) (elt.DayStatus, bool) {
+	for _, d := range slices.Backward(s.days(set)) {
+		if d.Date.Before(before) && d.State != elt.DayNotExpected {
+			return d, true
+		}
+	}
+	return elt.DayStatus{}, false
 }
 
 func (s *Service) writeGate(c echo.Context, v view, gate *api.Gate) error {

@@ -17,7 +17,11 @@ func (s *Service) getSchedules(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	body := &api.Schedules{Schedules: append([]api.Schedule{}, s.opts.Schedules(s.now())...)}
+	all, err := s.schedules(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	body := &api.Schedules{Schedules: all}
 	return s.answer(c, v, false, body, &body.Meta)
 }
 

@@ -109,6 +109,12 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 	case elt.DayUnknown:
 		return pill{"unknown", "?", "Unknown"}
 	case elt.DayNotExpected:
+		if d.Comes() {
+			return pill{"none", "‖", "Maintenance"}
+		}
+		if d.NotExpected != nil && d.NotExpected.Kind == elt.ByCalendar {
+			return pill{"none", "–", "Not expected: " + d.NotExpected.Reason}
+		}
 		return pill{"none", "–", "Not expected"}
 	}
 	return pill{"unknown", "?", string(d.State)}
@@ -116,6 +122,9 @@ func (s *snapshot) pillOf(set *dataset, d elt.DayStatus) pill {
 
 // awaited is what a waiting day waits for.
 func awaited(d elt.DayStatus) string {
+	if d.Hold != nil && len(d.BlockedBy) == 0 {
+		return map[elt.HoldKind]string{elt.HoldPaused: "its schedule, paused", elt.HoldMaintenance: "the end of maintenance", elt.HoldOverlap: "an earlier night", elt.HoldDependency: "its turn"}[d.Hold.Kind]
+	}
 	if len(d.BlockedBy) == 0 { // what it waits for is in its cause
 		return "its source"
 	}
@@ -186,6 +195,9 @@ func (s *snapshot) clause(set *dataset, d elt.DayStatus) string {
 	case elt.DayRetrying:
 		return "failed while " + doing(d.Step) + " and is tried again at " + moment(d.NextAttemptAt, set.zone, today)
 	case elt.DayWaiting:
+		if d.Hold != nil {
+			return "has not started: " + strings.TrimSuffix(d.Hold.Reason, ".")
+		}
 		if len(d.BlockedBy) == 0 {
 			return waitsForSource(d, set.zone, today)
 		}
@@ -211,7 +223,7 @@ func (s *snapshot) clause(set *dataset, d elt.DayStatus) string {
 		}
 		return "is unknown: its worker stopped reporting while " + doing(d.Step)
 	case elt.DayNotExpected:
-		return "is not expected" + reason(s.notExpected(d))
+		return "is not expected" + notExpected(d, set.zone, today)
 	}
 	return "is " + string(d.State)
 }
@@ -257,8 +269,15 @@ func (s *snapshot) cancelled(d elt.DayStatus) bool {
 	return cancelled
 }
 
-func (s *snapshot) notExpected(d elt.DayStatus) string {
-	return s.board.NotExpected(elt.DayKey{Dataset: d.Dataset, Date: d.Date})
+// notExpected says why, and until when.
+func notExpected(d elt.DayStatus, zone *time.Location, today elt.Date) string {
+	switch {
+	case d.NotExpected == nil:
+		return ""
+	case d.Comes():
+		return " before " + moment(d.NotExpected.Until, zone, today) + " because of maintenance" + reason(d.NotExpected.Reason)
+	}
+	return reason(d.NotExpected.Reason)
 }
 
 // due tells when it is expected, or else when it usually comes, and of the deadline.
@@ -273,7 +292,7 @@ func (s *snapshot) due(set *dataset, d elt.DayStatus) string {
 	case elt.DeadlineBreached:
 		parts = append(parts, fmt.Sprintf("It was due %s, %s ago.", at, span(s.at.Sub(d.DeadlineAt))))
 	case elt.DeadlineOnTrack, elt.DeadlineAtRisk:
-		parts = append(parts, "Due "+at+".")
+		parts = append(parts, "Due "+at+movedFrom(d, set.zone)+".")
 	case elt.DeadlineMissed:
 		parts = append(parts, fmt.Sprintf("It was due %s and came %s late.", at, span(d.ReadyAt.Sub(d.DeadlineAt))))
 	case elt.DeadlineMet:
@@ -283,6 +302,14 @@ func (s *snapshot) due(set *dataset, d elt.DayStatus) string {
 		parts = append(parts, "Usually ready at "+set.usual+".")
 	}
 	return strings.Join(parts, " ")
+}
+
+// movedFrom says that maintenance has moved the deadline.
+func movedFrom(d elt.DayStatus, zone *time.Location) string {
+	if d.DeadlineWas.IsZero() {
+		return ""
+	}
+	return ", moved from " + clock(d.DeadlineWas, zone) + " by maintenance"
 }
 
 // flags tells what a reader of a ready day should know.

@@ -21,6 +21,14 @@ type actForm struct {
 	Date   string // of the note that it pins; empty for the whole dataset
 	Next   string // where it leads back to
 	Look   bool   // Action is a page that says what would happen
+	Fields []actField
+}
+
+// actField is one more field of a form.
+type actField struct {
+	Name, Asks, Value string
+	Type              string // of the input; empty for text
+	Required          bool
 }
 
 // acting reports whether the reader of a page is shown what operators can do.

@@ -70,7 +70,8 @@ type pages struct {
 
 func newPages(a *assets) (*pages, error) {
 	p := &pages{templates: make(map[string]*template.Template), version: a.version}
-	base, err := template.New("base").Funcs(template.FuncMap{"prose": prose, "sentences": sentences, "sentence": sentence}).ParseFS(embedded, "templates/frame.html", "templates/parts.html")
+	base, err := template.New("base").Funcs(template.FuncMap{"prose": prose, "sentences": sentences, "sentence": sentence,
+		"paused": func() pill { return pill{"waiting", "‖", "Paused"} }}).ParseFS(embedded, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ const (
 	codePlanStale       elt.Code = "plan_stale"        // something else would happen than what was looked at
 	codeDatasetUnknown  elt.Code = "dataset_unknown"   // no dataset of that name
 	codeDayUnknown      elt.Code = "day_unknown"       // the ledger knows nothing of that day
+	codeScheduleUnknown elt.Code = "schedule_unknown"  // no schedule of that name
 	codeRunUnknown      elt.Code = "run_unknown"       // no run of that ID
 	codeRouteUnknown    elt.Code = "route_unknown"     // no such path
 	codeMethodRefused   elt.Code = "method_refused"    // the path does not take that method

@@ -55,7 +55,7 @@ func (f *feed) reach(now time.Time) reach {
 // readsAll reports whether nothing less than all facts will do.
 func (f *feed) readsAll(last *snapshot, began time.Time) bool {
 	return f.reach(began) != f.reach(last.fetched) || slices.ContainsFunc(f.news, func(e elt.Event) bool {
-		return strings.HasPrefix(e.Kind, "dataset.") || e.Kind == "ledger.forgot"
+		return strings.HasPrefix(e.Kind, "dataset.") || strings.HasPrefix(e.Kind, "maintenance.") || e.Kind == "ledger.forgot"
 	})
 }
 

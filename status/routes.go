@@ -97,6 +97,7 @@ func (s *Service) routes() []route {
 		{method: http.MethodPost, path: "/logout", handler: s.postLogout, caller: "the button beside the name", role: elt.Viewer},
 		{method: get, path: "/static/:file", handler: s.getStatic, caller: "the pages, the login form among them", open: true, query: []parameter{{"v", "a digest of the files: with it, they are kept for good"}}, media: "text/css, text/javascript, image/svg+xml"},
 	}
+	routes = append(routes, s.controlRoutes()...)
 	if s.opts.Acts == nil {
 		return withMoments(routes)
 	}
@@ -109,7 +110,7 @@ func (s *Service) routes() []route {
 		route{method: get, path: "/v1/incidents/:incident/updates", handler: s.getUpdates, caller: "on-call tools", answers: api.Remarks{}, query: most},
 		route{method: get, path: "/v1/datasets/:dataset/notes", handler: s.getNotes, caller: "catalogues", answers: api.Remarks{}, query: most},
 	)
-	for _, a := range acts() {
+	for _, a := range append(acts(), s.controlActs()...) {
 		routes = append(routes, a.routes(s)...)
 	}
 	return withMoments(append(routes, s.rollbackRoutes()...))

@@ -48,6 +48,10 @@ type Options struct {
 	Acts ActLedger
 	// Rollbacks goes back to earlier versions; nil makes a service that cannot.
 	Rollbacks Rollbacks
+	// Controls tells of ticks, pauses and maintenance, and keeps what operators say of them; nil shows and keeps none.
+	Controls Controls
+	// Trigger starts a schedule's run now; nil starts none.
+	Trigger Trigger
 	// Title names the company or team at the top of each page; empty for Daybreak.
 	Title   string
 	Version string

@@ -120,7 +120,8 @@ func (p planner) facts(ctx context.Context, r elt.BackfillRequest) (f schedules.
 	f.Last = func(d elt.Dataset) elt.Date { return last[d.Schedule] }
 	f.NotExpected = func(d elt.Dataset, date elt.Date) string {
 		if s := c.schedules[d.Schedule]; s != nil {
-			return s.NotExpected(date)
+			_, why := s.NotExpected(date)
+			return why
 		}
 		return ""
 	}

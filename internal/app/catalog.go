@@ -86,7 +86,36 @@ func newCatalog(scheds []*schedules.Schedule, project project, where string) (*c
 	for _, d := range c.datasets {
 		c.byName[d.Name] = d
 	}
-	return c, problems
+	return c, append(problems, c.waits(scheds)...)
+}
+
+// waits says what is wrong with the datasets that schedules wait for: ones that nobody brings, their own, and circles.
+func (c *catalog) waits(scheds []*schedules.Schedule) (problems elt.Problems) {
+	graph := make([]elt.Dataset, 0, len(scheds)) // schedules as if they were made from one another
+	for _, s := range scheds {
+		node := elt.Dataset{Name: elt.DatasetName(s.Name)}
+		for _, name := range s.WaitFor.Datasets {
+			d, known := c.byName[name]
+			switch {
+			case !known:
+				problems = append(problems, elt.Problem{File: s.File, Line: 1, Code: "bad_wait_for", What: fmt.Sprintf("it waits for %s, which no schedule brings", name), Do: yamlfile.Suggest(string(name), c.names())})
+			case d.Schedule == s.Name:
+				problems = append(problems, elt.Problem{File: s.File, Line: 1, Code: "bad_wait_for", What: fmt.Sprintf("it waits for %s, which it brings itself", name), Do: "remove it from wait_for: within one schedule the order follows by itself"})
+			default:
+				node.Inputs = append(node.Inputs, elt.DatasetName(d.Schedule))
+			}
+		}
+		graph = append(graph, node)
+	}
+	seen := make(map[elt.DatasetName]bool)
+	for _, node := range elt.InOrder(graph) {
+		if slices.ContainsFunc(node.Inputs, func(in elt.DatasetName) bool { return !seen[in] }) {
+			s := c.schedules[elt.ScheduleName(node.Name)]
+			problems = append(problems, elt.Problem{File: s.File, Line: 1, Code: "bad_wait_for", What: fmt.Sprintf("schedule %s waits for one that waits for it", s.Name), Do: "remove one of the two wait_for"})
+		}
+		seen[node.Name] = true
+	}
+	return problems
 }
 
 func oneOwner(d elt.Dataset, where string) elt.Problem {

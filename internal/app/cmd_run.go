@@ -162,6 +162,13 @@ func (r *Run) start(ctx context.Context, p *parts, s *schedules.Schedule, date e
 
 // begin finds or creates a run that a person asks for, and has one that failed tried again.
 func begin(ctx context.Context, p *parts, s *schedules.Schedule, date elt.Date, reason string, again bool, options elt.RunOptions) (elt.Run, error) {
+	chosen, err := p.nights.chosen(s, options)
+	if err != nil {
+		return elt.Run{}, err
+	}
+	if err := p.nights.notUnderMaintenance(ctx, s, chosen); err != nil {
+		return elt.Run{}, err
+	}
 	if !again && options.IsZero() { // what is still going on, such as a repetition that is tried again, comes first
 		going, err := p.ledger.Runs(ctx, elt.RunFilter{Schedule: s.Name, From: date, To: date, State: elt.RunRunning})
 		if err != nil {

@@ -70,6 +70,9 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	if err := p.ledger.SyncMaintenance(ctx, p.ws.config.Windows); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	// Steps have a context of their own: they outlive the signal by the grace.
@@ -134,7 +137,7 @@ func listen(s config.Status) (net.Listener, error) {
 
 // keepScheduling decides ticks and carries runs forward until ctx ends. A ledger that is away is asked again.
 func (p *parts) keepScheduling(ctx, stepCtx context.Context, workers *pool.Pool) {
-	scheduler := &schedules.Scheduler{Schedules: p.ws.schedules, Ledger: p.ledger, Starter: p.nights, Log: p.log}
+	scheduler := &schedules.Scheduler{Schedules: p.ws.schedules, Ledger: p.ledger, Controls: p.ledger, Going: p.ledger, Starter: p.nights, Log: p.log}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	trouble := repeated{log: p.log}

@@ -171,7 +171,7 @@ func (n *nights) inputsThere(datasets []elt.Dataset) error {
 func (n *nights) Days(ctx context.Context, s *schedules.Schedule, date elt.Date) ([]elt.Day, error) {
 	var days []elt.Day
 	for _, d := range n.catalog.of(s.Name) {
-		day := elt.Day{Dataset: d.Name, Date: date}
+		day := elt.Day{Dataset: d.Name, Date: date, DueAt: s.DueAt(date)}
 		if d.DeadlineTime != "" && n.stages.isPublished(d.Name) {
 			day.Deadline = s.DeadlineAt(date, d.DeadlineTime)
 		}

@@ -96,7 +96,7 @@ func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 	}
 	p.runner = &schedules.Runner{
 		Ledger: p.ledger, Stages: p.stages, Observer: show, Retries: p.retries,
-		Worker: workerID(), Lease: leaseTime, Log: log, Ended: p.stages.leaveArtifacts,
+		Worker: workerID(), Lease: leaseTime, Log: log, Ended: p.stages.leaveArtifacts, Rests: p.rests,
 	}
 	p.nights = &nights{
 		catalog: ws.catalog, ledger: p.ledger, stages: p.stages, runner: p.runner,

@@ -289,15 +289,37 @@ func TestTheRunsOfAScheduleGoInDateOrder(t *testing.T) {
 // clocked is a ledger whose clock the test sets.
 type clocked struct {
 	*ledger.Ledger
-	now time.Time
+	now     time.Time
+	pauses  []elt.Pause
+	windows []elt.Maintenance
+}
+
+func (c *clocked) Pauses(context.Context) ([]elt.Pause, error) { return c.pauses, nil }
+
+func (c *clocked) Maintenance(context.Context, time.Time) ([]elt.Maintenance, error) {
+	return c.windows, nil
 }
 
 func (c *clocked) Now(context.Context) (time.Time, error) { return c.now, nil }
 
 // starter creates runs of one dataset.
 type starter struct {
-	t *testing.T
-	l *ledger.Ledger
+	t       *testing.T
+	l       *ledger.Ledger
+	missing *[]elt.DatasetName
+}
+
+func (s starter) Missing(context.Context, []elt.DatasetName, elt.Date) ([]elt.DatasetName, error) {
+	return *s.missing, nil
+}
+
+func (s starter) Resting(_ *schedules.Schedule, windows []elt.Maintenance, now time.Time) *elt.Maintenance {
+	for _, m := range windows {
+		if m.Holds(now) {
+			return &m
+		}
+	}
+	return nil
 }
 
 func (s starter) Start(_ context.Context, _ *schedules.Schedule, date elt.Date, _ string) (elt.Run, error) {
@@ -305,7 +327,7 @@ func (s starter) Start(_ context.Context, _ *schedules.Schedule, date elt.Date, 
 }
 
 func (s starter) Days(_ context.Context, _ *schedules.Schedule, date elt.Date) ([]elt.Day, error) {
-	return []elt.Day{{Dataset: "shop.users", Date: date}}, nil
+	return []elt.Day{{Dataset: "shop.users", Date: date, DueAt: date.AddDays(1).At(2, 0, time.UTC)}}, nil
 }
 
 func TestEveryTickIsDecidedOnceWhateverWasMissed(t *testing.T) {
@@ -332,7 +354,7 @@ tables:
 				t.Fatal(err)
 			}
 			clock := &clocked{Ledger: l}
-			s := &schedules.Scheduler{Schedules: scheds, Ledger: clock, Starter: starter{t, l}, Log: slog.New(slog.DiscardHandler)}
+			s := &schedules.Scheduler{Schedules: scheds, Ledger: clock, Controls: clock, Going: l, Starter: starter{t, l, nil}, Log: slog.New(slog.DiscardHandler)}
 			at := func(day, hour int) {
 				clock.now = time.Date(2026, 1, day, hour, 0, 0, 0, time.UTC)
 				for range 3 { // as often as one likes

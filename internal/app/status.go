@@ -31,7 +31,7 @@ func (ws *workspace) newStatus(book *ledger.Ledger, log *slog.Logger) (*status.S
 
 func (ws *workspace) statusOptions(book *ledger.Ledger, log *slog.Logger) status.Options {
 	return status.Options{
-		Ledger: book, Tokens: book, Acts: book, Rollbacks: rollbacks{ws, book},
+		Ledger: book, Tokens: book, Acts: book, Rollbacks: rollbacks{ws, book}, Controls: book, Trigger: ws.triggerer(book, log),
 		Past:  func(ctx context.Context, moment time.Time) (status.PastLedger, error) { return book.AsOf(ctx, moment) },
 		Title: ws.config.Title, Version: version, Location: ws.location(), BaseURL: ws.config.Status.BaseURL,
 		Schedules: ws.upcoming, SQL: ws.sqlOf, Log: log, Now: time.Now,
@@ -65,7 +65,13 @@ func (ws *workspace) upcoming(now time.Time) []api.Schedule {
 	for i, s := range ws.schedules {
 		out[i] = api.Schedule{
 			Name: s.Name, Zone: s.Zone.String(), Deadline: s.Deadline, CatchUp: string(s.CatchUp), When: when(s),
-			Next: s.Next(now, 5), Datasets: len(ws.catalog.of(s.Name)),
+			Next: s.Next(now, 5), Datasets: len(ws.catalog.of(s.Name)), Overlap: string(s.Overlap), WaitFor: s.WaitFor.Datasets,
+		}
+		if s.Holidays != nil {
+			out[i].Calendar, out[i].OnHoliday = s.Holidays.Name, string(s.OnHoliday)
+		}
+		if s.WaitFor.AtMost > 0 {
+			out[i].WaitAtMost = s.WaitFor.AtMost.String()
 		}
 	}
 	return out

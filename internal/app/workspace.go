@@ -41,8 +41,13 @@ func readWorkspaceWith(ctx context.Context, dir string, vars map[string]any) (*w
 	if slices.ContainsFunc(problems, unread) { // what the other files refer to is not known
 		return ws, problems
 	}
+	calendars := cfg.Holidays
+	if calendars == nil {
+		calendars = make(map[elt.CalendarName]*elt.Calendar) // none, and known to be none
+	}
 	scheds, found := schedules.Parse(os.DirFS(filepath.Join(dir, "schedules")), schedules.Options{
 		Sources: cfg.TableSchemas(), MaskKey: cfg.Masking.Key != "", Defaults: sourceDefaults(cfg), DecidePII: cfg.DecidePII,
+		Calendars: calendars,
 	})
 	ws.schedules = scheds
 	problems = append(problems, found...)

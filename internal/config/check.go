@@ -35,6 +35,8 @@ const (
 	CodeBadNotify        elt.Code = "bad_notify"
 	CodeWeakSecret       elt.Code = "weak_secret"
 	CodeBadRetention     elt.Code = "bad_retention"
+	CodeBadCalendar      elt.Code = "bad_calendar"
+	CodeBadMaintenance   elt.Code = "bad_maintenance"
 )
 
 // checker finds what is wrong with the meaning of a configuration, before its paths are resolved.
@@ -54,6 +56,8 @@ func (c *checker) all() {
 	c.status()
 	c.notify()
 	c.retention()
+	c.calendars()
+	c.maintenance()
 }
 
 // retention refuses what would drop data that is still needed.

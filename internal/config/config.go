@@ -26,21 +26,26 @@ type Secret = yamlfile.Secret
 // Config is a workspace's configuration, with its defaults filled in and its paths made relative to the
 // process instead of the workspace.
 type Config struct {
-	Dir       string                    `yaml:"-"` // the workspace, as it was given to Load
-	Env       []string                  `yaml:"-"` // the environment variables that the file refers to, sorted
-	Title     string                    `yaml:"title"`
-	Ledger    Secret                    `yaml:"ledger"` // "sqlite:path" or "postgres://…"
-	Lake      Lake                      `yaml:"lake"`
-	Warehouse Warehouse                 `yaml:"warehouse"`
-	Sources   map[elt.SourceName]Source `yaml:"sources"`
-	Masking   Masking                   `yaml:"masking"`
-	DecidePII bool                      `yaml:"require_pii_decision"`
-	Models    Models                    `yaml:"models"`
-	Threads   int                       `yaml:"threads"` // steps at work at the same time
-	Backfills Backfills                 `yaml:"backfills"`
-	Status    Status                    `yaml:"status"`
-	Notify    Notify                    `yaml:"notify"`
-	Retention Retention                 `yaml:"retention"`
+	Dir string   `yaml:"-"` // the workspace, as it was given to Load
+	Env []string `yaml:"-"` // the environment variables that the file refers to, sorted
+	// Holidays and Windows are what calendars and maintenance say.
+	Holidays    map[elt.CalendarName]*elt.Calendar `yaml:"-"`
+	Windows     []elt.Maintenance                  `yaml:"-"`
+	Title       string                             `yaml:"title"`
+	Ledger      Secret                             `yaml:"ledger"` // "sqlite:path" or "postgres://…"
+	Lake        Lake                               `yaml:"lake"`
+	Warehouse   Warehouse                          `yaml:"warehouse"`
+	Sources     map[elt.SourceName]Source          `yaml:"sources"`
+	Masking     Masking                            `yaml:"masking"`
+	DecidePII   bool                               `yaml:"require_pii_decision"`
+	Models      Models                             `yaml:"models"`
+	Calendars   map[elt.CalendarName]Calendar      `yaml:"calendars"`
+	Maintenance []Maintenance                      `yaml:"maintenance"`
+	Threads     int                                `yaml:"threads"` // steps at work at the same time
+	Backfills   Backfills                          `yaml:"backfills"`
+	Status      Status                             `yaml:"status"`
+	Notify      Notify                             `yaml:"notify"`
+	Retention   Retention                          `yaml:"retention"`
 }
 
 // Backfills says how much backfills may do, between nights.

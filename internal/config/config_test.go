@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -209,5 +210,67 @@ func TestSchemaDefaults(t *testing.T) {
 	}
 	if _, err := Reference([]byte("[")); err == nil {
 		t.Error("a broken schema is read")
+	}
+}
+
+// Calendars and maintenance windows are read with what is wrong with each, at its place.
+func TestCalendarsAndMaintenance(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("ireland.ics", "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nUID:a\r\nDTSTART;VALUE=DATE:20200317\r\nRRULE:FREQ=YEARLY\r\nSUMMARY:Saint Patrick's Day\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+	const head = "sources: {shop: {sqlite: shop.db}}\nstatus: {public: true}\n"
+	write("daybreak.yaml", head+`
+calendars:
+  company:
+    dates: [2026-12-24 Christmas Eve, 2026-12-31]
+    ranges: [{from: 2027-08-02, to: 2027-08-13, name: works holidays}]
+    weekly: [sun]
+    ics: ireland.ics
+maintenance:
+  - {from: 2026-12-01 22:00, to: 2026-12-02 04:00, timezone: Europe/Dublin, sources: [shop], reason: the database moves}
+`)
+	c, problems := Load(dir)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"2026-12-24": "Christmas Eve", "2026-12-31": "a holiday", "2027-08-10": "works holidays", "2027-08-08": "works holidays",
+		"2026-12-27": "Sunday", "2030-03-17": "Saint Patrick's Day", "2026-12-28": "",
+	} {
+		d, err := elt.ParseDate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if what, _ := c.Holidays["company"].On(d); what != want {
+			t.Errorf("%s is %q, want %q", text, what, want)
+		}
+	}
+	if len(c.Windows) != 1 || c.Windows[0].From.UTC().Format(time.RFC3339) != "2026-12-01T22:00:00Z" || !strings.HasPrefix(string(c.Windows[0].ID), "file-") {
+		t.Errorf("%+v", c.Windows)
+	}
+	for text, want := range map[string]string{
+		"calendars: {company: {}}":                                                                       "has no dates",
+		"calendars: {company: {dates: [soon]}}":                                                          "is not a date",
+		"calendars: {company: {weekly: [sunday]}}":                                                       "not a day of the week",
+		"calendars: {company: {weekly: [mon, tue, wed, thu, fri, sat, sun]}}":                            "nothing would ever run",
+		"calendars: {company: {ranges: [{from: 2026-01-02, to: 2026-01-01}]}}":                           "before it begins",
+		"calendars: {company: {ics: nothing.ics}}":                                                       "cannot be used",
+		"calendars: {company: {ics: daybreak.yaml}}":                                                     "not an iCalendar file",
+		"calendars: {Company: {dates: [2026-01-01]}}":                                                    "cannot name a calendar",
+		"maintenance: [{from: 2026-01-01, to: 2026-01-02, timezone: Mars, everything: true, reason: r}]": "no time zone",
+		"maintenance: [{from: soon, to: 2026-01-02, timezone: UTC, everything: true, reason: r}]":        "is not a moment",
+		"maintenance: [{from: 2026-01-01, to: 2026-01-02, timezone: UTC, reason: r}]":                    "covers nothing",
+		"maintenance: [{from: 2026-01-01, to: 2026-01-02, timezone: UTC, sources: [crm], reason: r}]":    "no source",
+	} {
+		write("daybreak.yaml", head+text+"\n")
+		_, problems := Load(dir)
+		if err := problems.Err(); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "daybreak.yaml:3:") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

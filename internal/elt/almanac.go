@@ -48,7 +48,7 @@ func byDate(f Facts) map[Date]*Facts {
 	parts := make(map[Date]*Facts)
 	of := func(d Date) *Facts {
 		if parts[d] == nil {
-			parts[d] = &Facts{Revision: f.Revision, Now: f.Now}
+			parts[d] = &Facts{Revision: f.Revision, Now: f.Now, Maintenance: f.Maintenance}
 		}
 		return parts[d]
 	}
@@ -86,7 +86,7 @@ func (a *Almanac) Merge(f Facts, dates []Date) (next *Almanac, again []Date, who
 	for _, date := range dates {
 		part := parts[date]
 		if part == nil {
-			part = &Facts{Revision: f.Revision, Now: f.Now}
+			part = &Facts{Revision: f.Revision, Now: f.Now, Maintenance: f.Maintenance}
 			parts[date] = part
 		}
 		again = append(again, next.learn(date, part.Versions)...)
@@ -173,6 +173,7 @@ func (a *Almanac) derive(date Date, f *Facts) {
 			p.turns = append(p.turns, st.LeaseUntil)
 		}
 	}
+	open := false
 	for _, d := range f.Days {
 		i, known := a.place[d.Dataset]
 		if !known {
@@ -181,8 +182,17 @@ func (a *Almanac) derive(date Date, f *Facts) {
 		if d.NotExpected != "" {
 			p.notExpected[i] = d.NotExpected
 		}
-		if !p.cells[i].published() && !d.Deadline.Before(f.Now) {
-			p.turns = append(p.turns, d.Deadline)
+		if p.cells[i].published() {
+			continue
+		}
+		if s, ok := p.cells[i].status(DayKey{d.Dataset, date}); ok && !s.DeadlineAt.Before(f.Now) {
+			p.turns = append(p.turns, s.DeadlineAt)
+		}
+		open = true
+	}
+	for _, m := range f.Maintenance {
+		if open {
+			p.turns = append(p.turns, m.From, m.Until())
 		}
 	}
 	a.pages[date] = p

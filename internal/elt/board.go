@@ -16,6 +16,8 @@ type Facts struct {
 	Versions []Version // the newest of each (dataset, date)
 	// Steps of the days that have no version, or whose run is not their version's, with those runs' publish steps.
 	Steps []Step
+	// Maintenance are the windows that touch the range.
+	Maintenance []Maintenance
 	// Rebuilt are the versions of incremental models that a full refresh built whole, the last of each.
 	Rebuilt []Version
 }
@@ -50,6 +52,10 @@ func newBoard(f Facts, history *history) *Board {
 		version[DayKey{v.Dataset, v.Date}] = v
 	}
 	through := make(seenThrough)
+	inputs := make(map[DatasetName][]DatasetName, len(f.Datasets))
+	for _, d := range f.Datasets {
+		inputs[d.Name] = d.Inputs
+	}
 	type runDataset struct {
 		run     RunID
 		dataset DatasetName
@@ -65,14 +71,16 @@ func newBoard(f Facts, history *history) *Board {
 	for _, d := range f.Days {
 		days[d.Dataset] = append(days[d.Dataset], d)
 	}
-	for _, ds := range b.Datasets {
+	maintained := Maintained(f.Datasets, f.Maintenance)
+	for _, ds := range inTurn(b.Datasets, f.Days) {
+		ds.Inputs = inputs[ds.Name]
 		for _, d := range days[ds.Name] {
-			facts := DayFacts{Day: d, Now: f.Now, Version: version[DayKey{d.Dataset, d.Date}]}
+			facts := DayFacts{Day: d, Now: f.Now, Version: version[DayKey{d.Dataset, d.Date}], Maintenance: maintained[ds.Name]}
 			own := steps[runDataset{d.Run, d.Dataset}]
 			facts.Steps = append(slices.Clone(own), steps[runDataset{d.Run, ""}]...)
 			facts.Blocker = blocker(own, byID)
 			facts.RebuiltAt = history.rebuiltAt(d)
-			for _, in := range ds.Inputs {
+			for _, in := range waitsFor(ds, d) {
 				key := DayKey{in, d.Date}
 				st, known := b.Days[key]
 				if !known {
@@ -92,6 +100,36 @@ func newBoard(f Facts, history *history) *Board {
 		}
 	}
 	return b
+}
+
+// inTurn returns the datasets in the order in which their days can be derived: what a schedule waits for comes before what
+// it brings.
+func inTurn(datasets []Dataset, days []Day) []Dataset {
+	waits := make(map[DatasetName][]DatasetName)
+	for _, d := range days {
+		if d.Hold != nil && len(d.Hold.Waits) > 0 {
+			waits[d.Dataset] = append(waits[d.Dataset], d.Hold.Waits...)
+		}
+	}
+	if len(waits) == 0 {
+		return datasets
+	}
+	out := slices.Clone(datasets)
+	for i, d := range out {
+		if more := waits[d.Name]; len(more) > 0 {
+			slices.Sort(more)
+			out[i].Inputs = slices.Concat(d.Inputs, slices.Compact(more))
+		}
+	}
+	return InOrder(out)
+}
+
+// waitsFor returns what a day cannot come before: the dataset's inputs, and what its schedule waits for.
+func waitsFor(ds Dataset, d Day) []DatasetName {
+	if d.Hold == nil || d.Run != "" {
+		return ds.Inputs
+	}
+	return slices.Concat(ds.Inputs, d.Hold.Waits)
 }
 
 // blocker returns the failure for which one of the steps is blocked, or nil: the first failed step on the way back

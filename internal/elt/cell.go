@@ -48,7 +48,8 @@ func newCell(s DayStatus) cell {
 		c.versionIs, c.version = otherVersion, s.Version
 	}
 	listed := c.state > 0 && c.deadline > 0 && c.checks > 0 && c.level > 0
-	plain := len(s.BlockedBy)+len(s.Outdated) == 0 && s.Cause == nil && s.NextAttemptAt.IsZero() && s.Step == "" && !s.Restating && s.Withdrawn == ""
+	plain := len(s.BlockedBy)+len(s.Outdated) == 0 && s.Cause == nil && s.NextAttemptAt.IsZero() && s.Step == "" && !s.Restating && s.Withdrawn == "" &&
+		s.NotExpected == nil && s.Hold == nil && s.DeadlineWas.IsZero()
 	exact := instantOf(c.deadlineAt) == s.DeadlineAt && instantOf(c.readyAt) == s.ReadyAt
 	if listed && plain && exact {
 		return c

@@ -22,6 +22,22 @@ func ParseDate(s string) (Date, error) {
 	return DateOf(t), nil
 }
 
+// ParseMoment reads an instant as people write it: "2026-01-05 22:00" on a clock in loc, "2026-01-05" for the first instant
+// of the date there, or 2026-01-05T22:00:00Z with its own zone.
+func ParseMoment(s string, loc *time.Location) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	if d, err := ParseDate(s); err == nil {
+		return d.Start(loc), nil
+	}
+	t, err := time.Parse("2006-01-02 15:04", s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is not a moment: write it as 2026-01-05 22:00", s)
+	}
+	return DateOf(t).At(t.Hour(), t.Minute(), loc), nil
+}
+
 // DateOf returns t's calendar date in t's own location.
 func DateOf(t time.Time) Date {
 	y, m, d := t.Date()

@@ -1,6 +1,7 @@
 package elt
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -40,8 +41,12 @@ type Day struct {
 	Date        Date        `json:"date"`
 	Run         RunID       `json:"run,omitempty"` // the latest run that brings it
 	NotExpected string      `json:"not_expected,omitempty"`
-	Deadline    time.Time   `json:"deadline,omitzero"`
-	Withdrawn   string      `json:"withdrawn,omitempty"` // the reason; a withdrawn day is impossible for gates
+	// NotExpectedKind goes with NotExpected; rows of older releases have none.
+	NotExpectedKind NotExpectedKind `json:"not_expected_kind,omitempty"`
+	DueAt           time.Time       `json:"due_at,omitzero"` // when its run is to start
+	Hold            *Hold           `json:"hold,omitempty"`  // why it has not started although it is due; nil once there is a run
+	Deadline        time.Time       `json:"deadline,omitzero"`
+	Withdrawn       string          `json:"withdrawn,omitempty"` // the reason; a withdrawn day is impossible for gates
 }
 
 // DayFacts is everything that a day's status follows from.
@@ -57,6 +62,8 @@ type DayFacts struct {
 	Inputs []InputFacts
 	// Blocker is the failed step of the run for which one of Steps is blocked, or nil.
 	Blocker *Cause
+	// Maintenance are the windows that cover the dataset, in order of their beginnings.
+	Maintenance []Maintenance
 	// RebuiltAt is when a later version of the dataset was built whole, this date with it; zero when none was.
 	RebuiltAt time.Time
 }
@@ -92,6 +99,9 @@ type DayStatus struct {
 	State         DayState      `json:"state"`
 	Deadline      DeadlineState `json:"deadline_state"`
 	DeadlineAt    time.Time     `json:"deadline_at,omitzero"`
+	DeadlineWas   time.Time     `json:"deadline_was,omitzero"`  // before maintenance moved it; zero where none did
+	NotExpected   *NotExpected  `json:"not_expected,omitempty"` // not_expected: why
+	Hold          *Hold         `json:"hold,omitempty"`         // waiting, blocked: why its run has not started
 	ReadyAt       time.Time     `json:"ready_at,omitzero"`
 	Run           RunID         `json:"run,omitempty"`
 	Version       VersionID     `json:"version,omitempty"`
@@ -120,6 +130,9 @@ type Cause struct {
 // Good reports whether a gate may open on the day: it is ready and nobody has withdrawn it.
 func (s DayStatus) Good() bool { return s.State == DayReady && s.Withdrawn == "" }
 
+// Comes reports whether data that is not expected now will be expected again: a window rests on it.
+func (s DayStatus) Comes() bool { return s.NotExpected != nil && s.NotExpected.Kind == ByMaintenance }
+
 // Impossible reports whether waiting cannot help without a person: failed, blocked or withdrawn.
 func (s DayStatus) Impossible() bool {
 	return s.State == DayFailed || s.State == DayBlocked || s.Withdrawn != ""
@@ -142,9 +155,13 @@ func (in InputFacts) outdates(read VersionID) bool {
 func Derive(f DayFacts) DayStatus {
 	s := DayStatus{
 		Dataset: f.Day.Dataset, Date: f.Day.Date, Run: f.Day.Run,
-		DeadlineAt: f.Day.Deadline, Withdrawn: f.Day.Withdrawn,
+		DeadlineAt: Moved(f.Day.DueAt, f.Day.Deadline, f.Maintenance), Withdrawn: f.Day.Withdrawn,
+	}
+	if s.DeadlineAt != f.Day.Deadline {
+		s.DeadlineWas = f.Day.Deadline
 	}
 	own := ownState(f.Steps, f.Now)
+	rest := resting(f, own, s.DeadlineAt)
 	switch {
 	case f.Version != nil:
 		s.State = DayReady
@@ -157,6 +174,10 @@ func Derive(f DayFacts) DayStatus {
 		}
 	case f.Day.NotExpected != "":
 		s.State = DayNotExpected
+		s.NotExpected = &NotExpected{Kind: cmp.Or(f.Day.NotExpectedKind, BySchedule), Reason: f.Day.NotExpected}
+	case rest != nil:
+		s.State = DayNotExpected
+		s.NotExpected = &NotExpected{Kind: ByMaintenance, Reason: rest.Reason, Until: rest.Until()}
 	case own.state == DayFailed:
 		s.State, s.Step = DayFailed, own.step
 		s.Cause = &Cause{f.Day.Dataset, own.step, own.failure}
@@ -165,6 +186,25 @@ func Derive(f DayFacts) DayStatus {
 	}
 	s.Deadline = deadlineState(s, f.Now)
 	return s
+}
+
+// resting returns the window for which nothing is expected of a day that is not ready: one that lasts now, and before
+// whose end the day is due. What was late or had failed before it began stays so: no window hides what was wrong.
+func resting(f DayFacts, own ownFacts, deadline time.Time) *Maintenance {
+	for i := range f.Maintenance {
+		m := &f.Maintenance[i]
+		if !m.Holds(f.Now) || !f.Day.DueAt.Before(m.Until()) {
+			continue
+		}
+		open := deadline.After(m.From)
+		if deadline.IsZero() { // promised to nobody: it counts for a day
+			open = !f.Day.DueAt.Before(m.From.Add(-24 * time.Hour))
+		}
+		if ended := own.state == DayFailed || own.state == DayBlocked; open && !(ended && own.at.Before(m.From)) {
+			return m
+		}
+	}
+	return nil
 }
 
 // deriveOutdated compares the inputs that a ready day was made from with those that it would be made from now.
@@ -219,6 +259,16 @@ func (s *DayStatus) deriveFromInputs(f DayFacts, own ownFacts) {
 		s.BlockedBy = []DatasetName{s.Cause.Dataset}
 		return
 	}
+	hold := f.Day.Hold
+	if f.Day.Run != "" {
+		hold = nil
+	}
+	if s.Hold = hold; hold != nil && hold.GaveUp {
+		s.State, s.BlockedBy = DayBlocked, hold.Waits
+		s.Cause = &Cause{Dataset: f.Day.Dataset, Failure: &Failure{Code: "wait_gave_up", Class: Data, Message: hold.Reason,
+			Do: "once they are there: daybreak schedules trigger, with the schedule and --date " + f.Day.Date.String()}}
+		return
+	}
 	if names, _ := held(func(d DayState) bool { return d == DayUnknown }); names != nil {
 		s.State, s.BlockedBy = DayUnknown, names
 		return
@@ -233,6 +283,10 @@ func (s *DayStatus) deriveFromInputs(f DayFacts, own ownFacts) {
 	}
 	s.State, s.Step = own.state, own.step
 	s.NextAttemptAt = own.next
+	if own.state == DayScheduled && hold != nil {
+		s.State = DayWaiting
+		return
+	}
 	if own.state == DayRetrying {
 		s.Cause = &Cause{f.Day.Dataset, own.step, own.failure}
 		if own.failure != nil && own.failure.Code == WindowOpen { // nothing failed: it was too early
@@ -246,6 +300,7 @@ type ownFacts struct {
 	step    StepKind
 	failure *Failure
 	next    time.Time
+	at      time.Time // failed, blocked: since when
 }
 
 // ownState concludes from a dataset's own steps alone, worst first. The publish step concerns the dataset only once
@@ -263,7 +318,7 @@ func ownState(steps []Step, now time.Time) ownFacts {
 		}
 		passed = passed && st.State == StepSucceeded
 		if rank(state) > 0 && rank(state) >= rank(out.state) {
-			out = ownFacts{state, st.Kind, st.Error, st.NextAttemptAt}
+			out = ownFacts{state, st.Kind, st.Error, st.NextAttemptAt, st.FinishedAt}
 		}
 	}
 	if passed && out.step == PublishStep {
@@ -330,6 +385,7 @@ func NewHeadline(days []DayStatus) Headline {
 			broken = true
 		}
 		if d.State == DayNotExpected {
+			broken = broken || d.Comes()
 			continue
 		}
 		h.Latest = d

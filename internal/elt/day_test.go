@@ -71,7 +71,7 @@ func TestDerive(t *testing.T) {
 	}{
 		"no run yet":              {elt.DayFacts{}, elt.DayStatus{State: elt.DayScheduled}},
 		"all pending":             {elt.DayFacts{Steps: steps(pending, pending, pending, pending)}, elt.DayStatus{State: elt.DayScheduled}},
-		"not expected":            {elt.DayFacts{Day: elt.Day{NotExpected: "a Sunday"}}, elt.DayStatus{State: elt.DayNotExpected}},
+		"not expected":            {elt.DayFacts{Day: elt.Day{NotExpected: "a Sunday"}}, elt.DayStatus{State: elt.DayNotExpected, NotExpected: &elt.NotExpected{Kind: elt.BySchedule, Reason: "a Sunday"}}},
 		"first step at work":      {elt.DayFacts{Steps: steps(running, pending, pending, pending)}, elt.DayStatus{State: elt.DayRunning, Step: elt.ExtractStep}},
 		"between two steps":       {elt.DayFacts{Steps: steps(succeeded, pending, pending, pending)}, elt.DayStatus{State: elt.DayRunning, Step: elt.ExtractStep}},
 		"second step at work":     {elt.DayFacts{Steps: steps(succeeded, running, pending, pending)}, elt.DayStatus{State: elt.DayRunning, Step: elt.LoadStep}},

@@ -252,13 +252,14 @@ type Outcome struct {
 	Usage         Usage     // what the warehouse has done for the attempt
 }
 
-// Tick is the decision about one date of a schedule: run, or skipped for a reason.
+// Tick is the decision about one date of a schedule: run, or skipped for a reason. One that is held is not decided yet.
 type Tick struct {
 	Schedule ScheduleName `json:"schedule"`
 	Date     Date         `json:"date"` // the data date: the one before the tick's own
 	DueAt    time.Time    `json:"due_at"`
 	Run      RunID        `json:"run,omitempty"`
 	Skipped  string       `json:"skipped,omitempty"` // the reason; empty when it ran
+	Hold     *Hold        `json:"hold,omitempty"`    // why it is due and neither; nil once it is decided
 }
 
 // shortTextLength is how many characters of a value people see of a sample.

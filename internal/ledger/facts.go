@@ -48,6 +48,9 @@ func (l *Ledger) facts(ctx context.Context, op, dates string, args ...any) (f el
 		if f.Versions, err = collect(ctx, q, scanVersion, `SELECT `+versionColumns+` FROM `+l.table("versions")+` WHERE is_newest = 1 AND `+dates, args...); err != nil {
 			return err
 		}
+		if f.Maintenance, err = l.maintenanceOf(ctx, q, f.Days); err != nil {
+			return err
+		}
 		if f.Rebuilt, err = l.readRebuilt(ctx, q); err != nil {
 			return err
 		}

@@ -7,18 +7,34 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// RecordTick keeps the decision about one date of a schedule. There is one for each date, the first:
-// recorded is false when somebody had decided already.
+const tickColumns = `schedule, date, due_at, run, skipped, hold`
+
+func scanTick(row scanner) (t elt.Tick, err error) {
+	err = row.Scan(&t.Schedule, intoDate{&t.Date}, intoInstant{&t.DueAt}, &t.Run, &t.Skipped, intoDocument{&t.Hold})
+	return t, err
+}
+
+// RecordTick keeps the decision about one date of a schedule, or why it is held. There is one decision for each date, the
+// first: recorded is false when somebody had decided already, or when the same is said of a tick that is held.
 func (l *Ledger) RecordTick(ctx context.Context, t elt.Tick) (recorded bool, err error) {
 	err = l.change(ctx, fmt.Sprintf("record the tick of %s for %s", t.Schedule, t.Date), func(ctx context.Context, c *change) error {
-		const text = `INSERT INTO ticks (schedule, date, due_at, run, skipped) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (schedule, date) DO NOTHING`
-		n, err := c.exec(ctx, text, string(t.Schedule), t.Date.String(), instant(t.DueAt), string(t.Run), t.Skipped)
+		hold, err := document{t.Hold}.text()
+		if err != nil {
+			return err
+		}
+		const text = `INSERT INTO ticks (` + tickColumns + `) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (schedule, date) DO UPDATE
+			SET due_at = excluded.due_at, run = excluded.run, skipped = excluded.skipped, hold = excluded.hold
+			WHERE ticks.hold IS NOT NULL AND ticks.hold IS DISTINCT FROM excluded.hold`
+		n, err := c.exec(ctx, text, string(t.Schedule), t.Date.String(), instant(t.DueAt), string(t.Run), t.Skipped, hold)
 		if err != nil || n == 0 {
 			return err
 		}
 		recorded = true
 		e := elt.Event{Kind: "tick.run", Date: t.Date, Run: t.Run}
-		if t.Skipped != "" {
+		switch {
+		case t.Hold != nil:
+			e.Kind = "tick.held"
+		case t.Skipped != "":
 			e.Kind = "tick.skipped"
 		}
 		_, err = c.record(e, map[string]string{"schedule": string(t.Schedule)})
@@ -29,13 +45,9 @@ func (l *Ledger) RecordTick(ctx context.Context, t elt.Tick) (recorded bool, err
 
 // Ticks returns a schedule's ticks, the newest date first.
 func (l *Ledger) Ticks(ctx context.Context, s elt.ScheduleName, limit int) (ticks []elt.Tick, err error) {
-	text := fmt.Sprintf(`SELECT schedule, date, due_at, run, skipped FROM ticks WHERE schedule = $1 ORDER BY date DESC LIMIT %d`, limited(limit))
-	scan := func(row scanner) (t elt.Tick, err error) {
-		err = row.Scan(&t.Schedule, intoDate{&t.Date}, intoInstant{&t.DueAt}, &t.Run, &t.Skipped)
-		return t, err
-	}
+	text := fmt.Sprintf(`SELECT `+tickColumns+` FROM ticks WHERE schedule = $1 ORDER BY date DESC LIMIT %d`, limited(limit))
 	err = l.read(ctx, fmt.Sprintf("list the ticks of %s", s), func(ctx context.Context, q queryer) error {
-		ticks, err = collect(ctx, q, scan, text, string(s))
+		ticks, err = collect(ctx, q, scanTick, text, string(s))
 		return err
 	})
 	return ticks, err

@@ -3,4 +3,4 @@ ALTER TABLE past_runs DROP COLUMN backfill;
 ALTER TABLE runs DROP COLUMN backfill;
 DROP TABLE backfill_days;
 DROP TABLE backfills;
-UPDATE counters SET value = 13 WHERE name = 'schema';
+UPDATE counters SET value = 14 WHERE name = 'schema';

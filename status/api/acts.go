@@ -9,10 +9,11 @@ import (
 // Done answers whatever changes something.
 type Done struct {
 	Meta
-	Done    string      `json:"done"`             // what was done, in a sentence
-	Changed bool        `json:"changed"`          // false when it was so already
-	Remark  *elt.Remark `json:"remark,omitempty"` // that was made
-	Token   string      `json:"token,omitempty"`  // the text of a token that was made: shown this once
+	Done    string           `json:"done"`             // what was done, in a sentence
+	Changed bool             `json:"changed"`          // false when it was so already
+	Remark  *elt.Remark      `json:"remark,omitempty"` // that was made
+	Window  *elt.Maintenance `json:"window,omitempty"` // that was made
+	Token   string           `json:"token,omitempty"`  // the text of a token that was made: shown this once
 }
 
 // Audit is a page of the audit trail, the latest act first.

@@ -250,6 +250,25 @@ type Schedule struct {
 	CatchUp  string           `json:"catch_up,omitempty"`
 	Datasets int              `json:"datasets"`
 	Next     []elt.Tick       `json:"next"`
+	Paused   *elt.Pause       `json:"paused,omitempty"` // while it rests: by whom and why
+
+	Calendar   elt.CalendarName  `json:"calendar,omitempty"`
+	OnHoliday  string            `json:"on_holiday,omitempty"` // "skip" or "run"
+	Overlap    string            `json:"overlap,omitempty"`    // "queue", "skip" or "cancel"
+	WaitFor    []elt.DatasetName `json:"wait_for,omitempty"`
+	WaitAtMost string            `json:"wait_at_most,omitempty"` // "4h0m0s"
+}
+
+// Ticks are what became of a schedule's dates, the newest first.
+type Ticks struct {
+	Meta
+	Ticks []elt.Tick `json:"ticks"`
+}
+
+// MaintenanceWindows are those that last, are to come, or were over lately.
+type MaintenanceWindows struct {
+	Meta
+	Windows []elt.Maintenance `json:"windows"`
 }
 
 // Schedules is the list of schedules.
@@ -294,6 +313,7 @@ type Need struct {
 	Verdict Verdict         `json:"verdict"`
 	Reason  string          `json:"reason"` // a sentence
 	Day     *elt.DayStatus  `json:"day,omitempty"`
+	Last    *elt.Date       `json:"last_expected,omitempty"` // of a day that is not expected: the last one before it that was
 }
 
 // ProblemDetails is the body of every error (RFC 9457).

@@ -1,0 +1,10 @@
+DROP TABLE pauses;
+DROP TABLE maintenance;
+ALTER TABLE ticks DROP COLUMN hold;
+ALTER TABLE past_days DROP COLUMN hold;
+ALTER TABLE past_days DROP COLUMN due_at;
+ALTER TABLE past_days DROP COLUMN not_expected_kind;
+ALTER TABLE days DROP COLUMN hold;
+ALTER TABLE days DROP COLUMN not_expected_kind;
+ALTER TABLE days DROP COLUMN due_at;
+UPDATE counters SET value = 13 WHERE name = 'schema';
