@@ -19,6 +19,7 @@ func TestMaintenanceWindows(t *testing.T) {
 		if kept.ID == "" || kept.CreatedAt.IsZero() {
 			t.Errorf("%+v", kept)
 		}
+		ok(t, l.ExpectDays(ctx, []elt.Day{{Dataset: "revenue", Date: day("2026-01-05")}}))
 		facts := must(l.Facts(ctx, day("2026-01-01"), day("2026-01-05")))(t)
 		if diff := cmp.Diff([]elt.Maintenance{kept}, facts.Maintenance, cmp.Comparer(func(a, b time.Time) bool { return a.Truncate(time.Microsecond).Equal(b.Truncate(time.Microsecond)) })); diff != "" {
 			t.Error(diff)
