@@ -3,6 +3,7 @@ package bigquery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,34 +100,34 @@ const (
 )
 
 // floatDigits returns the digits and the exponent of the shortest text that reads back equal. BigQuery gives no such
-// text, so the fewest digits are looked for.
+// text, so the fewest digits are looked for. A table may have many such columns, and a query at most 1 MB.
 func floatDigits(value string) string {
 	positive := "ABS(" + value + ")"
 	format := func(digits int) string { return fmt.Sprintf("FORMAT('%%.%de', %s)", digits-1, positive) }
-	equal := func(text string) string { return "CAST(" + text + " AS FLOAT64) = " + positive }
-	shortest := func(from int) string {
-		up := nextAbove(format(mostDigits - 1))
-		last := "IF(" + equal(up) + ", " + up + ", " + format(mostDigits) + ")"
-		for n := mostDigits - 1; n >= from; n-- {
-			last = "IF(" + equal(format(n)) + ", " + format(n) + ", " + last + ")"
+	first := func(texts []string) string {
+		out := format(mostDigits)
+		for _, text := range slices.Backward(texts) {
+			out = "IF(CAST(" + text + " AS FLOAT64) = " + positive + ", " + text + ", " + out + ")"
 		}
-		return last
+		return out
 	}
-	text := "IF(" + positive + " < " + leastNormal + ", " + shortest(1) + ", " + shortest(leastDigits) + ")"
-	digits := "RTRIM(" + digitsOf(text) + ", '0')"
-	exponent := "CAST(CAST(REPLACE(SUBSTR(" + text + ", STRPOS(" + text + ", 'e') + 1), '+', '') AS INT64) AS STRING)"
+	var texts []string
+	for n := 1; n < mostDigits; n++ {
+		texts = append(texts, format(n))
+	}
+	normal := append(slices.Clone(texts[leastDigits-1:]), nextAbove(format(mostDigits-1)))
+	text := "IF(" + positive + " < " + leastNormal + ", " + first(texts) + ", " + first(normal) + ")"
 	return "IF(" + value + " = 0, '0', IF(IS_NAN(" + value + "), 'nan', IF(IS_INF(" + value + "), IF(" + value + " > 0, 'inf', '-inf'), CONCAT(IF(" + value +
-		" < 0, '-', ''), " + digits + ", 'e', " + exponent + "))))"
+		" < 0, '-', ''), REGEXP_REPLACE(" + text + ", " + literal(formatted) + ", " + literal(`\1\2e\3\4`) + ")))))"
 }
+
+// formatted matches what FORMAT makes of a positive double, 1.50e-07, with what is left when the point and every zero
+// that says nothing are gone, 15e-7.
+const formatted = `^([0-9])[.]?([0-9]*?)0*e[+]?(-?)0*([0-9]+)$`
 
 // nextAbove returns a formatted number with one more in its last digit. Of a power of two, whose neighbour above is
 // twice as far as the one below, that may read back equal where the nearest number of as many digits does not.
 func nextAbove(text string) string {
-	digits := "CAST(CAST(" + digitsOf(text) + " AS INT64) + 1 AS STRING)"
+	digits := "CAST(CAST(REPLACE(SUBSTR(" + text + ", 1, STRPOS(" + text + ", 'e') - 1), '.', '') AS INT64) + 1 AS STRING)"
 	return "CONCAT(SUBSTR(" + digits + ", 1, 1), '.', SUBSTR(" + digits + ", 2), SUBSTR(" + text + ", STRPOS(" + text + ", 'e')))"
-}
-
-// digitsOf returns the digits of a formatted number, without its point and its exponent.
-func digitsOf(text string) string {
-	return "REPLACE(SUBSTR(" + text + ", 1, STRPOS(" + text + ", 'e') - 1), '.', '')"
 }
