@@ -308,33 +308,6 @@ func TestKilledRollbacks(t *testing.T) {
 	}.play(t, moments(0, "rollback.begin", "rollback.visible", "duckdb.restored", "duckdb.copy_renamed"))
 }
 
-// A collection of garbage that is killed has dropped nothing that somebody needs, and the next one drops the rest.
-func TestKilledGC(t *testing.T) {
-	t.Parallel()
-	var old string // what the garbage is found in; made once
-	s := scene{
-		name: "gc", args: []string{"gc"}, must: []string{"gc.listed", "gc.deleted", "gc.forget", "lake.disk.delete", "lake.disk.deleted"},
-		stage: func(t *testing.T) string {
-			if old == "" {
-				old, _, _ = twoNights(t)
-				for range 3 {
-					must(t, old, nil, "run", "--date", lastDate(t).String(), "--again")
-				}
-				change(t, ledgerIn(old), `UPDATE manifests SET saved_at = '2020-01-01T00:00:00.000000Z'; UPDATE versions SET published_at = '2020' || substr(published_at, 5)`)
-			}
-			return copyOf(t, old)
-		},
-		settled: func(t *testing.T, dir string) {
-			if a := must(t, dir, nil, "gc"); !strings.Contains(a.out, "There is nothing that nobody needs.") {
-				t.Errorf("another gc says %s", a.out)
-			}
-			must(t, dir, nil, "verify")
-		},
-	}
-	s.stage(t)
-	s.play(t, moments(2, "gc.listed", "gc.forget"))
-}
-
 // A scheduled night is served, finds its table gone, and whoever must know is told: killed at its tick, at a message, at any
 // moment, there is one run, and each message arrives.
 func TestKilledServe(t *testing.T) {

@@ -103,12 +103,14 @@ func TestWidestTable(t *testing.T) {
 	}
 }
 
-// TestHugeValues extracts values of 100 MB, which come in several packets each, and keeps about one at a time.
-func TestHugeValues(t *testing.T) {
+// TestHugeValues extracts values that come in several packets each, and keeps a few of them at a time, of many.
+func TestHugeValues(t *testing.T) { hugeValues(t, 20_000_000, 15) }
+
+func hugeValues(t *testing.T, size, count int64) {
+	t.Helper()
 	server := testenv.NewMariaDB(t, "--max-allowed-packet=1G", "--innodb-log-file-size=512M")
 	db := connect(t, server, "root")
 	exec(t, db, `CREATE TABLE huge (id INT PRIMARY KEY, v LONGBLOB)`)
-	const size, count = 100_000_000, 6
 	for i := range count {
 		exec(t, db, fmt.Sprintf(`INSERT INTO huge VALUES (%d, REPEAT(CHAR(65 + %[1]d), %d))`, i, size+i))
 	}
