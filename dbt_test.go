@@ -219,6 +219,16 @@ func TestJaffleShopByDBTItselfAndByBothEngines(t *testing.T) {
 				if diff := cmp.Diff(wanted, found); diff != "" {
 					t.Errorf("%s: test results (-dbt itself +%s):\n%s", engine, engine, diff)
 				}
+				var shown []string
+				for _, row := range ask(t, filepath.Join(dir, "state", "ledger.db"), "SELECT dataset || ' ' || test FROM failing_rows WHERE sample LIKE '%rows%' ORDER BY 1") {
+					shown = append(shown, row[0])
+				}
+				if diff := cmp.Diff(c.failing, shown); diff != "" {
+					t.Errorf("%s: rows are shown of the tests (-failing +shown):\n%s", engine, diff)
+				}
+				if got := statuses(t, filepath.Join(dir, "state", "artifacts", "run_results.json")); got["fail"] != len(c.failing) || got["pass"] == 0 || got["success"] == 0 {
+					t.Errorf("%s: run_results.json has the statuses %v", engine, got)
+				}
 				published := slices.DeleteFunc(slices.Clone(jaffleRelations), func(r string) bool { return slices.Contains(c.held, r) })
 				want, got := tables(t, file, published), tables(t, filepath.Join(dir, "read", "warehouse.duckdb"), published)
 				if engine == "daybreak" { // its seeds count in 64 bits
@@ -233,6 +243,16 @@ func TestJaffleShopByDBTItselfAndByBothEngines(t *testing.T) {
 			}
 		})
 	}
+}
+
+// statuses counts the statuses in a run_results.json.
+func statuses(t *testing.T, file string) map[string]int {
+	t.Helper()
+	out := make(map[string]int)
+	for _, r := range decode(t, file)["results"].([]any) {
+		out[r.(map[string]any)["status"].(string)]++
+	}
+	return out
 }
 
 func decodeText(t *testing.T, text string, into any) {

@@ -12,8 +12,8 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// mostKept is how many failing rows a test with store_failures keeps in the warehouse.
-const mostKept = 10_000
+// MostKept is how many failing rows a test with store_failures keeps in the warehouse.
+const MostKept = 10_000
 
 // keepFailures shows operators some of a test's failing rows, and keeps them where the test asks for it. It changes
 // nothing about the verdict: what cannot be shown is a line in the log.
@@ -26,7 +26,7 @@ func (e *Engine) keepFailures(ctx context.Context, s Scope, t *test, sql string)
 	kept := elt.FailingRows{Run: s.Run, Dataset: t.dataset, Date: s.Date, Test: t.name}
 	var err error
 	if t.store {
-		if kept.Table, err = e.failures.KeepFailures(ctx, t.tableName(), sql, hide, mostKept); err != nil {
+		if kept.Table, err = e.failures.KeepFailures(ctx, t.tableName(), sql, hide, MostKept); err != nil {
 			log.WarnContext(ctx, "failing rows are not kept", "error", err)
 		}
 	}
@@ -45,14 +45,16 @@ func (e *Engine) keepFailures(ctx context.Context, s Scope, t *test, sql string)
 
 var notName = regexp.MustCompile(`[^a-z0-9]+`)
 
-// tableName is the table in which a test's failing rows are kept: revenue__unique_country.
-func (t *test) tableName() string {
-	name := strings.Trim(notName.ReplaceAllString(strings.ToLower(string(t.dataset)), "_"), "_") + "__" +
-		strings.Trim(notName.ReplaceAllString(strings.ToLower(t.name), "_"), "_")
-	if len(name) <= 60 && !strings.ContainsAny(t.name, `"'`) {
+func (t *test) tableName() string { return FailuresTable(t.dataset, t.name) }
+
+// FailuresTable is the table in which the failing rows of a dataset's test are kept: revenue__unique_country.
+func FailuresTable(d elt.DatasetName, test string) string {
+	name := strings.Trim(notName.ReplaceAllString(strings.ToLower(string(d)), "_"), "_") + "__" +
+		strings.Trim(notName.ReplaceAllString(strings.ToLower(test), "_"), "_")
+	if len(name) <= 60 && !strings.ContainsAny(test, `"'`) {
 		return name
 	}
-	sum := sha256.Sum256([]byte(string(t.dataset) + "\x00" + t.name))
+	sum := sha256.Sum256([]byte(string(d) + "\x00" + test))
 	return name[:min(50, len(name))] + "_" + hex.EncodeToString(sum[:4])
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/transform"
+	"github.com/daybreak-data/daybreak/transform/dbt"
 )
 
 // artifactsKept is of how many runs manifest.json and run_results.json stay.
@@ -55,31 +56,46 @@ func (m *models) writeArtifacts(ctx context.Context, s *stages, run elt.Run, ste
 	if err != nil {
 		return err
 	}
-	native, ok := models.engine.(*transform.Engine)
+	files, err := m.artifacts(ctx, s, run, steps, models.engine)
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	for name, content := range files {
+		for _, folder := range []string{filepath.Join(root, string(run.ID)), root} {
+			failpoint.Here("artifacts.write")
+			if err := replaceFile(filepath.Join(folder, name), content); err != nil {
+				return err
+			}
+		}
+	}
+	return sweepArtifacts(root)
+}
+
+// artifacts returns the artifacts of a run by their names: dbt's own, or those that Daybreak's engine makes.
+func (m *models) artifacts(ctx context.Context, s *stages, run elt.Run, steps []elt.Step, by engine) (map[string][]byte, error) {
+	if e, ok := by.(*dbt.Engine); ok {
+		return e.Artifacts(ctx, run.ID)
+	}
+	native, ok := by.(*transform.Engine)
 	if !ok {
-		return nil // dbt leaves its own
+		return nil, nil
 	}
 	adapter := "duckdb"
 	if m.ws.config.Warehouse.BigQuery != nil {
 		adapter = "bigquery"
 	}
 	a := transform.Artifacts{Version: version, Adapter: adapter, Generated: run.FinishedAt, Run: run}
-	scope := transform.Scope{Run: run.ID, Date: run.Date, Window: run.Date.Window(schedule.Zone), Published: s.isPublished, FullRefresh: run.Options.FullRefresh}
+	scope := transform.Scope{Run: run.ID, Date: run.Date, Window: run.Date.Window(s.catalog.schedules[run.Schedule].Zone), Published: s.isPublished, FullRefresh: run.Options.FullRefresh}
 	manifest := native.Manifest(a, scope)
-	dir := filepath.Join(root, string(run.ID))
+	out := make(map[string][]byte)
 	for name, content := range map[string]any{"manifest.json": manifest, "run_results.json": native.RunResults(a, steps, manifest)} {
 		b, err := json.Marshal(content)
 		if err != nil {
-			return fmt.Errorf("encode %s of run %s: %w", name, run.ID, err)
+			return nil, fmt.Errorf("encode %s of run %s: %w", name, run.ID, err)
 		}
-		for _, folder := range []string{dir, root} {
-			failpoint.Here("artifacts.write")
-			if err := replaceFile(filepath.Join(folder, name), b); err != nil {
-				return err
-			}
-		}
+		out[name] = b
 	}
-	return sweepArtifacts(root)
+	return out, nil
 }
 
 // replaceFile writes a file so that nobody reads half of it.

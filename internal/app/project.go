@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery"
 	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
 	"github.com/daybreak-data/daybreak/transform"
 	"github.com/daybreak-data/daybreak/transform/dbt"
@@ -51,13 +52,11 @@ func (ws *workspace) parseProject(ctx context.Context, vars map[string]any) (pro
 	}
 	o := transform.Options{
 		Vars: ws.varsWith(vars), Target: ws.config.Models.Target, Schema: ws.config.Models.Schema, Env: os.LookupEnv, Tables: ws.tables(),
-		Masked: make(map[elt.DatasetName][]string), Excluded: make(map[elt.DatasetName][]string),
+		Masked: ws.masked(), Excluded: make(map[elt.DatasetName][]string),
 		Columns: ws.columns,
 	}
 	for _, s := range ws.schedules {
 		for _, t := range s.Tables {
-			d := t.Defaults
-			o.Masked[t.Dataset] = slices.Concat(t.Hash, t.Redact, t.PII, t.Keep, d.Hash, d.Redact, d.PII, d.Keep)
 			o.Excluded[t.Dataset] = t.Exclude
 		}
 	}
@@ -66,6 +65,18 @@ func (ws *workspace) parseProject(ctx context.Context, vars map[string]any) (pro
 		problems[i].File = filepath.Join(ws.modelsFolder(), strings.TrimPrefix(problems[i].File, "sql/"))
 	}
 	return parsed, problems
+}
+
+// masked returns the columns of the extracted tables that are masked or marked as personal.
+func (ws *workspace) masked() map[elt.DatasetName][]string {
+	out := make(map[elt.DatasetName][]string)
+	for _, s := range ws.schedules {
+		for _, t := range s.Tables {
+			d := t.Defaults
+			out[t.Dataset] = slices.Concat(t.Hash, t.Redact, t.PII, t.Keep, d.Hash, d.Redact, d.PII, d.Keep)
+		}
+	}
+	return out
 }
 
 // varsWith returns the variables of the SQL, those of daybreak.yaml under the given ones.
@@ -130,9 +141,23 @@ func (ws *workspace) dbtOptions(vars map[string]any, log *slog.Logger) (dbt.Opti
 	}
 	return dbt.Options{
 		Command: dbt.Command{Program: cfg.Models.DBTCommand, Project: folder, Env: dbt.Environment(os.Environ(), cfg.Env, more), Log: log},
-		Folder:  ws.modelsFolder(), State: state, Builder: dbt.InFile{}, Target: cfg.Models.Target, Schema: cfg.Models.Schema,
-		Vars: ws.varsWith(vars), Profile: cfg.Models.DBTProfile, Threads: cfg.Threads, Tables: ws.tables(), Now: time.Now,
+		Folder:  ws.modelsFolder(), State: state, Builder: ws.dbtBuilder(nil), Target: cfg.Models.Target, Schema: cfg.Models.Schema,
+		Vars: ws.varsWith(vars), Profile: cfg.Models.DBTProfile, Threads: cfg.Threads, Tables: ws.tables(), Masked: ws.masked(), Now: time.Now,
 	}, nil
+}
+
+// dbtBuilder is where dbt builds; without a warehouse it builds nothing.
+func (ws *workspace) dbtBuilder(w warehouse) dbt.Builder {
+	cfg := ws.config
+	if b := cfg.Warehouse.BigQuery; b != nil {
+		place, _ := w.(*bigquery.Warehouse)
+		return dbt.InDatasets{
+			Warehouse: place, Failures: place, Project: b.Project, Location: b.Location, Prefix: b.DatasetPrefix, Schema: cfg.Models.Schema,
+			Impersonate: b.Impersonate, Endpoint: b.Endpoint, MaxBytesBilled: b.MaxBytesBilled(),
+		}
+	}
+	file, _ := w.(*duckdb.Warehouse)
+	return dbt.InFile{Warehouse: file, Schema: cfg.Models.Schema}
 }
 
 // dbt returns the engine of a dbt project.
@@ -141,11 +166,12 @@ func (m *models) dbt(p *dbt.Project, vars map[string]any) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, ok := m.warehouse.(*duckdb.Warehouse)
+	w, ok := m.warehouse.(dbt.Warehouse)
 	if !ok {
-		return nil, errors.New("a dbt project is built on DuckDB only") // config.Load has refused it
+		return nil, errors.New("no dbt builds in this warehouse")
 	}
-	o.Builder = dbt.InFile{Warehouse: w}
+	o.Builder = m.ws.dbtBuilder(m.warehouse)
+	o.Failing = dbt.Failing{Keep: m.ledger.SaveFailingRows, Rows: m.ws.config.Models.FailingRows}
 	e := dbt.New(o, p, w)
 	m.closers = append(m.closers, e.Close)
 	return e, nil

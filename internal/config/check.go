@@ -356,13 +356,10 @@ func (c *checker) dbt() {
 	if c.has("models", "dir") {
 		c.problem(CodeBadModels, "models are given twice, as dir and as dbt", "remove dir, or dbt", "models", "dir")
 	}
-	if c.config.Warehouse.BigQuery != nil {
-		c.problem(CodeBadModels, "a dbt project is built on DuckDB only in this release, and the warehouse is BigQuery", "use dir with Daybreak's own engine, or warehouse: {duckdb: …}", "models", "dbt")
-	}
 	if m.DBTCommand == "" {
 		c.problem(CodeBadModels, "models.dbt_command is empty", "leave it out for the dbt on PATH, or name the program", "models", "dbt_command")
 	}
-	for _, key := range []string{"type", "path", "schema", "dataset", "project", "database", "threads"} {
+	for _, key := range []string{"type", "path", "schema", "dataset", "project", "database", "threads", "maximum_bytes_billed", "impersonate_service_account", "api_endpoint"} {
 		if _, given := m.DBTProfile[key]; given {
 			c.problem(CodeBadModels, "models.dbt_profile cannot set "+key+": Daybreak decides where a night is built", "remove it", "models", "dbt_profile", key)
 		}

@@ -76,10 +76,12 @@ type PublicationItem struct {
 	Changes []SchemaChange
 }
 
-// Exchange is a relation that passes between the warehouse and the file in which another program builds a night.
+// Exchange is a relation that passes between the warehouse and the place in which another program builds a night: a
+// file, or datasets of the night's own.
 type Exchange struct {
 	Dataset DatasetName
 	From    string // the SQL name of the relation in the warehouse; only for what is handed out
-	Schema  string // where it lies in the file
+	Schema  string // where it lies in the place
 	Name    string
+	Kept    bool // the program adds rows to it: a view of it would not do
 }

@@ -35,6 +35,7 @@ for server in github.com/versity/versitygw/cmd/versitygw github.com/Shopify/toxi
 done
 
 "$(dirname "$0")/dbt/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/dbt"
+"$(dirname "$0")/dbt-bigquery/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/dbt-bigquery"
 "$(dirname "$0")/mysql/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/mysql"
 "$(dirname "$0")/schemathesis/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/schemathesis"
 "$(dirname "$0")/axe/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/axe"

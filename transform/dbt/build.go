@@ -14,12 +14,13 @@ import (
 // build is what this process knows of a run: the dbt process that is at work, and what dbt has said so far. What is
 // good stays; what is not is told once, and then another dbt process does it again.
 type build struct {
-	mu      sync.Mutex
-	changed chan struct{} // closed, and made anew, when something below changes
-	results map[string]result
-	wanted  map[string]int // how many steps wait for a node
-	waiting int            // how many steps wait at all
-	session *session       // nil when no dbt is at work
+	mu       sync.Mutex
+	changed  chan struct{} // closed, and made anew, when something below changes
+	results  map[string]result
+	wanted   map[string]int // how many steps wait for a node
+	waiting  int            // how many steps wait at all
+	session  *session       // nil when no dbt is at work
+	unbilled elt.Usage      // what was billed for the run's places, and is no step's yet
 	// contradiction is set when dbt's log and its results disagree: nothing of the run is published then.
 	contradiction error
 }
@@ -84,7 +85,9 @@ func (e *Engine) await(ctx context.Context, s transform.Scope, nodes []*node) (m
 	}
 	for {
 		if b.has(nodes) {
-			return b.tell(nodes), nil
+			results := b.tell(nodes)
+			b.bill(ctx, results, nodes)
+			return results, nil
 		}
 		if b.session == nil {
 			if err := e.begin(b, s, nodes); err != nil {
@@ -154,11 +157,32 @@ func (e *Engine) begin(b *build, s transform.Scope, nodes []*node) error {
 	ctx, x.cancel = context.WithCancelCause(e.ctx)
 	b.session = x
 	e.all.Go(func() {
-		end, err := e.work(ctx, b, x, s)
+		var meter elt.Meter
+		end, err := e.work(elt.WithMeter(ctx, &meter), b, x, s)
 		x.cancel(nil)
+		b.owe(meter.Used())
 		b.over(x, end, err)
 	})
 	return nil
+}
+
+// owe records what was billed and is no step's yet; bill has the step that is next to tell something bear it, and what
+// was billed for the nodes. The lock is held for bill.
+func (b *build) owe(used elt.Usage) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unbilled = b.unbilled.Plus(used)
+}
+
+func (b *build) bill(ctx context.Context, results map[string]result, nodes []*node) {
+	used := b.unbilled
+	b.unbilled = elt.Usage{}
+	for _, n := range nodes {
+		used = used.Plus(results[n.ID].used)
+	}
+	if !used.IsZero() {
+		elt.AddUsage(ctx, used)
+	}
 }
 
 // over records that dbt has ended. Those who wait for what it said nothing of get the reason; for what nobody waits,
@@ -185,10 +209,25 @@ func (b *build) over(x *session, end ended, err error) {
 func (b *build) atRest(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err := b.ended(ctx); err != nil {
+		return err
+	}
+	return b.contradiction
+}
+
+// ended waits until no dbt is at work on the run. The lock is held.
+func (b *build) ended(ctx context.Context) error {
 	for b.session != nil {
 		if err := b.wait(ctx); err != nil {
 			return err
 		}
 	}
-	return b.contradiction
+	return nil
+}
+
+// rest waits until no dbt is at work on the run, whatever it said.
+func (b *build) rest(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended(ctx)
 }

@@ -14,6 +14,7 @@ const (
 	CodeKilled         elt.Code = "dbt_killed"
 	CodeIncomplete     elt.Code = "dbt_incomplete"
 	CodeElsewhere      elt.Code = "dbt_source_elsewhere"
+	CodeNotApart       elt.Code = "dbt_not_apart"
 	CodeInputMissing   elt.Code = "dbt_input_missing"
 
 	codeUnitTest elt.Code = "dbt_unit_test_failed"

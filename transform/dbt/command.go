@@ -136,6 +136,15 @@ func Environment(environ, without []string, add map[string]string) []string {
 	return out
 }
 
+// with returns the environment with more variables.
+func with(env []string, more map[string]string) []string {
+	out := slices.Clone(env)
+	for name, value := range more {
+		out = append(out, name+"="+value)
+	}
+	return out
+}
+
 // tailWriter keeps the end of what is written to it.
 type tailWriter struct{ b []byte }
 

@@ -46,7 +46,7 @@ func parsed(t *testing.T, text string) (*Project, elt.Problems) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newProject(m, "analytics", tables)
+	return newProject(m, Options{Folder: "analytics", Tables: tables, Schema: "analytics", Builder: &bench{}})
 }
 
 func TestAManifestBecomesDatasets(t *testing.T) {
@@ -319,7 +319,7 @@ func FuzzArtifacts(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p, _ := newProject(m, "analytics", tables)
+		p, _ := newProject(m, Options{Folder: "analytics", Tables: tables, Schema: "analytics", Builder: &bench{}})
 		names := maps.Collect(func(yield func(elt.DatasetName, bool) bool) {
 			for _, d := range p.Datasets() {
 				if !yield(d.Name, true) {

@@ -12,6 +12,24 @@ import (
 type Files interface {
 	HandOut(ctx context.Context, file string, relations []elt.Exchange) error
 	TakeBack(ctx context.Context, run elt.RunID, file string, relations []elt.Exchange) (map[elt.DatasetName]int64, error)
+	SampleIn(ctx context.Context, file, sql string, hide []string, most int) (elt.Sample, error)
+	KeepFailuresIn(ctx context.Context, file, name, sql string, hide []string, most int) (table string, err error)
+}
+
+// builtFile is where the rows that fail a test are, once dbt has ended.
+type builtFile struct {
+	files Files
+	file  string
+}
+
+// Sample returns some rows of a SELECT.
+func (b builtFile) Sample(ctx context.Context, sql string, hide []string, most int) (elt.Sample, error) {
+	return b.files.SampleIn(ctx, b.file, sql, hide, most)
+}
+
+// KeepFailures keeps the rows of a SELECT.
+func (b builtFile) KeepFailures(ctx context.Context, name, sql string, hide []string, most int) (string, error) {
+	return b.files.KeepFailuresIn(ctx, b.file, name, sql, hide, most)
 }
 
 // The DuckDB file of one dbt process. Its stem is the database's name in SQL.
@@ -20,11 +38,11 @@ const (
 	fileName     = databaseName + ".duckdb"
 )
 
-// InFile builds in a DuckDB file of dbt's own.
-type InFile struct{ Warehouse Files }
-
-// Adapter returns the name of dbt-duckdb.
-func (InFile) Adapter() string { return "duckdb" }
+// InFile builds in a DuckDB file of dbt's own, under the names that are published.
+type InFile struct {
+	Warehouse Files
+	Schema    string // of what is published
+}
 
 // Profile returns the target of the generated profile. Times are told in UTC, as everywhere in Daybreak.
 func (InFile) Profile() map[string]any {
@@ -34,10 +52,22 @@ func (InFile) Profile() map[string]any {
 	}
 }
 
+// Idle names an empty file.
+func (f InFile) Idle(folder string, _ bool, _ []Input) Site {
+	return Site{Env: f.env(filepath.Join(folder, fileName))}
+}
+
+func (f InFile) env(file string) map[string]string {
+	return map[string]string{"DAYBREAK_DBT_FILE": file, "DAYBREAK_DBT_SCHEMA": f.Schema}
+}
+
 // Prepare makes the file with what dbt's models read.
-func (f InFile) Prepare(ctx context.Context, p Place, inputs []elt.Exchange) (map[string]string, error) {
-	file := p.file()
-	return map[string]string{"DAYBREAK_DBT_FILE": file}, f.Warehouse.HandOut(ctx, file, inputs)
+func (f InFile) Prepare(ctx context.Context, p Place, inputs []Input) (Site, error) {
+	relations := make([]elt.Exchange, len(inputs))
+	for i, in := range inputs {
+		relations[i] = in.Exchange
+	}
+	return Site{Env: f.env(p.file()), Failures: builtFile{f.Warehouse, p.file()}}, f.Warehouse.HandOut(ctx, p.file(), relations)
 }
 
 // Collect stages what dbt built in the file.

@@ -26,6 +26,7 @@ type event struct {
 			Status   string `json:"status"`
 			Message  string `json:"message"`
 			Failures int64  `json:"num_failures"`
+			Adapter  billed `json:"adapter_response"`
 		} `json:"run_result"`
 	} `json:"data"`
 }
@@ -82,7 +83,7 @@ func (l *listener) hear(e event) {
 	case e.Info.Name == modelResult:
 		l.concluded[id] = true
 	case e.Info.Name == nodeFinished && r != nil && (l.concluded[id] || !l.batched[id]):
-		one := result{status: r.Status, message: r.Message, failures: r.Failures}
+		one := result{status: r.Status, message: r.Message, failures: r.Failures, used: r.Adapter.usage()}
 		if one.status == "" {
 			one.status = e.Data.NodeInfo.Status
 		}

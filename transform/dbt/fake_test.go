@@ -24,17 +24,19 @@ type bench struct {
 	prepare   error
 }
 
-func (b *bench) Adapter() string { return "duckdb" }
 func (b *bench) Profile() map[string]any {
 	return map[string]any{"type": "duckdb", "path": "{{ env_var('DAYBREAK_DBT_FILE') }}"}
 }
-func (b *bench) Prepare(_ context.Context, p Place, inputs []elt.Exchange) (map[string]string, error) {
+func (b *bench) Idle(folder string, _ bool, _ []Input) Site {
+	return Site{Env: map[string]string{"DAYBREAK_DBT_FILE": folder}}
+}
+func (b *bench) Prepare(_ context.Context, p Place, inputs []Input) (Site, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, x := range inputs {
 		b.lent = append(b.lent, fmt.Sprintf("%s as %s.%s", x.From, x.Schema, x.Name))
 	}
-	return map[string]string{"DAYBREAK_DBT_FILE": p.Folder}, b.prepare
+	return Site{Env: map[string]string{"DAYBREAK_DBT_FILE": p.Folder}}, b.prepare
 }
 func (b *bench) Collect(_ context.Context, _ Place, built []elt.Exchange) (map[elt.DatasetName]int64, error) {
 	b.mu.Lock()

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/transform"
 )
 
 // Options say which project is built, by which dbt, and where.
@@ -31,19 +32,22 @@ type Options struct {
 	Vars    map[string]any // dbt's vars; in texts, {{ data_date }} and the like stand for those of the night
 	Profile map[string]any // more keys of the profile
 	Threads int
+	Masked  map[elt.DatasetName][]string // columns of the extracted datasets that nobody is shown
+	Failing Failing
 	Tables  []elt.Dataset // the extracted datasets, which sources may name
 	Now     func() time.Time
 }
 
-// Builder is a place where dbt builds a night.
+// Builder is where dbt builds a night.
 type Builder interface {
-	// Adapter is dbt's name of its kind, "duckdb".
-	Adapter() string
 	// Profile returns the target of the generated profile. It holds no secret, and names what differs from one
 	// dbt process to the next by environment variables.
 	Profile() map[string]any
-	// Prepare makes the place of one dbt process, and returns the environment variables that Profile names.
-	Prepare(ctx context.Context, p Place, inputs []elt.Exchange) (map[string]string, error)
+	// Idle is where a dbt works that builds nothing, in the folder: over what is published, where that can be, with
+	// the published sources; or, to parse, over nothing.
+	Idle(folder string, published bool, sources []Input) Site
+	// Prepare makes the place of one dbt process.
+	Prepare(ctx context.Context, p Place, inputs []Input) (Site, error)
 	// Collect stages what dbt has built there, and returns the rows of each. It may be called again.
 	Collect(ctx context.Context, p Place, built []elt.Exchange) (map[elt.DatasetName]int64, error)
 	// Discard lets go of the place.
@@ -52,9 +56,30 @@ type Builder interface {
 
 // Place is where one dbt process builds for a run.
 type Place struct {
-	Run    elt.RunID
-	Folder string // its folder on this machine, for everything that is a file
+	Run     elt.RunID
+	Folder  string   // its folder on this machine, for everything that is a file
+	Schemas []string // the published schemas of what the project builds
 }
+
+// Input is what dbt reads and does not build itself.
+type Input struct {
+	elt.Exchange
+	Source string // what source() calls it, "shop.users"; empty for what ref() does
+}
+
+// Site is a place that is ready.
+type Site struct {
+	Env map[string]string // the environment variables that Profile names
+	// Sources says what source() means, by "shop.users"; nil where it means what the project says.
+	Sources map[string]TableName
+	// Failures is where rows that fail a test are read; nil where nothing is built.
+	Failures transform.Failures
+	// Published are the names by which people know what dbt calls by others there.
+	Published *strings.Replacer
+}
+
+// TableName is a relation's whole name.
+type TableName struct{ Database, Schema, Name string }
 
 // Load has dbt parse the project, unless nothing has changed since it last did, and returns it with what cannot be
 // brought. Without a project, what is wrong is among the problems.
@@ -71,7 +96,7 @@ func Load(ctx context.Context, o Options) (*Project, elt.Problems) {
 		return nil, elt.Problems{{File: o.Folder, Code: CodeParse, What: "the project cannot be read: " + err.Error(), Do: "check its permissions"}}
 	}
 	if m := parsedBefore(site, key); m != nil {
-		return newProject(m, o.Folder, o.Tables)
+		return newProject(m, o)
 	}
 	m, problem := o.parse(ctx, site)
 	if problem != nil {
@@ -80,7 +105,7 @@ func Load(ctx context.Context, o Options) (*Project, elt.Problems) {
 	if err := writeFile(filepath.Join(site, "key"), []byte(key)); err != nil {
 		o.Command.Log.Warn("the project will be parsed again next time", "error", err)
 	}
-	return newProject(m, o.Folder, o.Tables)
+	return newProject(m, o)
 }
 
 // parse runs dbt parse and reads the manifest that it writes.
@@ -96,12 +121,12 @@ func (o Options) parse(ctx context.Context, site string) (*manifest, *elt.Proble
 	if err := errors.Join(removeFile(file), removeFile(filepath.Join(site, "key")), o.writeProfile(site)); err != nil {
 		return nil, problem(err)
 	}
-	args, err := o.args("parse", site, exampleNight)
+	args, err := o.args("parse", o.Command.Project, site, exampleNight)
 	if err != nil {
 		return nil, problem(err)
 	}
 	command := o.Command
-	command.Env = append(command.Env, "DAYBREAK_DBT_FILE="+filepath.Join(site, fileName), "DAYBREAK_DBT_SCHEMA="+o.Schema)
+	command.Env = with(command.Env, o.Builder.Idle(site, false, nil).Env)
 	end, err := command.run(ctx, args, func(event) {})
 	if err != nil {
 		return nil, problem(err)
@@ -114,14 +139,20 @@ func (o Options) parse(ctx context.Context, site string) (*manifest, *elt.Proble
 	if err != nil {
 		return nil, problem(err)
 	}
-	if m.Metadata.AdapterType != o.Builder.Adapter() {
+	if m.Metadata.AdapterType != o.adapter() {
 		return nil, problem(&elt.Error{
 			Code: CodeAdapterMissing, Class: elt.Config,
-			What: fmt.Sprintf("dbt parsed the project for %s, but the warehouse is %s", m.Metadata.AdapterType, o.Builder.Adapter()),
+			What: fmt.Sprintf("dbt parsed the project for %s, but the warehouse is %s", m.Metadata.AdapterType, o.adapter()),
 			Do:   "remove models.dbt_profile.type and DBT_ variables that choose another profile",
 		})
 	}
 	return m, nil
+}
+
+// adapter is dbt's name of the kind of warehouse, "duckdb".
+func (o Options) adapter() string {
+	name, _ := o.Builder.Profile()["type"].(string)
+	return name
 }
 
 // parsedBefore returns the manifest that an earlier parse of the same files wrote, or nil.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -24,6 +25,9 @@ type manifest struct {
 	UnitTests map[string]*node `json:"unit_tests"`
 	Functions map[string]*node `json:"functions"`
 	Groups    map[string]group `json:"groups"`
+	Macros    map[string]*struct {
+		File string `json:"original_file_path"`
+	} `json:"macros"`
 }
 
 // group is who looks after some nodes.
@@ -79,6 +83,7 @@ type nodeConfig struct {
 	Strategy     string          `json:"incremental_strategy"`
 	Begin        string          `json:"begin"`
 	Severity     string          `json:"severity"`
+	Store        bool            `json:"store_failures"`
 	Meta         meta            `json:"meta"`
 	PartitionBy  json.RawMessage `json:"partition_by"` // of dbt-bigquery
 	ClusterBy    texts           `json:"cluster_by"`
@@ -105,6 +110,17 @@ type column struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	DataType    string `json:"data_type"`
+	Tags        texts  `json:"tags"`
+	Meta        meta   `json:"meta"`
+	Config      struct {
+		Tags texts `json:"tags"`
+		Meta meta  `json:"meta"`
+	} `json:"config"`
+}
+
+// hidden reports whether no sample shows the column: it is marked as personal, as for the native engine.
+func (c column) hidden() bool {
+	return c.Meta.Personal || c.Config.Meta.Personal || c.Meta.Masked || c.Config.Meta.Masked || slices.Contains(slices.Concat(c.Tags, c.Config.Tags), "pii")
 }
 
 // meta is the meta block that a team fills; what is not Daybreak's in it is the team's own.
@@ -112,8 +128,11 @@ type meta struct {
 	Owners           texts  `json:"owners"`
 	Deadline         string `json:"deadline"`
 	Dataset          string `json:"dataset"`           // of a source: the dataset that it is
+	External         bool   `json:"external"`          // of a source that is in the warehouse and none of Daybreak's
 	ExternalLocation any    `json:"external_location"` // of a source that dbt-duckdb reads by itself
 	Plugin           any    `json:"plugin"`            // likewise
+	Personal         bool   `json:"pii"`               // of a column
+	Masked           bool   `json:"masked"`            // likewise
 }
 
 // UnmarshalJSON reads the keys that have the expected kind; a team may use the others' names for something else.
@@ -123,7 +142,7 @@ func (m *meta) UnmarshalJSON(b []byte) error {
 		return nil //nolint:nilerr // a meta that is no mapping holds nothing of Daybreak's
 	}
 	for key, into := range map[string]any{
-		"owners": &m.Owners, "deadline": &m.Deadline, "dataset": &m.Dataset, "external_location": &m.ExternalLocation, "plugin": &m.Plugin,
+		"owners": &m.Owners, "deadline": &m.Deadline, "dataset": &m.Dataset, "external": &m.External, "external_location": &m.ExternalLocation, "plugin": &m.Plugin, "pii": &m.Personal, "masked": &m.Masked,
 	} {
 		if v, ok := raw[key]; ok && json.Unmarshal(v, into) != nil {
 			continue // of another kind: not meant for Daybreak

@@ -72,14 +72,14 @@ func (o Options) vars(n night) map[string]any {
 }
 
 // args are the arguments with which dbt is called: nothing of its work lands in the project's folder.
-func (o Options) args(command, site string, n night, more ...string) ([]string, error) {
+func (o Options) args(command, project, site string, n night, more ...string) ([]string, error) {
 	vars, err := json.Marshal(o.vars(n))
 	if err != nil {
 		return nil, fmt.Errorf("write dbt's vars: %w", err)
 	}
 	return append([]string{
 		command, "--no-use-colors", "--log-format", "json", "--log-level", "debug", "--no-send-anonymous-usage-stats",
-		"--project-dir", o.Command.Project, "--profiles-dir", site, "--profile", profileName, "--target", o.Target,
+		"--project-dir", project, "--profiles-dir", site, "--profile", profileName, "--target", o.Target,
 		"--target-path", filepath.Join(site, "target"), "--log-path", filepath.Join(site, "logs"), "--vars", string(vars),
 	}, more...), nil
 }

@@ -24,8 +24,10 @@ type Project struct {
 	units    map[elt.DatasetName][]*node // unit tests, which run before their model is built
 	docs     map[elt.DatasetName]transform.TableDoc
 	entries  []elt.Dataset
-	folders  map[string]bool // selectors that mean a node and a folder
-	version  string          // dbt's
+	folders  map[string]bool              // selectors that mean a node and a folder
+	schemas  []string                     // of what the project builds, as they are published
+	masked   map[elt.DatasetName][]string // columns that extraction masks or leaves as they are by consent
+	version  string                       // dbt's
 	adapter  string
 }
 
@@ -40,23 +42,24 @@ const (
 )
 
 // newProject gives the manifest's nodes Daybreak's names and finds what cannot be brought.
-func newProject(m *manifest, folder string, tables []elt.Dataset) (*Project, elt.Problems) {
+func newProject(m *manifest, o Options) (*Project, elt.Problems) {
 	p := &Project{
-		folder: folder, nodes: make(map[string]*node), datasets: make(map[elt.DatasetName]*node),
+		folder: o.Folder, nodes: make(map[string]*node), datasets: make(map[elt.DatasetName]*node),
 		tests: make(map[elt.DatasetName][]*node), units: make(map[elt.DatasetName][]*node),
-		docs: make(map[elt.DatasetName]transform.TableDoc), version: m.Metadata.Version, adapter: m.Metadata.AdapterType,
+		masked: o.Masked, docs: make(map[elt.DatasetName]transform.TableDoc), version: m.Metadata.Version, adapter: m.Metadata.AdapterType,
 	}
 	for _, part := range []map[string]*node{m.Nodes, m.Sources, m.UnitTests, m.Functions} {
 		maps.Copy(p.nodes, part)
 	}
 	p.folders = folderNames(p.nodes)
-	r := &reader{Project: p, manifest: m, tables: tables, relations: make(map[string]string), read: make(map[string]bool), on: make(map[string][]*node)}
-	for _, t := range tables {
+	r := &reader{Project: p, manifest: m, options: o, tables: o.Tables, relations: make(map[string]string), read: make(map[string]bool), on: make(map[string][]*node)}
+	for _, t := range o.Tables {
 		r.relations[strings.ToLower(t.Relation)] = "an extracted table"
 	}
 	for _, id := range p.ids() {
 		n := p.nodes[id]
 		p.level(n, 0)
+		r.apart(n)
 		for _, in := range n.DependsOn.Nodes {
 			r.read[in] = true
 		}
@@ -80,9 +83,14 @@ func newProject(m *manifest, folder string, tables []elt.Dataset) (*Project, elt
 			r.unitTest(n)
 		}
 	}
+	r.ownMacros()
 	p.sort()
 	for _, d := range p.order {
-		p.entries = append(p.entries, r.entry(p.datasets[d]))
+		n := p.datasets[d]
+		p.entries = append(p.entries, r.entry(n))
+		if !slices.Contains(p.schemas, n.Schema) {
+			p.schemas = append(p.schemas, n.Schema)
+		}
 	}
 	yamlfile.Sort(r.problems)
 	return p, r.problems
@@ -182,6 +190,7 @@ func (p *Project) sort() {
 type reader struct {
 	*Project
 	manifest  *manifest
+	options   Options
 	tables    []elt.Dataset
 	relations map[string]string  // what is published under each name, in lower case
 	read      map[string]bool    // the nodes that others read
@@ -237,17 +246,29 @@ func (r *reader) source(n *node) {
 			r.datasets[t.Name] = n
 			r.docs[t.Name] = transform.TableDoc{
 				Description: strings.TrimSpace(n.Description), Owners: r.owners(n), Tags: n.Tags, Columns: r.columns(n), Deadline: r.deadline(n),
+				Personal: n.personal(),
 			}
 			return
 		}
 		names = append(names, string(t.Name))
+	}
+	if r.adapter == "bigquery" && (n.Meta.External || n.Config.Meta.External) {
+		return // dbt reads it as it is
 	}
 	external := n.Meta.ExternalLocation != nil || n.Config.Meta.ExternalLocation != nil || n.Meta.Plugin != nil || n.Config.Meta.Plugin != nil
 	if external || !r.read[n.ID] {
 		return
 	}
 	r.problem(n, transform.CodeUnknownSource, fmt.Sprintf("no schedule extracts the table %q, which is a source of the project", wanted),
-		cmp.Or(yamlfile.Suggest(wanted, names), "extract it")+"; a source of another name says which dataset it is under meta: {dataset: …}")
+		cmp.Or(yamlfile.Suggest(wanted, names), "extract it")+"; a source of another name says which dataset it is under meta: {dataset: …}"+r.elsewhere())
+}
+
+// elsewhere is what else a source may be.
+func (r *reader) elsewhere() string {
+	if r.adapter == "bigquery" {
+		return ", and one that others bring into BigQuery under meta: {external: true}"
+	}
+	return ""
 }
 
 // test gives a test to the dataset after whose building it runs: the one that it is declared on, unless it also reads

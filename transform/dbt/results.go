@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -17,7 +18,9 @@ type result struct {
 	status   string // success, error, skipped, partial success, no-op; of a test pass, fail, warn, error, skipped
 	message  string
 	failures int64
-	err      error // why dbt said nothing; the status is then "missing"
+	used     elt.Usage // what the warehouse billed for it
+	sql      string    // of a test, as it ran; only run_results.json has it
+	err      error     // why dbt said nothing; the status is then "missing"
 }
 
 func (r result) succeeded() bool { return r.status == "success" }
@@ -48,6 +51,8 @@ func decodeResults(b []byte, broken func(why string) error) (map[string]result, 
 			Status   string `json:"status"`
 			Message  string `json:"message"`
 			Failures *int64 `json:"failures"`
+			Adapter  billed `json:"adapter_response"`
+			Compiled string `json:"compiled_code"`
 		} `json:"results"`
 	}
 	if err := json.Unmarshal(b, &artifact); err != nil {
@@ -58,7 +63,7 @@ func decodeResults(b []byte, broken func(why string) error) (map[string]result, 
 	}
 	out := make(map[string]result, len(artifact.Results))
 	for _, r := range artifact.Results {
-		one := result{status: r.Status, message: r.Message}
+		one := result{status: r.Status, message: r.Message, used: r.Adapter.usage(), sql: r.Compiled}
 		if r.ID == "" || r.Status == "" {
 			return nil, broken("has a result without a name or a status")
 		}
@@ -68,4 +73,28 @@ func decodeResults(b []byte, broken func(why string) error) (map[string]result, 
 		out[r.ID] = one
 	}
 	return out, nil
+}
+
+// billed is what an adapter says of a job, as far as it is read; numbers come as any that JSON has.
+type billed struct {
+	JobID  string  `json:"job_id"`
+	Bytes  float64 `json:"bytes_billed"`
+	SlotMS float64 `json:"slot_ms"`
+}
+
+func (b billed) usage() elt.Usage {
+	if b.JobID == "" {
+		return elt.Usage{}
+	}
+	return elt.Usage{Jobs: 1, BytesBilled: int64(b.Bytes), SlotTime: time.Duration(b.SlotMS) * time.Millisecond}
+}
+
+// UnmarshalJSON takes an answer of another kind for one that says nothing.
+func (b *billed) UnmarshalJSON(text []byte) error {
+	type plain billed
+	var p plain
+	if json.Unmarshal(text, &p) == nil {
+		*b = billed(p)
+	}
+	return nil
 }

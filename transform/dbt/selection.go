@@ -154,13 +154,13 @@ func (p *Project) selectors(s selection) []string {
 
 // inputs returns what the selected nodes read and the same dbt process does not build, and the published rows of
 // those that add to them.
-func (e *Engine) inputs(s transform.Scope, sel selection, good map[string]result) ([]elt.Exchange, error) {
-	var out []elt.Exchange
+func (e *Engine) inputs(s transform.Scope, sel selection, good map[string]result) ([]Input, error) {
+	var out []Input
 	seen := make(map[string]bool)
 	for _, n := range sel.build {
 		seen[n.ID] = true
 		if n.keepsRows() && s.Published != nil && s.Published(n.dataset) {
-			out = append(out, elt.Exchange{Dataset: n.dataset, From: e.warehouse.Published(n.relation()), Schema: n.Schema, Name: n.Alias})
+			out = append(out, Input{Exchange: elt.Exchange{Dataset: n.dataset, From: e.warehouse.Published(n.relation()), Schema: n.Schema, Name: n.Alias, Kept: true}})
 		}
 	}
 	for _, n := range sel.all() {
@@ -180,11 +180,11 @@ func (e *Engine) inputs(s transform.Scope, sel selection, good map[string]result
 }
 
 // lent is an input as dbt will find it: at the place that its node names, with the rows that this night reads.
-func (e *Engine) lent(s transform.Scope, reader, in *node, built bool) (elt.Exchange, error) {
-	x := elt.Exchange{Dataset: in.dataset, Schema: in.Schema, Name: in.Alias}
+func (e *Engine) lent(s transform.Scope, reader, in *node, built bool) (Input, error) {
+	x := Input{Exchange: elt.Exchange{Dataset: in.dataset, Schema: in.Schema, Name: in.Alias}}
 	relation := in.relation()
 	if in.Resource == sourceNode {
-		x.Name, relation = in.Identifier, e.tables[in.dataset]
+		x.Name, x.Source, relation = in.Identifier, in.SourceName+"."+in.Name, e.tables[in.dataset]
 	}
 	switch {
 	case s.Staged[in.dataset] || built && newLedgerView(s).open(elt.TransformStep, in.dataset):

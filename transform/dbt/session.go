@@ -36,22 +36,23 @@ func (e *Engine) work(ctx context.Context, b *build, x *session, s transform.Sco
 	}
 	log := e.options.Command.Log.With("run", s.Run)
 	began := time.Now()
-	env, err := e.options.Builder.Prepare(ctx, x.place, inputs)
+	site, err := e.options.Builder.Prepare(ctx, x.place, inputs)
 	if err != nil {
 		return end, errors.Join(err, e.options.Builder.Discard(context.WithoutCancel(ctx), x.place))
 	}
 	if err := errors.Join(e.options.writeProfile(x.place.Folder), writeFile(filepath.Join(x.place.Folder, openMark), nil)); err != nil {
 		return end, fileError(err)
 	}
-	args, err := e.options.args("build", x.place.Folder, night{s.Date, s.Window}, e.flags(s, x.selection)...)
+	project, err := e.options.overlay(x.place.Folder, site, s.Run)
+	if err != nil {
+		return end, fileError(err)
+	}
+	args, err := e.options.args("build", project, x.place.Folder, night{s.Date, s.Window}, e.flags(s, x.selection)...)
 	if err != nil {
 		return end, err
 	}
 	command := e.options.Command
-	command.Env = append(slices.Clone(command.Env), "DAYBREAK_DBT_SCHEMA="+e.options.Schema)
-	for name, value := range env {
-		command.Env = append(command.Env, name+"="+value)
-	}
+	command.Env = with(command.Env, site.Env)
 	log.InfoContext(ctx, "dbt begins", "build", len(x.selection.build), "tests", len(x.selection.tests), "inputs", len(inputs),
 		"prepared_in", time.Since(began).Round(time.Millisecond), "log", filepath.Join(x.place.Folder, "logs", "dbt.log"))
 	l := listener{batched: x.selection.batched(), concluded: make(map[string]bool), exception: make(map[string]string), report: b.report}
@@ -60,17 +61,22 @@ func (e *Engine) work(ctx context.Context, b *build, x *session, s transform.Sco
 		return end, err
 	}
 	log.InfoContext(ctx, "dbt ended", "exit", end.code, "signal", end.signal, "took", time.Since(began).Round(time.Millisecond))
-	return end, e.readBack(b, x, end)
+	results, err := e.readBack(b, x, end)
+	e.keepFailures(ctx, s, x, site, results)
+	if renamed := site.rename(x.place.Folder); renamed != nil {
+		log.WarnContext(ctx, "dbt's artifacts have the names of the night's own datasets", "error", renamed)
+	}
+	return end, err
 }
 
 // readBack completes what the log said by what run_results.json says, and holds one against the other.
-func (e *Engine) readBack(b *build, x *session, end ended) error {
-	results, err := readResults(filepath.Join(x.place.Folder, "target", "run_results.json"))
+func (e *Engine) readBack(b *build, x *session, end ended) (map[string]result, error) {
+	results, err := readResults(filepath.Join(x.place.Folder, "target", resultsFile))
 	if err != nil {
 		if end.killed() || end.said != "" {
-			return nil // it did not get as far as writing any
+			return nil, nil // it did not get as far as writing any
 		}
-		return err
+		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,7 +95,7 @@ func (e *Engine) readBack(b *build, x *session, end ended) error {
 		}
 	}
 	if end.code == 0 || b.failedAny(x) {
-		return nil
+		return results, nil
 	}
 	// Every node went well and dbt did not: a hook after them failed. What it would have done is not part of a night.
 	for id, r := range results {
@@ -97,7 +103,7 @@ func (e *Engine) readBack(b *build, x *session, end ended) error {
 			e.options.Command.Log.Warn("dbt failed after its last node", "operation", id, "error", sentence(r.message))
 		}
 	}
-	return nil
+	return results, nil
 }
 
 // failedAny reports whether something of the session did not go well. The lock is held.
@@ -180,6 +186,11 @@ func (e *Engine) sweep() error {
 	return err
 }
 
+// place returns the nth place of a run.
+func (e *Engine) place(run elt.RunID, n int) Place {
+	return Place{Run: run, Folder: filepath.Join(e.runFolder(run), strconv.Itoa(n)), Schemas: e.project.schemas}
+}
+
 // newPlace makes the folder of one more dbt process of the run.
 func (e *Engine) newPlace(run elt.RunID) (Place, error) {
 	if err := e.sweep(); err != nil {
@@ -193,7 +204,7 @@ func (e *Engine) newPlace(run elt.RunID) (Place, error) {
 	if len(names) > 0 {
 		next = names[len(names)-1] + 1
 	}
-	p := Place{Run: run, Folder: filepath.Join(e.runFolder(run), strconv.Itoa(next))}
+	p := e.place(run, next)
 	return p, fileError(os.MkdirAll(p.Folder, 0o755))
 }
 
@@ -205,7 +216,7 @@ func (e *Engine) openPlaces(run elt.RunID) ([]Place, error) {
 	}
 	var out []Place
 	for _, n := range names {
-		p := Place{Run: run, Folder: filepath.Join(e.runFolder(run), strconv.Itoa(n))}
+		p := e.place(run, n)
 		switch _, err := os.Stat(filepath.Join(p.Folder, openMark)); {
 		case err == nil:
 			out = append(out, p)

@@ -41,6 +41,8 @@ const (
 	codeBucketObject   elt.Code = "bucket_object"
 	codeLayoutInvalid  elt.Code = "layout_invalid"
 	codePublishedGone  elt.Code = "published_gone"
+	codeNotBuilt       elt.Code = "relation_not_built"
+	codeTakenWrong     elt.Code = "relation_changed"
 )
 
 // reasonOf returns BigQuery's word for what went wrong and the HTTP status, as far as err tells them.

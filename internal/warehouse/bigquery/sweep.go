@@ -69,8 +69,12 @@ func (w *Warehouse) Leftovers(ctx context.Context) (map[elt.RunID]int, error) {
 	}
 }
 
-// dropStaged drops the staged relations of the runs that gone names, views before what they read.
+// dropStaged drops the staged relations of the runs that gone names, views before what they read, and the datasets in
+// which other programs built for them.
 func (w *Warehouse) dropStaged(ctx context.Context, gone func(run string) bool) error {
+	if err := w.dropPlacesOf(ctx, gone); err != nil {
+		return err
+	}
 	var views, tables []*bigquery.Table
 	it := w.client.Dataset(w.stagingDataset()).Tables(ctx)
 	for {

@@ -25,6 +25,24 @@ func (w *Warehouse) Sample(ctx context.Context, query string, hide []string, mos
 		return s, err
 	}
 	defer release()
+	return w.sample(ctx, query, hide, most)
+}
+
+// SampleIn is Sample of what a file holds that was handed out.
+func (w *Warehouse) SampleIn(ctx context.Context, file, query string, hide []string, most int) (s elt.Sample, err error) {
+	release, err := w.shared(ctx)
+	if err != nil {
+		return s, err
+	}
+	defer release()
+	err = w.attached(ctx, "read "+file, file, func(string) error {
+		s, err = w.sample(ctx, query, hide, most)
+		return err
+	})
+	return s, err
+}
+
+func (w *Warehouse) sample(ctx context.Context, query string, hide []string, most int) (s elt.Sample, err error) {
 	refuse := func(err error) error {
 		return w.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
 	}
@@ -78,6 +96,24 @@ func (w *Warehouse) KeepFailures(ctx context.Context, name, query string, hide [
 		return "", err
 	}
 	defer release()
+	return w.keepFailures(ctx, name, query, hide, most)
+}
+
+// KeepFailuresIn is KeepFailures of what a file holds that was handed out.
+func (w *Warehouse) KeepFailuresIn(ctx context.Context, file, name, query string, hide []string, most int) (table string, err error) {
+	release, err := w.shared(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	err = w.attached(ctx, "read "+file, file, func(string) error {
+		table, err = w.keepFailures(ctx, name, query, hide, most)
+		return err
+	})
+	return table, err
+}
+
+func (w *Warehouse) keepFailures(ctx context.Context, name, query string, hide []string, most int) (table string, err error) {
 	columns, err := visible(ctx, w.db, query, hide)
 	if err != nil || len(columns) == 0 {
 		return "", w.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)

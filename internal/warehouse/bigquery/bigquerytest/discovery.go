@@ -205,6 +205,11 @@ func scalar(s *schema, v any) string {
 			return fmt.Sprintf("%q is none of %v", text, s.Enum)
 		}
 	case "integer", "number":
+		if text, ok := v.(string); ok && s.Type == "integer" { // JSON of protocol buffers may have numbers as texts
+			if _, err := strconv.ParseInt(text, 10, 32); err == nil {
+				return ""
+			}
+		}
 		if f, ok := v.(float64); !ok || s.Type == "integer" && f != float64(int64(f)) {
 			return fmt.Sprintf("is %v, not an %s", v, s.Type)
 		}

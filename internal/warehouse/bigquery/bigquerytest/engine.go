@@ -31,7 +31,7 @@ func (s *Server) execute(w *work, media []byte) *bq.ErrorProto {
 		err = s.copy(c.Copy)
 	case c.Query != nil:
 		if err = s.bill(w.job); err == nil {
-			w.result, err = s.query(c.Query)
+			w.result, err = s.query(w.job)
 		}
 	default:
 		return &bq.ErrorProto{Reason: "invalid", Message: "a job of no kind that the double knows"}
@@ -55,8 +55,23 @@ func failf(reason, format string, args ...any) error {
 // load appends a file to a table.
 func (s *Server) load(c *bq.JobConfigurationLoad, media []byte) (rows int64, err error) {
 	p := at(c.DestinationTable)
-	if s.stands(p) == "" || c.CreateDisposition != "CREATE_NEVER" || c.WriteDisposition != "WRITE_APPEND" || c.Schema == nil {
-		return 0, failf("invalid", "the double loads by appending to a table that is there, with its schema")
+	if c.Schema == nil {
+		return 0, failf("invalid", "the double loads with a schema")
+	}
+	switch appends := c.CreateDisposition == "CREATE_NEVER" && c.WriteDisposition == "WRITE_APPEND"; {
+	case appends && s.stands(p) == "":
+		return 0, failf("notFound", "Not found: Table %s", p.key())
+	case appends:
+	case c.CreateDisposition == "" && c.WriteDisposition == "WRITE_TRUNCATE":
+		columns, err := definitions(c.Schema)
+		if err != nil {
+			return 0, failf("invalid", "%v", err)
+		}
+		if _, err := s.db.Exec("CREATE OR REPLACE TABLE " + p.sql() + " (" + columns + ")"); err != nil {
+			return 0, failf("notFound", "%v", err)
+		}
+	default:
+		return 0, failf("invalid", "the double loads by appending to a table that is there, or in its place")
 	}
 	f, err := os.CreateTemp("", "bigquerytest-*")
 	if err != nil {
@@ -86,6 +101,12 @@ func (s *Server) load(c *bq.JobConfigurationLoad, media []byte) (rows int64, err
 			texts[i] = "'" + field.Name + "': 'VARCHAR'"
 		}
 		from = "read_json('" + f.Name() + "', format = 'newline_delimited', columns = {" + strings.Join(texts, ", ") + "})"
+	case "CSV", "":
+		texts := make([]string, len(columns))
+		for i, field := range c.Schema.Fields {
+			texts[i] = "'" + field.Name + "': 'VARCHAR'"
+		}
+		from = fmt.Sprintf("read_csv('%s', header = false, skip = %d, delim = ',', quote = '\"', escape = '\"', columns = {%s})", f.Name(), c.SkipLeadingRows, strings.Join(texts, ", "))
 	default:
 		return 0, failf("invalid", "the double does not load %s", c.SourceFormat)
 	}
@@ -120,43 +141,61 @@ func loaded(f *bq.TableFieldSchema, format string) (string, error) {
 	return "CAST(" + name + " AS " + typ + ")", nil
 }
 
-// query runs a SELECT, or a script of DML.
-func (s *Server) query(c *bq.JobConfigurationQuery) (*result, error) {
+// query runs a SELECT, a definition, or a script, and says in the job what it was.
+func (s *Server) query(job *bq.Job) (*result, error) {
+	c := job.Configuration.Query
 	if c.UseLegacySql == nil || *c.UseLegacySql {
 		return nil, failf("invalidQuery", "the double has no legacy SQL")
 	}
-	statements, err := Translate(c.Query)
+	statements, err := translate(c.Query)
 	if err != nil {
 		return nil, err
 	}
-	if len(statements) == 1 && isSelect(statements[0]) {
+	about := job.Statistics.Query
+	about.StatementType = "SCRIPT"
+	if len(statements) == 1 {
+		about.StatementType = statements[0].kind
+	}
+	if len(statements) == 1 && statements[0].kind == "SELECT" {
 		if c.DestinationTable != nil {
-			return nil, s.selectInto(statements[0], c)
+			return nil, s.selectInto(statements[0].sql, c)
 		}
-		return s.selectRows(statements[0])
+		return s.answer(job, statements[0].sql)
 	}
 	if c.DestinationTable != nil {
 		return nil, failf("invalidQuery", "a script has no destination table")
 	}
-	for _, statement := range statements {
-		if isSelect(statement) {
-			_, err = s.selectRows(statement)
+	for _, one := range statements {
+		if one.kind == "SELECT" {
+			_, err = s.selectRows(one.sql)
 		} else {
-			_, err = s.db.Exec(statement)
+			about.NumDmlAffectedRows, err = s.run(one)
 		}
 		if err != nil {
-			if _, rollback := s.db.Exec("ROLLBACK"); rollback != nil && len(statements) > 1 {
-				s.violate("roll back after %v: %v", err, rollback)
+			if len(statements) > 1 && statements[0].kind == "BEGIN_TRANSACTION" {
+				if _, rollback := s.db.Exec("ROLLBACK"); rollback != nil {
+					s.violate("roll back after %v: %v", err, rollback)
+				}
 			}
 			return nil, err
 		}
 	}
+	if len(statements) == 1 && statements[0].at.table != "" {
+		c.DestinationTable = &bq.TableReference{ProjectId: job.JobReference.ProjectId, DatasetId: statements[0].at.dataset, TableId: statements[0].at.table}
+	}
 	return nil, nil
 }
 
-func isSelect(statement string) bool {
-	word, _, _ := strings.Cut(strings.ToUpper(strings.TrimSpace(statement))+" ", " ")
-	return word == "SELECT" || word == "WITH"
+// answer runs a SELECT whose rows go into a table without a name of its own.
+func (s *Server) answer(job *bq.Job, query string) (*result, error) {
+	r, err := s.selectRows(query)
+	if err != nil {
+		return nil, err
+	}
+	at := place{"_anonymous", "anon_" + job.JobReference.JobId}
+	s.answers[at.key()] = r
+	job.Configuration.Query.DestinationTable = &bq.TableReference{ProjectId: job.JobReference.ProjectId, DatasetId: at.dataset, TableId: at.table}
+	return r, nil
 }
 
 func (s *Server) selectInto(statement string, c *bq.JobConfigurationQuery) error {

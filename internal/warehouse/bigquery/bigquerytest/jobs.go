@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
+	"strings"
 
 	bq "google.golang.org/api/bigquery/v2"
 )
@@ -18,7 +19,7 @@ var jobID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,1000}$`)
 
 func (s *Server) insertJob(c *call) (any, *refusal) {
 	var job bq.Job
-	if err := json.Unmarshal(c.body, &job); err != nil || job.Configuration == nil || job.JobReference == nil {
+	if err := json.Unmarshal(numberAsText.ReplaceAll(c.body, []byte("$1$2")), &job); err != nil || job.Configuration == nil || job.JobReference == nil {
 		return nil, invalid("Invalid job: %v", err)
 	}
 	ref := job.JobReference
@@ -52,6 +53,9 @@ func (s *Server) insertJob(c *call) (any, *refusal) {
 	}
 	return w.job, nil
 }
+
+// numberAsText is how the client for Python sends a 32-bit number; the service takes either.
+var numberAsText = regexp.MustCompile(`("skipLeadingRows": *)"(\d+)"`)
 
 var label = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{N}_-]{0,63}$`)
 
@@ -105,7 +109,7 @@ func (s *Server) queryResults(c *call) (any, *refusal) {
 		return nil, &refusal{status: http.StatusBadRequest, reason: failed.Reason, message: failed.Message}
 	}
 	out.JobComplete = true
-	if c.get("formatOptions.useInt64Timestamp") != "true" {
+	if !strings.EqualFold(c.get("formatOptions.useInt64Timestamp"), "true") && c.get("maxResults") != "0" && w.result != nil {
 		s.violate("results are asked for with timestamps as floats")
 	}
 	if w.result != nil {

@@ -27,11 +27,13 @@ type Server struct {
 
 	mu         sync.Mutex
 	location   string
-	clock      int64                 // milliseconds; each thing that is made has a later one
-	datasets   map[string]bool       // those made through the API
-	tables     map[string]*bq.Table  // what DuckDB does not know of a table, by "dataset.table"
-	jobs       map[string]*work      // by location and ID
-	uploads    map[string]*uploading // by session
+	clock      int64                        // milliseconds; each thing that is made has a later one
+	datasets   map[string]bool              // those made through the API
+	labels     map[string]map[string]string // of datasets
+	answers    map[string]*result           // the tables of SELECTs' results, by "dataset.table"
+	tables     map[string]*bq.Table         // what DuckDB does not know of a table, by "dataset.table"
+	jobs       map[string]*work             // by location and ID
+	uploads    map[string]*uploading        // by session
 	buckets    map[string]map[string]*object
 	faults     []*Fault
 	requests   []Request
@@ -94,11 +96,15 @@ func New(t testing.TB) *Server {
 	}
 	s := &Server{
 		db: db, api: api, storage: storage, location: "EU", clock: 1_767_600_000_000,
-		datasets: make(map[string]bool), tables: make(map[string]*bq.Table), jobs: make(map[string]*work), uploads: make(map[string]*uploading),
+		datasets: make(map[string]bool), labels: make(map[string]map[string]string), answers: make(map[string]*result), tables: make(map[string]*bq.Table), jobs: make(map[string]*work), uploads: make(map[string]*uploading),
 		buckets: make(map[string]map[string]*object),
 	}
 	s.handlers = map[string]func(*call) (any, *refusal){
 		"bigquery.datasets.insert":      s.insertDataset,
+		"bigquery.datasets.get":         s.getDataset,
+		"bigquery.datasets.list":        s.listDatasets,
+		"bigquery.datasets.delete":      s.deleteDataset,
+		"bigquery.routines.list":        s.listRoutines,
 		"bigquery.tables.insert":        s.insertTable,
 		"bigquery.tables.get":           s.getTable,
 		"bigquery.tables.patch":         s.patchTable,

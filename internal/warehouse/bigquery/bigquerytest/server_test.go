@@ -38,7 +38,7 @@ func TestViolations(t *testing.T) {
 		"unknown parameter":      {"GET", jobs + "/j?where=EU", "", "unknown parameter where"},
 		"parameter of no type":   {"GET", "projects/p/queries/j?maxResults=many", "", `parameter maxResults is "many"`},
 		"no such method":         {"POST", "projects/p/things", "", "is no method"},
-		"a method of no handler": {"DELETE", "projects/p/datasets/d", "", "does not know bigquery.datasets.delete"},
+		"a method of no handler": {"PATCH", "projects/p/datasets/d", "", "does not know bigquery.datasets.patch"},
 		"no JSON":                {"POST", jobs, "{", "unexpected end of JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,13 +60,18 @@ func TestViolations(t *testing.T) {
 
 func TestTranslate(t *testing.T) {
 	for query, want := range map[string]string{
-		"SELECT `a b`.`c` FROM `p.d.t-x` AS `a b`":                      `SELECT "a b"."c" FROM "d"."t-x" AS "a b"`,
-		`SELECT "it's", 'a\'b', '\\n' # why`:                            `SELECT 'it''s', 'a''b', '\n' -- why`,
-		"SELECT CAST(CAST(x AS BYTES) AS STRING)":                       "SELECT CAST(encode(x) AS VARCHAR)",
-		"SELECT CAST(x AS NUMERIC(10, 2)), DATE '2026-01-05'":           "SELECT CAST(x AS DECIMAL(10, 2)), CAST('2026-01-05' AS DATE)",
-		"SELECT IF(IS_NAN(x), NULL, x)":                                 "SELECT CASE WHEN isnan(x) THEN NULL ELSE x END",
-		"SELECT COUNT(*) FROM (\nSELECT 1\n)":                           "SELECT COUNT(*) FROM (\nSELECT 1\n)",
-		"TRUNCATE TABLE `p.d.t`":                                        `DELETE FROM "d"."t"`,
+		"SELECT `a b`.`c` FROM `p.d.t-x` AS `a b`":                 `SELECT "a b"."c" FROM "d"."t-x" AS "a b"`,
+		`SELECT "it's", 'a\'b', '\\n' # why`:                       `SELECT 'it''s', 'a''b', '\n' -- why`,
+		"SELECT CAST(CAST(x AS BYTES) AS STRING)":                  "SELECT CAST(encode(x) AS VARCHAR)",
+		"SELECT CAST(x AS NUMERIC(10, 2)), DATE '2026-01-05'":      "SELECT CAST(x AS DECIMAL(10, 2)), CAST('2026-01-05' AS DATE)",
+		"SELECT IF(IS_NAN(x), NULL, x)":                            "SELECT CASE WHEN isnan(x) THEN NULL ELSE x END",
+		"SELECT COUNT(*) FROM (\nSELECT 1\n)":                      "SELECT COUNT(*) FROM (\nSELECT 1\n)",
+		"SELECT `p`.`d`.`t`.x FROM `p`.`d`.`t`":                    `SELECT "d"."t".x FROM "d"."t"`,
+		"create or replace view `p`.`d`.`v` OPTIONS() as select 1": `CREATE OR REPLACE VIEW "d"."v" AS select 1`,
+		"create schema if not exists `p`.`d`":                      `CREATE SCHEMA IF NOT EXISTS "d"`,
+		"drop table if exists `p`.`d`.`t`":                         `DROP TABLE IF EXISTS "d"."t"`,
+		"create or replace table `p`.`d`.`t` partition by date_trunc(x, month) cluster by `a`, b OPTIONS(labels=[('a', 'b')]) as (\nselect 1\n)": "CREATE OR REPLACE TABLE \"d\".\"t\" AS (\nselect 1\n)",
+		"TRUNCATE TABLE `p.d.t`": `DELETE FROM "d"."t"`,
 		"SELECT TO_JSON_STRING(STRUCT(p.`a` AS `a`)) NOT IN (SELECT 1)": `SELECT CAST(to_json(struct_pack("a" := p."a")) AS VARCHAR) NOT IN (SELECT 1)`,
 	} {
 		got, err := Translate(query)
@@ -75,7 +80,7 @@ func TestTranslate(t *testing.T) {
 		}
 	}
 	for _, query := range []string{
-		"CREATE TABLE x (a INT64)", "DROP SCHEMA s", "SELECT UNNEST([1])", "SELECT * EXCEPT (a) FROM t", "SELECT CAST(x AS BIGNUMERIC)",
+		"CREATE TABLE x (a INT64)", "CREATE OR REPLACE TABLE d.x (a INT64)", "CREATE OR REPLACE VIEW v AS SELECT 1", "CREATE OR REPLACE TABLE d.x PARTITION BY f(x) AS SELECT 1", "DROP SCHEMA s", "SELECT UNNEST([1])", "SELECT * EXCEPT (a) FROM t", "SELECT CAST(x AS BIGNUMERIC)",
 		"SELECT CAST(x)", "SELECT COUNT(", "SELECT STRUCT(1, 2)", "SELECT '\\q'", "SELECT 'open", "SELECT IF(1)",
 	} {
 		if got, err := Translate(query); err == nil {

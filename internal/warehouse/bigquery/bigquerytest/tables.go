@@ -46,7 +46,7 @@ func (s *Server) insertDataset(c *call) (any, *refusal) {
 	if _, err := s.db.Exec("CREATE SCHEMA IF NOT EXISTS " + quote(id)); err != nil {
 		return nil, invalid("%v", err)
 	}
-	s.datasets[id] = true
+	s.datasets[id], s.labels[id] = true, d.Labels
 	d.Id, d.CreationTime = c.params["projectId"]+":"+id, s.tick()
 	return &d, nil
 }
@@ -162,6 +162,12 @@ func (s *Server) table(project string, p place) (*bq.Table, *refusal) {
 }
 
 func (s *Server) getTable(c *call) (any, *refusal) {
+	if r := s.answers[place{c.params["datasetId"], c.params["tableId"]}.key()]; r != nil {
+		return &bq.Table{
+			TableReference: &bq.TableReference{ProjectId: c.params["projectId"], DatasetId: c.params["datasetId"], TableId: c.params["tableId"]},
+			Schema:         &bq.TableSchema{Fields: r.fields}, NumRows: uint64(len(r.rows)), Type: "TABLE", Location: s.location,
+		}, nil
+	}
 	t, refused := s.table(c.params["projectId"], place{c.params["datasetId"], c.params["tableId"]})
 	if refused != nil {
 		return nil, refused
@@ -234,6 +240,7 @@ func (s *Server) addColumns(p place, schema *bq.TableSchema) *refusal {
 
 // standard returns the one name of a type that has two.
 func standard(name string) string {
+	name = strings.ToUpper(name)
 	if other, ok := map[string]string{"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}[name]; ok {
 		return other
 	}
@@ -254,6 +261,9 @@ func (s *Server) deleteTable(c *call) (any, *refusal) {
 }
 
 func (s *Server) listTables(c *call) (any, *refusal) {
+	if !s.hasDataset(c.params["datasetId"]) {
+		return nil, notFound("Dataset %s:%s", c.params["projectId"], c.params["datasetId"])
+	}
 	rows, err := s.db.Query("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = ? ORDER BY table_name", c.params["datasetId"])
 	if err != nil {
 		return nil, invalid("%v", err)

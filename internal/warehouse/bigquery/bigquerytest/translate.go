@@ -107,6 +107,51 @@ var tokens = regexp.MustCompile("(?s)^(?:(\\s+|--[^\n]*|#[^\n]*|/\\*.*?\\*/)|([A
 // Translate returns the statements of BigQuery's SQL in DuckDB's, each with its lines as they were. It refuses what it
 // does not know.
 func Translate(query string) ([]string, error) {
+	statements, err := translate(query)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, s := range statements {
+		out = append(out, s.sql)
+	}
+	return out, nil
+}
+
+func translate(query string) ([]statement, error) {
+	all, err := tokenize(query)
+	if err != nil {
+		return nil, err
+	}
+	var out []statement
+	for _, one := range split(whole(all), ";") {
+		if len(trim(one)) == 0 {
+			continue
+		}
+		translated, err := translateStatement(one)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, translated)
+	}
+	return out, nil
+}
+
+// whole makes one token of a name whose parts are quoted one by one: `p`.`d`.`t`.
+func whole(all []token) (out []token) {
+	for _, t := range all {
+		n := len(out)
+		if t.kind == quoted && n >= 2 && out[n-1].text == "." && out[n-1].kind == sign && out[n-2].kind == quoted {
+			out[n-2].text += "." + t.text
+			out = out[:n-1]
+			continue
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+func tokenize(query string) ([]token, error) {
 	var all []token
 	for rest := query; rest != ""; {
 		m := tokens.FindStringSubmatch(rest)
@@ -139,18 +184,7 @@ func Translate(query string) ([]string, error) {
 			break
 		}
 	}
-	var out []string
-	for _, statement := range split(all, ";") {
-		if len(trim(statement)) == 0 {
-			continue
-		}
-		translated, err := translateStatement(statement)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, translated)
-	}
-	return out, nil
+	return all, nil
 }
 
 func unquote(literal string) (string, error) {
@@ -165,7 +199,7 @@ func unquote(literal string) (string, error) {
 	return value, nil
 }
 
-func translateStatement(all []token) (string, error) {
+func translateStatement(all []token) (statement, error) {
 	first := trim(all)
 	head := strings.ToUpper(first[0].text)
 	second := ""
@@ -174,16 +208,22 @@ func translateStatement(all []token) (string, error) {
 	}
 	switch head + " " + second {
 	case "BEGIN TRANSACTION", "COMMIT TRANSACTION":
-		return head + " TRANSACTION", nil
+		return statement{sql: head + " TRANSACTION", kind: head + "_TRANSACTION"}, nil
 	case "TRUNCATE TABLE":
 		name, err := render(trim(trim(first[1:])[1:]))
-		return "DELETE FROM " + name, err
+		return statement{sql: "DELETE FROM " + name, kind: "TRUNCATE_TABLE"}, err
 	}
 	switch head {
-	case "SELECT", "WITH", "INSERT", "DELETE", "UPDATE", "MERGE":
-		return render(all)
+	case "SELECT", "WITH", "(":
+		sql, err := render(all)
+		return statement{sql: sql, kind: "SELECT"}, err
+	case "INSERT", "DELETE", "UPDATE", "MERGE":
+		sql, err := render(all)
+		return statement{sql: sql, kind: head}, err
+	case "CREATE", "DROP", "ALTER":
+		return define(all)
 	}
-	return "", failf("invalidQuery", "Syntax error: the double does not run a statement that begins with %s", head)
+	return statement{}, failf("invalidQuery", "Syntax error: the double does not run a statement that begins with %s", head)
 }
 
 // render translates tokens.

@@ -18,6 +18,7 @@ var plain = map[string]string{
 
 // duckType returns DuckDB's type of a field.
 func duckType(f *bq.TableFieldSchema) (string, error) {
+	f.Type = standard(f.Type) // a client may send the other name
 	name, ok := plain[f.Type]
 	switch {
 	case f.Type == "RECORD":

@@ -71,7 +71,7 @@ var contentRange = regexp.MustCompile(`^bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)$`)
 func (s *Server) chunk(w http.ResponseWriter, r *http.Request, id string, body []byte) {
 	u := s.uploads[id]
 	m := contentRange.FindStringSubmatch(r.Header.Get("Content-Range"))
-	if u == nil || m == nil || r.Header.Get("X-Guploader-No-308") != "yes" {
+	if u == nil || m == nil {
 		s.violate("a chunk for session %q with the range %q", id, r.Header.Get("Content-Range"))
 		s.reply(w, nil, &refusal{status: http.StatusNotFound, reason: "notFound"})
 		return
@@ -95,6 +95,11 @@ func (s *Server) chunk(w http.ResponseWriter, r *http.Request, id string, body [
 			s.violate("a chunk from %d where %d is due", from, len(u.media))
 		}
 		u.media = append(u.media, body...)
+	}
+	if !final && r.Header.Get("X-Guploader-No-308") != "yes" { // a client that knows the status
+		w.Header().Set("Range", fmt.Sprintf("bytes=0-%d", len(u.media)-1))
+		w.WriteHeader(http.StatusPermanentRedirect)
+		return
 	}
 	if !final {
 		w.Header().Set("X-Http-Status-Code-Override", "308")
