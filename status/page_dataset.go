@@ -396,7 +396,7 @@ func sourceRows(f *api.SourceFacts, zone *time.Location, today elt.Date) []fact 
 		{Term: "In the lake", Text: sized(f.Bytes), Small: fmt.Sprintf("%s rows in %s, %s", grouped(f.Rows), counted(f.Parts, "part"), counted(f.Columns, "column"))},
 	}
 	if f.CrossTableConsistent {
-		rows[1].Small = "one snapshot for every table of the run"
+		rows[1].Small = "in the snapshot that was opened for every table of the run"
 	}
 	if f.Numbers != nil {
 		rows[2].Small = numbersText(f.Numbers)

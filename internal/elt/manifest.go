@@ -44,7 +44,8 @@ type SourcePosition struct {
 	Snapshot string     `json:"snapshot,omitempty"` // the engine's own name of the snapshot
 	TakenAt  time.Time  `json:"taken_at"`           // by the source's clock
 	Epoch    int        `json:"epoch,omitempty"`    // which of the run's snapshots of the source this is, from 1
-	// CrossTableConsistent is true when every table of the run was read in this one snapshot.
+	// CrossTableConsistent is true when the snapshot was opened for every table of the run. A table that had to be read in
+	// a later one says so itself.
 	CrossTableConsistent bool `json:"cross_table_consistent"`
 	// OpenSince is when the oldest transaction began that was open just before; zero when there was none, or nobody
 	// needed to know.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -28,11 +29,16 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 		if why := notClaimable(s, c.now); why != "" {
 			return stepNotClaimable(id, why)
 		}
-		switch why, err := c.restingBackfill(ctx, s.Run); {
-		case err != nil:
-			return err
-		case why != "":
-			return stepNotClaimable(id, why)
+		for _, objection := range []func() (string, error){
+			func() (string, error) { return c.restingBackfill(ctx, s.Run) },
+			func() (string, error) { return c.sourceIsRead(ctx, s.Step, w, ttl) },
+		} {
+			switch why, err := objection(); {
+			case err != nil:
+				return err
+			case why != "":
+				return stepNotClaimable(id, why)
+			}
 		}
 		fence, err := c.nextFence(ctx)
 		if err != nil {
@@ -82,6 +88,32 @@ func notClaimable(s heldStep, now time.Time) string {
 		return "it is " + string(s.State)
 	}
 	return ""
+}
+
+// sourceIsRead says who else extracts from the step's source in this run, if anybody does. One worker holds the snapshot
+// that a run's tables of a source share, and nobody else can read in it: what it has begun is its own until it is silent for
+// the length of a lease. Runs that share no snapshot share nothing. On SQLite one process works at a time, which says it is
+// the only one by holding a lock, so that there what a dead process began is free at once.
+func (c *change) sourceIsRead(ctx context.Context, s elt.Step, w elt.WorkerID, ttl time.Duration) (why string, err error) {
+	if s.Kind != elt.ExtractStep || c.alone {
+		return "", nil
+	}
+	source, _ := s.Dataset.Split()
+	const text = `SELECT other.worker FROM steps AS other
+		WHERE other.run = $1 AND other.kind = 'extract' AND substr(other.dataset, 1, length($2)) = $2
+			AND other.worker NOT IN ('', $3) AND other.state IN ('running', 'retrying', 'succeeded')
+			AND (other.finished_at > $4 OR EXISTS (
+				SELECT 1 FROM steps AS its WHERE its.worker = other.worker AND its.state = 'running' AND its.lease_until > $5))
+		LIMIT 1`
+	var holder elt.WorkerID
+	err = c.QueryRowContext(ctx, text, string(s.Run), source+".", string(w), instant(c.now.Add(-ttl)), instant(c.now)).Scan(&holder)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return fmt.Sprintf("worker %s reads source %s in this run, and its snapshot cannot be shared", holder, source), nil
 }
 
 func stepNotClaimable(id elt.StepID, why string) error {

@@ -51,6 +51,42 @@ func TestClaimIsWonByOne(t *testing.T) {
 	})
 }
 
+// One worker reads the tables of a source in a run, because its snapshot is its own. On SQLite, where only one process works
+// at a time, the next one need not wait until the last one's leases are forgotten.
+func TestASourceIsReadByOneWorker(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, dsn string) {
+		_, steps := begin(t, l)
+		users, orders := steps[0].ID, steps[2].ID
+		alone := strings.HasPrefix(dsn, "sqlite:")
+		finish := func(lease elt.Lease, err error, o elt.Outcome) {
+			t.Helper()
+			if err == nil {
+				err = l.Finish(t.Context(), lease, o)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused := func(step elt.StepID) {
+			t.Helper()
+			lease, err := l.Claim(t.Context(), step, "b", hour)
+			if alone {
+				finish(lease, err, elt.Outcome{State: elt.StepRetrying, NextAttemptAt: time.Unix(1, 0)})
+			} else if elt.CodeOf(err) != "step_not_claimable" || !strings.Contains(err.Error(), "worker a reads source shop") {
+				t.Errorf("b claims %s: %v", step, err)
+			}
+		}
+		reading, err := l.Claim(t.Context(), users, "a", hour)
+		refused(orders)
+		finish(reading, err, elt.Outcome{State: elt.StepSucceeded})
+		refused(orders) // a is between two tables
+		// Once a has been silent for the length of a lease, whoever is there goes on.
+		if _, err := l.Claim(t.Context(), orders, "b", time.Microsecond); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Writers of every kind work on the same rows at once. Whoever is refused gets the code for it: no engine
 // finds them waiting for each other.
 func TestWritersDoNotBlockEachOther(t *testing.T) {
@@ -143,7 +179,7 @@ func TestAStepsLife(t *testing.T) {
 		if s.State != elt.StepSucceeded || s.FinishedAt.IsZero() || s.Error != nil || !cmp.Equal(s.Result, result) || s.Attempt != 2 {
 			t.Errorf("step %+v", s)
 		}
-		wantCode(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepRetrying}), "outcome_invalid")
+		wantCode(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepRetrying, NextAttemptAt: time.Unix(1, 0)}), "outcome_invalid")
 		wantCode(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepBlocked}), "outcome_invalid")
 		checkInvariants(t, l)
 	})

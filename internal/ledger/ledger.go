@@ -46,6 +46,7 @@ type dialect struct {
 	names  string // a query: the ledger's tables, without golang-migrate's own
 	// parents is a query: the tables to which the table $1 refers.
 	parents string
+	alone   bool // one process works at a time; see LockWorker
 }
 
 // Open opens the ledger at dsn: "sqlite:state/ledger.db" (made when it is missing) or "postgres://…".

@@ -238,12 +238,12 @@ func TestRetryRunKeepsHistory(t *testing.T) {
 		if r := must(l.Run(ctx, run.ID))(t); r.State != elt.RunRunning || !r.FinishedAt.IsZero() {
 			t.Errorf("run %+v", r)
 		}
-		lease := must(l.Claim(ctx, steps[2].ID, "w2", hour))(t)
+		lease := must(l.Claim(ctx, steps[2].ID, "w", hour))(t)
 		if lease.Attempt != 3 {
 			t.Errorf("attempt %d, want 3", lease.Attempt)
 		}
 		attempts := must(l.Attempts(ctx, steps[2].ID))(t)
-		if len(attempts) != 3 || attempts[1].Error == nil || attempts[2].Error != nil || attempts[2].Fence <= attempts[1].Fence || attempts[2].Worker != "w2" {
+		if len(attempts) != 3 || attempts[1].Error == nil || attempts[2].Error != nil || attempts[2].Fence <= attempts[1].Fence || attempts[2].Worker != "w" {
 			t.Errorf("attempts %+v", attempts)
 		}
 		if diff := cmp.Diff(cut, attempts[0].Error); diff != "" {

@@ -37,6 +37,7 @@ func (e *sqliteEngine) dialect() dialect {
 		tables:  `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
 		names:   `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name <> 'schema_migrations'`,
 		parents: `SELECT DISTINCT "table" FROM pragma_foreign_key_list($1)`,
+		alone:   true,
 	}
 }
 

@@ -21,6 +21,7 @@ type change struct {
 	seq     int64     // of the last event
 	events  [][]any
 	touched bool
+	alone   bool // no other process works on the ledger
 }
 
 // change runs do in a transaction. When do records no event and touches nothing, nothing is written.
@@ -29,7 +30,7 @@ type change struct {
 // a step's row and then the touch counter, so that the two can never wait for each other.
 func (l *Ledger) change(ctx context.Context, op string, do func(context.Context, *change) error) error {
 	return l.update(ctx, op, func(ctx context.Context, t *sql.Tx) error {
-		c := &change{Tx: t}
+		c := &change{Tx: t, alone: l.engine.dialect().alone}
 		lock := `UPDATE counters SET value = value WHERE name = 'event' RETURNING value, ` + l.engine.dialect().clock
 		if err := t.QueryRowContext(ctx, lock).Scan(&c.seq, intoInstant{&c.now}); err != nil {
 			return fmt.Errorf("lock the event counter: %w", err)
