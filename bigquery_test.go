@@ -99,6 +99,11 @@ status: {public: true}
 				t.Errorf("daybreak check: exit %d\n%s%s", a.code, a.out, a.errors)
 			}
 
+			edit(t, dir, "sql/models/schema.yml", "- name: nam", "- name: name")
+			if a := must(t, dir, nil, "doctor"); !strings.Contains(a.out, "acme-analytics in EU runs queries") || !strings.Contains(a.out, "budget_missing") {
+				t.Errorf("daybreak doctor:\n%s", a.out)
+			}
+
 			if a := do(t, dir, nil, "query", "SELECT 1"); a.code == 0 || !strings.Contains(a.errors, "BigQuery") {
 				t.Errorf("daybreak query: exit %d\n%s", a.code, a.errors)
 			}

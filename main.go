@@ -25,6 +25,7 @@ type commandLine struct {
 	Init     app.Init     `cmd:"" group:"begin" help:"Write a first daybreak.yaml and schedule into a folder."`
 	Discover app.Discover `cmd:"" group:"begin" help:"Print a schedule for the tables of a source."`
 	Check    app.Check    `cmd:"" group:"begin" help:"Name every problem of the workspace at once."`
+	Doctor   app.Doctor   `cmd:"" group:"begin" help:"Look at everything that a night will need, and say what is wrong with it."`
 
 	Plan    app.Plan    `cmd:"" group:"night" help:"Show what a run would do, and ask nothing of production but its catalog."`
 	Ls      app.Ls      `cmd:"" group:"night" help:"List the datasets that a selection means."`

@@ -96,7 +96,7 @@ func TestHelpTeaches(t *testing.T) {
 			t.Errorf("--help does not say %q:\n%s", want, help)
 		}
 	}
-	for _, command := range []string{"demo", "init", "discover", "check", "plan", "run", "serve", "status", "wait", "verify", "query", "version", "rollback", "withdraw", "allow", "load", "gc", "audit", "ledger"} {
+	for _, command := range []string{"demo", "init", "discover", "check", "plan", "run", "serve", "status", "wait", "verify", "query", "version", "rollback", "withdraw", "allow", "load", "gc", "audit", "ledger", "doctor"} {
 		if h := must(t, t.TempDir(), nil, command, "--help").out; len(h) < 200 {
 			t.Errorf("%s --help teaches little:\n%s", command, h)
 		}

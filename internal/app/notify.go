@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/notify"
 )
@@ -12,22 +13,27 @@ import (
 // it must be called before the watch begins.
 func (p *parts) newSender(ctx context.Context) (*notify.Sender, error) {
 	cfg := p.ws.config.Notify
-	var destinations []notify.Destination
-	if cfg.Slack.Webhook != "" {
-		destinations = append(destinations, notify.Slack(cfg.Slack.Webhook.Reveal(), cfg.Slack.Channel))
-	}
-	for _, w := range cfg.Webhooks {
-		destinations = append(destinations, notify.Webhook(w.Name, w.URL.Reveal(), w.Secret.Reveal()))
-	}
-	names := make([]elt.DestinationName, len(destinations))
-	for i, d := range destinations {
+	all := destinations(cfg)
+	names := make([]elt.DestinationName, len(all))
+	for i, d := range all {
 		names[i] = d.Name()
 	}
 	if err := p.ledger.SyncDestinations(ctx, names); err != nil {
 		return nil, err
 	}
 	return notify.New(notify.Options{
-		Destinations: destinations, Outbox: p.ledger, BaseURL: p.ws.config.Status.BaseURL, AllowPrivate: cfg.AllowPrivate,
+		Destinations: all, Outbox: p.ledger, BaseURL: p.ws.config.Status.BaseURL, AllowPrivate: cfg.AllowPrivate,
 		Log: p.log, Now: time.Now,
 	}), nil
+}
+
+// destinations are those that the configuration names.
+func destinations(cfg config.Notify) (all []notify.Destination) {
+	if cfg.Slack.Webhook != "" {
+		all = append(all, notify.Slack(cfg.Slack.Webhook.Reveal(), cfg.Slack.Channel))
+	}
+	for _, w := range cfg.Webhooks {
+		all = append(all, notify.Webhook(w.Name, w.URL.Reveal(), w.Secret.Reveal()))
+	}
+	return all
 }
