@@ -26,6 +26,7 @@ func serveTokens(t *testing.T, change ...func(*Options)) (*Service, *statustest.
 		o.Public, o.Token, o.Tokens, o.Acts, o.Rollbacks = false, "", keys, keys, keys
 		o.Controls, o.Trigger = statustest.NewControls(world.Now), triggered
 		o.Now = func() time.Time { return now }
+		o.Backfills, o.BackfillDesk = keys, keys
 	}}, change...)...)
 	return s, keys, &now
 }

@@ -22,6 +22,7 @@ var (
 	versionText  = regexp.MustCompile(`^([a-z_][a-z0-9_.]{0,126}@[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}|[0-9]{4}-[0-9]{2}-[0-9]{2})$`)
 	momentText   = regexp.MustCompile(`^$|^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}$|^[1-9][0-9]{0,4}[smh]$`)
 	zoneText     = regexp.MustCompile(`^[A-Za-z0-9_+/-]{0,64}$`)
+	planText     = regexp.MustCompile(`^[A-Za-z0-9_-]{10,1000}$`)
 	plainText    = regexp.MustCompile(`^[^\x00]*$`)
 )
 
@@ -31,51 +32,60 @@ var requiredParameters = map[string]bool{"need": true, "text": true, "reason": t
 // parameterSchemas say what a parameter may hold, by its name, or by its route's path and its name where routes differ.
 // One that is not here is any text.
 var parameterSchemas = map[string]object{
-	"dataset":              {"type": "string", "pattern": datasetText.String(), "maxLength": 127},
-	"date":                 {"type": "string", "format": "date", "pattern": yearText.String()},
-	"from":                 {"type": "string", "format": "date", "pattern": yearText.String()},
-	"to":                   {"type": "string", "format": "date", "pattern": yearText.String()},
-	"run":                  {"type": "string", "pattern": idText.String()},
-	"incident":             {"type": "string", "pattern": idText.String()},
-	"remark":               {"type": "string", "pattern": idText.String()},
-	"token":                {"type": "string", "pattern": idText.String()},
-	"file":                 {"type": "string", "pattern": `^[a-z0-9_.]{1,140}$`},
-	"limit":                {"type": "integer", "minimum": 1, "maximum": 500},
-	"open":                 {"type": "boolean"},
-	asOf:                   {"type": "string", "format": "date-time"},
-	"after":                {"type": "integer", "minimum": 0},
-	"schedule":             {"type": "string", "pattern": scheduleText.String()},
-	"need":                 {"type": "string", "pattern": `^[a-z_][a-z0-9_.]*@\d{4}-\d{2}-\d{2}(,[a-z_][a-z0-9_.]*@\d{4}-\d{2}-\d{2})*$`},
-	"timeout":              {"type": "string", "pattern": `^(([0-9]|[1-9][0-9]|[12][0-9]{2}|300)s?|[0-5]m)$`},
-	"as":                   {"type": "string", "pattern": waiterText.String(), "maxLength": 80},
-	"text":                 {"type": "string", "minLength": 1, "maxLength": fieldLimit, "pattern": plainText.String()},
-	"reason":               {"type": "string", "minLength": 1, "maxLength": fieldLimit, "pattern": plainText.String()},
-	"name":                 {"type": "string", "minLength": 1, "maxLength": 80, "pattern": plainText.String()},
-	"version":              {"type": "string", "pattern": `^$|` + versionText.String()},
-	"plan_token":           {"type": "string", "pattern": `^[0-9a-f]{24}$`},
-	"role":                 {"type": "string", "enum": elt.Roles()},
-	"expires_in":           {"type": "string", "pattern": lifeText.String()},
-	"/v1/datasets limit":   {"type": "integer", "minimum": 1, "maximum": 1000},
-	"/v1/datasets cursor":  {"type": "string", "pattern": `^$|` + datasetText.String()},
-	"/ after":              {"type": "string", "pattern": `^$|` + datasetText.String()},
-	"/audit cursor":        {"type": "string", "pattern": `^$|` + numberText.String()},
-	"/runs cursor":         {"type": "string", "pattern": `^$|` + idText.String()},
-	"/ state":              {"type": "string", "enum": append([]string{attention}, enums[dayStateType]...)},
-	"/v1/audit cursor":     {"type": "string", "pattern": `^$|` + numberText.String()},
-	"/v1/runs cursor":      {"type": "string", "pattern": `^$|` + idText.String()},
-	"/v1/runs state":       {"type": "string", "enum": enums[runStateType]},
-	"/v1/datasets state":   {"type": "string", "enum": append([]string{attention}, enums[dayStateType]...)},
-	"/runs state":          {"type": "string", "enum": enums[runStateType]},
-	"until":                {"type": "string", "pattern": momentText.String()},
-	"/v1/maintenance from": {"type": "string", "pattern": momentText.String()},
-	"/v1/maintenance to":   {"type": "string", "pattern": momentText.String()},
-	"/maintenance from":    {"type": "string", "pattern": momentText.String()},
-	"/maintenance to":      {"type": "string", "pattern": momentText.String()},
-	"timezone":             {"type": "string", "pattern": zoneText.String()},
-	"datasets":             {"type": "string", "maxLength": fieldLimit, "pattern": plainText.String()},
-	"sources":              {"type": "string", "maxLength": fieldLimit, "pattern": plainText.String()},
-	"everything":           {"type": "string", "enum": []string{"", "true", "false", "on"}},
-	"window":               {"type": "string", "pattern": idText.String()},
+	"dataset":                             {"type": "string", "pattern": datasetText.String(), "maxLength": 127},
+	"date":                                {"type": "string", "format": "date", "pattern": yearText.String()},
+	"from":                                {"type": "string", "format": "date", "pattern": yearText.String()},
+	"to":                                  {"type": "string", "format": "date", "pattern": yearText.String()},
+	"run":                                 {"type": "string", "pattern": idText.String()},
+	"incident":                            {"type": "string", "pattern": idText.String()},
+	"remark":                              {"type": "string", "pattern": idText.String()},
+	"token":                               {"type": "string", "pattern": idText.String()},
+	"file":                                {"type": "string", "pattern": `^[a-z0-9_.]{1,140}$`},
+	"limit":                               {"type": "integer", "minimum": 1, "maximum": 500},
+	"open":                                {"type": "boolean"},
+	asOf:                                  {"type": "string", "format": "date-time"},
+	"after":                               {"type": "integer", "minimum": 0},
+	"schedule":                            {"type": "string", "pattern": scheduleText.String()},
+	"need":                                {"type": "string", "pattern": `^[a-z_][a-z0-9_.]*@\d{4}-\d{2}-\d{2}(,[a-z_][a-z0-9_.]*@\d{4}-\d{2}-\d{2})*$`},
+	"timeout":                             {"type": "string", "pattern": `^(([0-9]|[1-9][0-9]|[12][0-9]{2}|300)s?|[0-5]m)$`},
+	"as":                                  {"type": "string", "pattern": waiterText.String(), "maxLength": 80},
+	"text":                                {"type": "string", "minLength": 1, "maxLength": fieldLimit, "pattern": plainText.String()},
+	"reason":                              {"type": "string", "minLength": 1, "maxLength": fieldLimit, "pattern": plainText.String()},
+	"name":                                {"type": "string", "minLength": 1, "maxLength": 80, "pattern": plainText.String()},
+	"version":                             {"type": "string", "pattern": `^$|` + versionText.String()},
+	"plan_token":                          {"type": "string", "pattern": `^[0-9a-f]{24}$`},
+	"role":                                {"type": "string", "enum": elt.Roles()},
+	"expires_in":                          {"type": "string", "pattern": lifeText.String()},
+	"/v1/datasets limit":                  {"type": "integer", "minimum": 1, "maximum": 1000},
+	"/v1/datasets cursor":                 {"type": "string", "pattern": `^$|` + datasetText.String()},
+	"/ after":                             {"type": "string", "pattern": `^$|` + datasetText.String()},
+	"/audit cursor":                       {"type": "string", "pattern": `^$|` + numberText.String()},
+	"/runs cursor":                        {"type": "string", "pattern": `^$|` + idText.String()},
+	"/ state":                             {"type": "string", "enum": append([]string{attention}, enums[dayStateType]...)},
+	"/v1/audit cursor":                    {"type": "string", "pattern": `^$|` + numberText.String()},
+	"/v1/runs cursor":                     {"type": "string", "pattern": `^$|` + idText.String()},
+	"/v1/runs state":                      {"type": "string", "enum": enums[runStateType]},
+	"/v1/datasets state":                  {"type": "string", "enum": append([]string{attention}, enums[dayStateType]...)},
+	"/runs state":                         {"type": "string", "enum": enums[runStateType]},
+	"until":                               {"type": "string", "pattern": momentText.String()},
+	"/v1/maintenance from":                {"type": "string", "pattern": momentText.String()},
+	"/v1/maintenance to":                  {"type": "string", "pattern": momentText.String()},
+	"/maintenance from":                   {"type": "string", "pattern": momentText.String()},
+	"/maintenance to":                     {"type": "string", "pattern": momentText.String()},
+	"timezone":                            {"type": "string", "pattern": zoneText.String()},
+	"datasets":                            {"type": "string", "maxLength": fieldLimit, "pattern": plainText.String()},
+	"sources":                             {"type": "string", "maxLength": fieldLimit, "pattern": plainText.String()},
+	"everything":                          {"type": "string", "enum": []string{"", "true", "false", "on"}},
+	"window":                              {"type": "string", "pattern": idText.String()},
+	"backfill":                            {"type": "string", "pattern": idText.String()},
+	"mode":                                {"type": "string", "enum": elt.BackfillModes()},
+	"downstream":                          {"type": "string", "enum": []string{"true", "false"}},
+	"/v1/backfills plan_token":            {"type": "string", "pattern": planText.String()},
+	"/backfills plan_token":               {"type": "string", "pattern": planText.String()},
+	"/v1/backfills cursor":                {"type": "string", "pattern": `^$|` + numberText.String()},
+	"/backfills cursor":                   {"type": "string", "pattern": `^$|` + numberText.String()},
+	"/v1/backfills/:backfill/days cursor": {"type": "string", "pattern": `^$|` + numberText.String()},
+	"/v1/backfills/:backfill/days state":  {"type": "string", "enum": elt.BackfillDayStates()},
 }
 
 func schemaOfParameter(path, name string) object {
@@ -141,7 +151,7 @@ func addByName(r route, add func(int, ...elt.Code)) {
 		case "date":
 			add(http.StatusBadRequest, codeBadRequest)
 			add(http.StatusNotFound, codeDayUnknown)
-		case "run", "incident", "remark", "token":
+		case "run", "incident", "remark", "token", "backfill":
 			add(http.StatusNotFound, elt.Code(name+"_unknown"))
 		case "need":
 			add(http.StatusBadRequest, codeBadNeed)

@@ -192,6 +192,9 @@ func (s *Service) navigation(who caller) []navItem {
 	if s.opts.Acts == nil {
 		return items
 	}
+	if s.opts.Backfills != nil {
+		items = append(items, navItem{Text: "Backfills", Href: "/backfills"})
+	}
 	if who.Role.Includes(elt.Operator) {
 		items = append(items, navItem{Text: "Audit", Href: "/audit"})
 	}

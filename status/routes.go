@@ -113,7 +113,7 @@ func (s *Service) routes() []route {
 	for _, a := range append(acts(), s.controlActs()...) {
 		routes = append(routes, a.routes(s)...)
 	}
-	return withMoments(append(routes, s.rollbackRoutes()...))
+	return withMoments(slices.Concat(routes, s.rollbackRoutes(), s.backfillRoutes()))
 }
 
 // withMoments says of the routes that can be asked as of a moment that they can.

@@ -46,6 +46,9 @@ type Options struct {
 	RequestsPerSecond int
 	// Acts carries out what people and programs ask for; nil makes a service that only reads.
 	Acts ActLedger
+	// Backfills tells of backfills, and BackfillDesk plans and starts them; nil makes a service that knows of none.
+	Backfills    Backfills
+	BackfillDesk BackfillDesk
 	// Rollbacks goes back to earlier versions; nil makes a service that cannot.
 	Rollbacks Rollbacks
 	// Controls tells of ticks, pauses and maintenance, and keeps what operators say of them; nil shows and keeps none.

@@ -32,6 +32,7 @@ func (ws *workspace) newStatus(book *ledger.Ledger, log *slog.Logger) (*status.S
 func (ws *workspace) statusOptions(book *ledger.Ledger, log *slog.Logger) status.Options {
 	return status.Options{
 		Ledger: book, Tokens: book, Acts: book, Rollbacks: rollbacks{ws, book}, Controls: book, Trigger: ws.triggerer(book, log),
+		Backfills: book, BackfillDesk: planner{ws, book},
 		Past:  func(ctx context.Context, moment time.Time) (status.PastLedger, error) { return book.AsOf(ctx, moment) },
 		Title: ws.config.Title, Version: version, Location: ws.location(), BaseURL: ws.config.Status.BaseURL,
 		Schedules: ws.upcoming, SQL: ws.sqlOf, Log: log, Now: time.Now,

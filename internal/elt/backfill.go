@@ -101,6 +101,13 @@ const (
 	BackfillDayCancelled BackfillDayState = "cancelled" // its backfill was cancelled first
 )
 
+// BackfillDayStates returns every state of a backfill's day.
+func BackfillDayStates() []BackfillDayState {
+	return []BackfillDayState{
+		BackfillDayPending, BackfillDayRunning, BackfillDaySucceeded, BackfillDayFailed, BackfillDaySkipped, BackfillDayRefused, BackfillDayCancelled,
+	}
+}
+
 // BackfillDay is what a backfill plans for one day of a dataset, and how far it is with it.
 type BackfillDay struct {
 	Dataset DatasetName    `json:"dataset"`

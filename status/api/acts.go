@@ -14,6 +14,9 @@ type Done struct {
 	Remark  *elt.Remark      `json:"remark,omitempty"` // that was made
 	Window  *elt.Maintenance `json:"window,omitempty"` // that was made
 	Token   string           `json:"token,omitempty"`  // the text of a token that was made: shown this once
+	// Plan is that of a backfill, Backfill one that was started or steered.
+	Plan     *BackfillPlan `json:"plan,omitempty"`
+	Backfill *elt.Backfill `json:"backfill,omitempty"`
 }
 
 // Audit is a page of the audit trail, the latest act first.

@@ -11,6 +11,8 @@ import (
 // Acts carries out acts on a world in memory, and keeps what was asked.
 type Acts struct {
 	*Keys
+	steered    map[elt.BackfillID]elt.BackfillState
+	seen       elt.VersionID
 	RolledBack int      // how many of two versions are not read any more
 	Asked      []string // "cancel 20261121t0500-nightly by on-call: wrong date"
 	remarks    []elt.Remark
