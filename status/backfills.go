@@ -62,14 +62,15 @@ func (s *Service) backfillRoutes() []route {
 	for _, how := range []struct {
 		act          elt.BackfillAct
 		path, caller string
+		fields       []parameter
 	}{
-		{elt.PauseBackfill, "pause", "an operator who wants nothing more of it to begin until it is resumed"},
-		{elt.ResumeBackfill, "resume", "an operator who lets it go on"},
-		{elt.CancelBackfill, "cancel", "an operator who ends it for ever"},
-		{elt.RetryBackfill, "retry-failed", "whoever mended the cause: its failed days run again, from their failed steps"},
+		{elt.PauseBackfill, "pause", "an operator who wants nothing more of it to begin until it is resumed", nil},
+		{elt.ResumeBackfill, "resume", "an operator who lets it go on", nil},
+		{elt.CancelBackfill, "cancel", "an operator who ends it for ever", []parameter{reason}},
+		{elt.RetryBackfill, "retry-failed", "whoever mended the cause: its failed days run again, from their failed steps", nil},
 	} {
 		acts = append(acts, act{
-			path: "/backfills/:backfill/" + how.path, caller: how.caller, role: elt.Operator, fields: []parameter{reason}, refuses: resting,
+			path: "/backfills/:backfill/" + how.path, caller: how.caller, role: elt.Operator, fields: how.fields, refuses: resting,
 			do: func(s *Service, r request) (api.Done, error) { return s.steerBackfill(r, how.act) },
 		})
 	}

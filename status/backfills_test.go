@@ -72,7 +72,7 @@ func TestBackfillByAPI(t *testing.T) {
 		"one that has ended":  {"/v1/backfills/backfill-1/pause", nil, http.StatusConflict, "backfill_ended"},
 		"cancel without why":  {"/v1/backfills/backfill-2/cancel", nil, http.StatusBadRequest, "the reason is missing"},
 	} {
-		if answer, text := post(t, s, c.path, bodyOf(t, c.fields), header...); answer.StatusCode != c.status || !strings.Contains(text, c.says) {
+		if answer, text := post(t, s, c.path, bodyOf(t, c.fields), header...); answer.StatusCode != c.status || !strings.Contains(strings.ToLower(text), strings.ToLower(c.says)) {
 			t.Errorf("%s: %d %s", name, answer.StatusCode, text)
 		}
 	}
@@ -85,14 +85,18 @@ func TestBackfillByAPI(t *testing.T) {
 		}
 	}
 	for _, what := range []string{"pause", "resume", "resume", "cancel"} {
-		if answer, text := post(t, s, "/v1/backfills/backfill-2/"+what, bodyOf(t, map[string]string{"reason": "slow"}), header...); answer.StatusCode != http.StatusOK {
+		fields := map[string]string{}
+		if what == "cancel" {
+			fields["reason"] = "slow"
+		}
+		if answer, text := post(t, s, "/v1/backfills/backfill-2/"+what, bodyOf(t, fields), header...); answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d %s", what, answer.StatusCode, text)
 		}
 	}
 	who := "on-call (" + string(tokenID(t, header[1])) + ")"
 	want := []string{
 		"backfill all days of finance.invoices, 2026-11-10 to 2026-11-12, with what is made from it by " + who + ": credit notes",
-		"pause backfill-2 by " + who + ": slow", "resume backfill-2 by " + who + ": slow", "cancel backfill-2 by " + who + ": slow",
+		"pause backfill-2 by " + who + ": ", "resume backfill-2 by " + who + ": ", "cancel backfill-2 by " + who + ": slow",
 	}
 	if diff := cmp.Diff(want, acts.Asked); diff != "" {
 		t.Errorf("done (-want +got):\n%s", diff)
@@ -121,7 +125,7 @@ func TestBackfillPages(t *testing.T) {
 	const plan = "/backfills/plan?datasets=finance.invoices&from=2026-11-10&to=2026-11-12&mode=all"
 	for path, want := range map[string][]string{
 		"/backfills":            {"1 backfill is under way.", "credit notes were counted twice", "Show the plan"},
-		"/backfills/backfill-2": {"of 26 days are brought.", "division by zero", "Cancel for ever", "13 days left", "2 cannot be brought"},
+		"/backfills/backfill-2": {"of 26 days are brought.", "division by zero", "Cancel for ever", "14 days left", "2 cannot be brought"},
 		plan:                    {"Bring 6 days again?", "Read from the source", "Every day was asked for", `name="plan_token"`, "Start it"},
 	} {
 		if answer, page := get(t, s, path, operator...); answer.StatusCode != http.StatusOK {
