@@ -85,8 +85,6 @@ type act struct {
 	do     func(s *Service, r request) (api.Done, error)
 	// refuses is what the ledger refuses it with, beyond a name that it does not know.
 	refuses refusals
-	// refused shows people what to look at instead of an error; nil shows the error.
-	refused func(s *Service, r request, err error) error
 }
 
 // fieldLimit is how long a reason, a remark or a name may be.
@@ -98,16 +96,16 @@ func acts() []act {
 	text := parameter{"text", "what others should know, at most 2,000 characters"}
 	running, resolved := refusals{http.StatusConflict: {"run_running"}}, refusals{http.StatusConflict: {"incident_resolved"}}
 	return []act{
-		{"/runs/:run/retry", "whoever mended the cause: the failed steps and what they held up run again", elt.Operator, nil, (*Service).retryRun, running, nil},
-		{"/runs/:run/cancel", "whoever wants nothing more of the run to start", elt.Operator, []parameter{reason}, (*Service).cancelRun, refusals{http.StatusConflict: {"run_not_running"}}, nil},
-		{"/datasets/:dataset/days/:date/retry", "whoever wants that day, not knowing its run", elt.Operator, nil, (*Service).retryDay, refusals{http.StatusConflict: {"run_running", codeNothingToRetry}}, nil},
-		{"/datasets/:dataset/notes", "whoever pins a note on a dataset, or on the day of date", elt.Operator, []parameter{text, {"date", "the data date; without it, the whole dataset"}}, (*Service).pinNote, nil, nil},
-		{"/notes/:remark/remove", "whoever takes a note down", elt.Operator, nil, (*Service).removeNote, nil, nil},
-		{"/incidents/:incident/acknowledge", "whoever looks after it from now on", elt.Operator, nil, (*Service).acknowledge, resolved, nil},
-		{"/incidents/:incident/updates", "whoever has news for those who wait", elt.Operator, []parameter{text}, (*Service).updateIncident, nil, nil},
+		{"/runs/:run/retry", "whoever mended the cause: the failed steps and what they held up run again", elt.Operator, nil, (*Service).retryRun, running},
+		{"/runs/:run/cancel", "whoever wants nothing more of the run to start", elt.Operator, []parameter{reason}, (*Service).cancelRun, refusals{http.StatusConflict: {"run_not_running"}}},
+		{"/datasets/:dataset/days/:date/retry", "whoever wants that day, not knowing its run", elt.Operator, nil, (*Service).retryDay, refusals{http.StatusConflict: {"run_running", codeNothingToRetry}}},
+		{"/datasets/:dataset/notes", "whoever pins a note on a dataset, or on the day of date", elt.Operator, []parameter{text, {"date", "the data date; without it, the whole dataset"}}, (*Service).pinNote, nil},
+		{"/notes/:remark/remove", "whoever takes a note down", elt.Operator, nil, (*Service).removeNote, nil},
+		{"/incidents/:incident/acknowledge", "whoever looks after it from now on", elt.Operator, nil, (*Service).acknowledge, resolved},
+		{"/incidents/:incident/updates", "whoever has news for those who wait", elt.Operator, []parameter{text}, (*Service).updateIncident, nil},
 		{"/tokens", "an admin who lets somebody in; the text is in the answer, once", elt.Admin,
-			[]parameter{{"name", "whose it is"}, {"role", "viewer, operator or admin"}, {"expires_in", "such as 2160h; 0 is never; 2160h by default"}}, (*Service).createToken, refusals{http.StatusBadRequest: {"token_expired"}}, nil},
-		{"/tokens/:token/revoke", "an admin who shuts somebody out", elt.Admin, nil, (*Service).revokeToken, nil, nil},
+			[]parameter{{"name", "whose it is"}, {"role", "viewer, operator or admin"}, {"expires_in", "such as 2160h; 0 is never; 2160h by default"}}, (*Service).createToken, refusals{http.StatusBadRequest: {"token_expired"}}},
+		{"/tokens/:token/revoke", "an admin who shuts somebody out", elt.Admin, nil, (*Service).revokeToken, nil},
 	}
 }
 
@@ -194,8 +192,8 @@ func (s *Service) actByForm(a act) echo.HandlerFunc {
 		}
 		r := request{Context: c, who: callerOf(c), fields: fields}
 		done, err := a.do(s, r)
-		if err != nil && a.refused != nil {
-			return a.refused(s, r, err)
+		if err != nil && a.path == startBackfills {
+			return s.planAgain(r, err)
 		}
 		if err != nil {
 			return asRefusal(err)

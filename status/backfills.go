@@ -28,6 +28,10 @@ type BackfillDesk interface {
 	StartBackfill(ctx context.Context, r elt.BackfillRequest, token elt.PlanToken, actor, reason string) (elt.Backfill, error)
 }
 
+// startBackfills is the path of the act that starts a backfill: a form that is refused because its plan is stale shows
+// the plan as it is now.
+const startBackfills = "/backfills"
+
 // backfillRoutes are there where the service knows of backfills.
 func (s *Service) backfillRoutes() []route {
 	if s.opts.Backfills == nil || s.opts.BackfillDesk == nil || s.opts.Acts == nil {
@@ -54,9 +58,9 @@ func (s *Service) backfillRoutes() []route {
 	acts := []act{
 		{path: "/backfills/plan", caller: "an operator who looks: what would happen with each day, and why", role: elt.Operator, fields: asked, do: (*Service).planBackfill, refuses: unplanned},
 		{
-			path: "/backfills", caller: "an operator who has looked at the plan and starts it", role: elt.Operator,
+			path: startBackfills, caller: "an operator who has looked at the plan and starts it", role: elt.Operator,
 			fields: slices.Concat(asked, []parameter{{"plan_token", "of the plan that was looked at: 409 when something else would happen now"}, reason}),
-			do:     (*Service).startBackfill, refuses: stale, refused: (*Service).planAgain,
+			do:     (*Service).startBackfill, refuses: stale,
 		},
 	}
 	for _, how := range []struct {
