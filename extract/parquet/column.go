@@ -3,7 +3,6 @@ package parquet
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
 	"slices"
 
 	"github.com/DataDog/zstd"
@@ -37,7 +36,7 @@ type encoder struct {
 }
 
 func newEncoder(columns int) *encoder {
-	return &encoder{zstd: zstd.NewCtx(), varied: make([]bool, columns), dictionary: dictionary{seed: maphash.MakeSeed()}}
+	return &encoder{zstd: zstd.NewCtx(), varied: make([]bool, columns), dictionary: newDictionary()}
 }
 
 // column writes a column chunk.
@@ -79,12 +78,12 @@ func (e *encoder) begin(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuild
 
 // pagesOf writes the pages in the encoding that suits the values.
 func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
-	d, whole := &e.dictionary, span{levels: len(v.def), values: v.values()}
+	d, whole := &e.dictionary, span{levels: v.levels(), values: v.values()}
 	plain := 8 * whole.values
 	switch {
 	case whole.values == 0:
 	case v.layout == inInts:
-		if low, high := bounds(v.ints); uint64(high)-uint64(low) < widestSpan {
+		if low, high := v.bounds(); uint64(high)-uint64(low) < widestSpan {
 			integers(d, v.ints, low, int(high-low), func(to []byte, x int64) []byte { return binary.LittleEndian.AppendUint64(to, uint64(x)) })
 			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
 		}
@@ -93,8 +92,8 @@ func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
 			return parquet.Encodings.DeltaBinaryPacked, e.dataPage(v, whole, parquet.Encodings.DeltaBinaryPacked, false)
 		}
 	case v.layout == inDays:
-		if low, high := bounds(v.days); int64(high)-int64(low) < widestSpan {
-			integers(d, v.days, low, int(high-low), func(to []byte, x int32) []byte { return binary.LittleEndian.AppendUint32(to, uint32(x)) })
+		if low, high := v.bounds(); high-low < widestSpan {
+			integers(d, v.days, int32(low), int(high-low), func(to []byte, x int32) []byte { return binary.LittleEndian.AppendUint32(to, uint32(x)) })
 			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
 		}
 	case v.layout == inOctets && !e.varied[number]:
@@ -117,27 +116,40 @@ func (e *encoder) inDictionary(v *Vector, whole span) error {
 }
 
 // span is where a page lies in its vector, or how much it holds.
-type span struct{ level, value, levels, values, rows int }
+type span struct{ level, value, levels, values int }
 
 // plain writes PLAIN pages that end where a row ends.
 func (e *encoder) plain(v *Vector) error {
 	for at := (span{}); ; {
-		size := 0
-		at.levels, at.values, at.rows = 0, 0, 0
-		for i := at.level; i < len(v.def) && (size < pageOctets || v.isList && v.rep[i] != 0); i++ {
-			at.levels++
-			if v.def[i] == v.present {
-				size += v.size(at.value + at.values)
-				at.values++
-			}
-		}
+		v.measure(&at)
 		e.values = v.appendPlain(e.values[:0], at.value, at.value+at.values)
 		if err := e.dataPage(v, at, parquet.Encodings.Plain, true); err != nil {
 			return err
 		}
 		at.level, at.value = at.level+at.levels, at.value+at.values
-		if at.level == len(v.def) {
+		if at.level == v.levels() {
 			return nil
+		}
+	}
+}
+
+// measure sets how much of the vector the page takes that begins there.
+func (v *Vector) measure(at *span) {
+	size := 0
+	at.levels, at.values = 0, 0
+	if v.flat {
+		for i := at.value; i < v.rows && size < pageOctets; i++ {
+			size += v.size(i)
+			at.values++
+		}
+		at.levels = at.values
+		return
+	}
+	for i := at.level; i < len(v.def) && (size < pageOctets || v.isList && v.rep[i] != 0); i++ {
+		at.levels++
+		if v.def[i] == v.present {
+			size += v.size(at.value + at.values)
+			at.values++
 		}
 	}
 }
@@ -157,19 +169,27 @@ func (v *Vector) size(i int) int {
 
 // dataPage writes a page of version 2: levels, which are never compressed, and the values.
 func (e *encoder) dataPage(v *Vector, at span, encoding parquet.Encoding, squeeze bool) error {
-	def, rep := v.def[at.level:at.level+at.levels], []int16(nil)
-	rows, width := at.levels, 1
+	rows := at.levels
+	e.page = e.page[:0]
 	if v.isList {
-		rep, width, rows = v.rep[at.level:at.level+at.levels], 2, 0
+		rep := v.rep[at.level : at.level+at.levels]
+		rows = 0
 		for _, r := range rep {
 			if r == 0 {
 				rows++
 			}
 		}
+		e.page = appendHybrid(e.page, rep, 1)
 	}
-	e.page = appendHybrid(e.page[:0], rep, 1)
 	repOctets := len(e.page)
-	e.page = appendHybrid(e.page, def, width)
+	switch {
+	case v.flat && at.levels > 0:
+		e.page = appendRun(e.page, v.present, at.levels, 1)
+	case v.isList:
+		e.page = appendHybrid(e.page, v.def[at.level:at.level+at.levels], 2)
+	case !v.flat:
+		e.page = appendHybrid(e.page, v.def[at.level:at.level+at.levels], 1)
+	}
 	levels := len(e.page)
 	squeezed := false
 	if squeeze && len(e.values) > 0 {
@@ -192,15 +212,6 @@ func (e *encoder) dataPage(v *Vector, at span, encoding parquet.Encoding, squeez
 	return err
 }
 
-// bounds returns the least and the greatest of values that are at least one.
-func bounds[T int32 | int64](values []T) (low, high T) {
-	low, high = values[0], values[0]
-	for _, x := range values {
-		low, high = min(low, x), max(high, x)
-	}
-	return low, high
-}
-
 // statistics returns what readers may use to skip a column chunk: of integers and their like alone.
 func statistics(v *Vector) (s metadata.EncodedStatistics, ok bool) {
 	if v.isList || v.values() == 0 || v.leaf.Kind == elt.Uint64 {
@@ -208,17 +219,17 @@ func statistics(v *Vector) (s metadata.EncodedStatistics, ok bool) {
 	}
 	switch v.layout {
 	case inInts:
-		low, high := bounds(v.ints)
+		low, high := v.bounds()
 		s.SetMin(binary.LittleEndian.AppendUint64(nil, uint64(low)))
 		s.SetMax(binary.LittleEndian.AppendUint64(nil, uint64(high)))
 	case inDays:
-		low, high := bounds(v.days)
+		low, high := v.bounds()
 		s.SetMin(binary.LittleEndian.AppendUint32(nil, uint32(low)))
 		s.SetMax(binary.LittleEndian.AppendUint32(nil, uint32(high)))
 	default:
 		return s, false
 	}
 	s.Signed = true
-	s.SetNullCount(int64(len(v.def) - v.values()))
+	s.SetNullCount(int64(v.levels() - v.values()))
 	return s, true
 }

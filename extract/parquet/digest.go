@@ -145,7 +145,7 @@ func (d *Digest) stream(x []byte, inHex bool) {
 
 // large returns the next row's value and steps over it, if it is large; nil if it is not.
 func (c *fieldCursor) large() []byte {
-	if c.v.isList || c.v.layout != inOctets || c.v.def[c.level] == absent {
+	if c.v.isList || c.v.layout != inOctets || c.v.levelOf(c.level) == absent {
 		return nil
 	}
 	x := c.v.octets(c.value)
@@ -197,7 +197,7 @@ type fieldCursor struct {
 // field appends the next row's field of a column.
 func (d *Digest) field(to []byte, c *fieldCursor, presence bool) []byte {
 	if !c.v.isList {
-		def := c.v.def[c.level]
+		def := c.v.levelOf(c.level)
 		c.level++
 		switch {
 		case def == absent:

@@ -16,10 +16,7 @@ const longRun = 16
 func appendHybrid[T int16 | uint32](to []byte, values []T, width int) []byte {
 	for i := 0; i < len(values); {
 		if n := runLength(values[i:]); n >= longRun || n == len(values)-i {
-			to = binary.AppendUvarint(to, uint64(n)<<1)
-			for shift := 0; shift < width; shift += 8 {
-				to = append(to, byte(uint32(values[i])>>shift))
-			}
+			to = appendRun(to, values[i], n, width)
 			i += n
 			continue
 		}
@@ -34,6 +31,15 @@ func appendHybrid[T int16 | uint32](to []byte, values []T, width int) []byte {
 		to = binary.AppendUvarint(to, uint64(groups)<<1|1)
 		to = appendPacked(to, values[i:end], width, groups*8)
 		i = end
+	}
+	return to
+}
+
+// appendRun appends a value that comes so often.
+func appendRun[T int16 | uint32](to []byte, value T, times, width int) []byte {
+	to = binary.AppendUvarint(to, uint64(times)<<1)
+	for shift := 0; shift < width; shift += 8 {
+		to = append(to, byte(uint32(value)>>shift))
 	}
 	return to
 }

@@ -101,7 +101,7 @@ func (v *Vector) read(from file.ColumnChunkReader) error {
 		if levels == 0 {
 			break
 		}
-		v.def = append(v.def, def[:levels]...)
+		v.flat, v.def = false, append(v.def, def[:levels]...)
 		if !v.isList {
 			v.rows += int(levels)
 			continue

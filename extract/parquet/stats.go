@@ -113,12 +113,12 @@ func (c *columnTally) add(v *Vector) {
 			c.sum.add(ToInt128(n))
 		}
 	case inDays:
-		addIntegers(c, v.days)
+		addIntegers(c, v, v.days)
 	case inInts:
 		if v.leaf.Kind == elt.Uint64 {
 			c.addUnsigned(v.ints)
 		} else {
-			addIntegers(c, v.ints)
+			addIntegers(c, v, v.ints)
 		}
 	case inWide:
 		for _, x := range v.wide {
@@ -144,12 +144,21 @@ func (c *columnTally) addList(v *Vector) {
 	}
 }
 
-func addIntegers[T int32 | int64](c *columnTally, xs []T) {
+// addIntegers counts the integers of a vector, which are xs.
+func addIntegers[T int32 | int64](c *columnTally, v *Vector, xs []T) {
 	if len(xs) == 0 {
 		return
 	}
-	low, high := bounds(xs)
-	c.widen(ToInt128(int64(low)), ToInt128(int64(high)))
+	low, high := v.bounds()
+	c.widen(ToInt128(low), ToInt128(high))
+	if -1<<40 < low && high < 1<<40 && len(xs) < 1<<22 { // their sum is an int64
+		var sum int64
+		for _, x := range xs {
+			sum += int64(x)
+		}
+		c.sum.add(ToInt128(sum))
+		return
+	}
 	// The two halves of each integer are summed apart: neither sum overflows in fewer than 2^31 values.
 	for len(xs) > 0 {
 		n := min(len(xs), 1<<30)
@@ -198,30 +207,36 @@ func (c *columnTally) addFloats(xs []float64) {
 
 func (c *columnTally) addOctets(v *Vector) {
 	c.length += int64(len(v.data))
-	first, last := beginning(c.first), beginning(c.last)
+	first, last := beginning(c.first, len(c.first)), beginning(c.last, len(c.last))
 	from := 0
 	for _, end := range v.ends {
+		b := beginning(v.data[from:], end-from)
 		x := v.data[from:min(end, from+statsPrefix)]
 		from = end
-		// Most values lie in between by their first octets.
-		if b := beginning(x); c.octets && first < b && b < last {
+		// Most values lie in between by their first octets, or come again and again.
+		if c.octets && (first < b && b < last || string(x) == string(c.first) || string(x) == string(c.last)) {
 			continue
 		}
 		c.addPrefix(x)
-		first, last = beginning(c.first), beginning(c.last)
+		first, last = beginning(c.first, len(c.first)), beginning(c.last, len(c.last))
 	}
 }
 
-// beginning returns the first octets as a number that orders as they do, as far as it differs.
-func beginning(x []byte) uint64 {
+// beginning returns the first octets of a text of n, which others may follow, as a number that orders as they do, as far
+// as it differs.
+func beginning(x []byte, n int) uint64 {
 	if len(x) >= 8 {
-		return binary.BigEndian.Uint64(x)
+		first := binary.BigEndian.Uint64(x)
+		if n >= 8 {
+			return first
+		}
+		return first &^ (math.MaxUint64 >> (8 * n))
 	}
-	var n uint64
-	for i, b := range x {
-		n |= uint64(b) << (56 - 8*i)
+	var first uint64
+	for i, b := range x[:n] {
+		first |= uint64(b) << (56 - 8*i)
 	}
-	return n
+	return first
 }
 
 func (c *columnTally) addPrefix(x []byte) {

@@ -3,6 +3,7 @@ package parquet
 import (
 	"encoding/hex"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,7 +63,8 @@ type Vector struct {
 	isList  bool
 	present int16 // the definition level of a value
 
-	def, rep []int16 // rep for lists only
+	flat     bool    // every row so far is a value: no levels are kept of them
+	def, rep []int16 // of a vector that is not flat; rep for lists only
 	rows     int
 	inList   bool
 	again    int16 // the repetition level of the open list's next element
@@ -74,6 +76,9 @@ type Vector struct {
 	floats []float64
 	data   []byte
 	ends   []int // where each value ends in data
+
+	low, high int64 // of the integers or days, once bounds has looked at so many
+	looked    int
 }
 
 // NewVector returns an empty vector for a column of type t.
@@ -82,7 +87,7 @@ func NewVector(t elt.Type) *Vector {
 	if t.Kind == elt.List {
 		v.isList, v.leaf, v.present = true, *t.Elem, elemPresent
 	}
-	v.layout = layoutOf(v.leaf)
+	v.layout, v.flat = layoutOf(v.leaf), !v.isList
 	return v
 }
 
@@ -91,13 +96,29 @@ func (v *Vector) Reset() {
 	if cap(v.data) > 2*batchBytes {
 		v.data = nil
 	}
-	v.def, v.rep, v.rows, v.inList = v.def[:0], v.rep[:0], 0, false
+	v.flat, v.def, v.rep, v.rows, v.inList, v.looked = !v.isList, v.def[:0], v.rep[:0], 0, false, 0
 	v.bools, v.days, v.ints, v.wide, v.floats = v.bools[:0], v.days[:0], v.ints[:0], v.wide[:0], v.floats[:0]
 	v.data, v.ends = v.data[:0], v.ends[:0]
 }
 
+// value notes that a value comes, inside the open list or as a row.
+func (v *Vector) value() {
+	if v.flat {
+		v.rows++
+		return
+	}
+	v.level(v.present)
+}
+
 // level notes that a value or a NULL comes, inside the open list or as a row.
 func (v *Vector) level(def int16) {
+	if v.flat {
+		v.def = slices.Grow(v.def, v.rows+1)
+		for range v.rows {
+			v.def = append(v.def, v.present)
+		}
+		v.flat = false
+	}
 	v.def = append(v.def, def)
 	if v.inList {
 		v.rep = append(v.rep, v.again)
@@ -110,11 +131,32 @@ func (v *Vector) level(def int16) {
 	}
 }
 
+// levels returns how many levels there are.
+func (v *Vector) levels() int {
+	if v.flat {
+		return v.rows
+	}
+	return len(v.def)
+}
+
+// levelOf returns the definition level of that number.
+func (v *Vector) levelOf(i int) int16 {
+	if v.flat {
+		return v.present
+	}
+	return v.def[i]
+}
+
 // Rows returns how many rows the vector holds.
 func (v *Vector) Rows() int { return v.rows }
 
 // DropRow takes the last row away again, as if it had never been appended.
 func (v *Vector) DropRow() {
+	if v.flat {
+		v.dropValue()
+		v.rows--
+		return
+	}
 	for first := false; !first; {
 		n := len(v.def) - 1
 		if v.def[n] == v.present {
@@ -178,20 +220,20 @@ func (v *Vector) EndList() {
 }
 
 // AppendBool appends a bool.
-func (v *Vector) AppendBool(x bool) { v.level(v.present); v.bools = append(v.bools, x) }
+func (v *Vector) AppendBool(x bool) { v.value(); v.bools = append(v.bools, x) }
 
 // AppendDays appends a date as days since 1970-01-01.
-func (v *Vector) AppendDays(x int32) { v.level(v.present); v.days = append(v.days, x) }
+func (v *Vector) AppendDays(x int32) { v.value(); v.days = append(v.days, x) }
 
 // AppendInt appends an integer, or microseconds of a time or timestamp; a uint64 by its bits.
-func (v *Vector) AppendInt(x int64) { v.level(v.present); v.ints = append(v.ints, x) }
+func (v *Vector) AppendInt(x int64) { v.value(); v.ints = append(v.ints, x) }
 
 // AppendFloat appends a float64.
-func (v *Vector) AppendFloat(x float64) { v.level(v.present); v.floats = append(v.floats, x) }
+func (v *Vector) AppendFloat(x float64) { v.value(); v.floats = append(v.floats, x) }
 
 // AppendDecimal appends a decimal scaled to the column's scale.
 func (v *Vector) AppendDecimal(x Int128) {
-	v.level(v.present)
+	v.value()
 	if v.layout == inInts {
 		v.ints = append(v.ints, int64(x.Lo))
 	} else {
@@ -209,14 +251,14 @@ func (v *Vector) Decimal(i int) Int128 {
 
 // AppendOctets appends a string, bytes, json or uuid by copying it.
 func (v *Vector) AppendOctets(x []byte) {
-	v.level(v.present)
+	v.value()
 	v.data = append(v.data, x...)
 	v.ends = append(v.ends, len(v.data))
 }
 
 // AppendString appends a string, json or uuid by copying it.
 func (v *Vector) AppendString(x string) {
-	v.level(v.present)
+	v.value()
 	v.data = append(v.data, x...)
 	v.ends = append(v.ends, len(v.data))
 }
@@ -238,6 +280,28 @@ func (v *Vector) values() int {
 	return len(v.ends)
 }
 
+// bounds returns the least and the greatest of the integers or days, of which there is at least one.
+func (v *Vector) bounds() (low, high int64) {
+	if n := v.values(); v.looked != n {
+		v.looked = n
+		if v.layout == inDays {
+			v.low, v.high = bounds(v.days)
+		} else {
+			v.low, v.high = bounds(v.ints)
+		}
+	}
+	return v.low, v.high
+}
+
+// bounds returns the least and the greatest of values that are at least one.
+func bounds[T int32 | int64](values []T) (int64, int64) {
+	low, high := values[0], values[0]
+	for _, x := range values {
+		low, high = min(low, x), max(high, x)
+	}
+	return int64(low), int64(high)
+}
+
 // octets returns the ith value of a vector of octets; it is valid until the vector is reset.
 func (v *Vector) octets(i int) []byte {
 	from := 0
@@ -252,8 +316,8 @@ func (v *Vector) octets(i int) []byte {
 func (v *Vector) Texts() []string {
 	var out []string
 	value := 0
-	for i, def := range v.def {
-		text := "NULL"
+	for i := range v.levels() {
+		def, text := v.levelOf(i), "NULL"
 		if def == v.present {
 			text = v.text(value)
 			value++
