@@ -36,6 +36,15 @@ func decodeNumeric(precision, scale int) decoder {
 		if len(raw) != 8+2*n {
 			return errShort
 		}
+		if n <= shortDigits && precision <= shortDecimal {
+			if value, ok := short(raw[8:], 4*(weight+1-n)+scale); ok {
+				if sign == numericNegative {
+					value = -value
+				}
+				to.AppendInt(value)
+				return nil
+			}
+		}
 		value, ok := scaled(raw[8:], weight, scale)
 		if !ok {
 			return tooWide(raw[8:], weight, sign, precision, scale)
@@ -113,6 +122,29 @@ func numericText(digits []byte, weight int, sign uint16) string {
 		}
 	}
 	return b.String()
+}
+
+const (
+	// shortDecimal is how many decimal digits an int64 holds whatever they are.
+	shortDecimal = 18
+	// shortDigits is how many base-10000 digits may come before an int64 has no room for the decimal ones behind them.
+	shortDigits = 3
+)
+
+// short returns the number of at most shortDigits base-10000 digits, with so many more decimal ones behind them, or fewer.
+// It leaves the unusual to others.
+func short(digits []byte, tail int) (n int64, ok bool) {
+	for ; len(digits) >= 2; digits = digits[2:] {
+		n = n*10000 + int64(binary.BigEndian.Uint16(digits))
+	}
+	switch {
+	case tail >= 0 && tail < len(powers):
+		return n * int64(powers[tail]), true
+	case tail < 0 && -tail < len(powers):
+		power := int64(powers[-tail])
+		return n / power, n%power == 0
+	}
+	return 0, n == 0
 }
 
 // scaled returns the number of the base-10000 digits, the first worth 10000^weight, times 10^scale.

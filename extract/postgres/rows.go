@@ -73,23 +73,7 @@ func (r *rowReader) next(data []byte) (int, error) {
 	if count != len(r.fields) || r.ended {
 		return 0, fmt.Errorf("table %s: a row of %d values came for %d columns", r.request.Extraction.Table, count, len(r.fields))
 	}
-	at := 2
-	for i := range r.fields {
-		if len(data) < at+4 {
-			return 0, nil
-		}
-		size := int(int32(binary.BigEndian.Uint32(data[at:])))
-		at += 4
-		r.fields[i] = field{at, -1}
-		if size >= 0 {
-			at += size
-			r.fields[i].end = at
-		}
-	}
-	if len(data) < at {
-		return 0, nil
-	}
-	return at, r.row(data[:at])
+	return r.row(data)
 }
 
 func (r *rowReader) header(data []byte) (int, error) {
@@ -108,28 +92,77 @@ func (r *rowReader) header(data []byte) (int, error) {
 	return size, nil
 }
 
-// row appends one row, and hands the batch over when it is full.
-func (r *rowReader) row(data []byte) (err error) {
+// row appends the row that data begins with, hands the batch over when it is full, and returns the row's length. Of a row
+// whose end has not come yet nothing is kept, and its length is 0.
+func (r *rowReader) row(data []byte) (int, error) {
 	r.rows++
+	at, columns := 2, r.batch.Columns
 	for i, decode := range r.decoders {
-		f := r.fields[i]
-		if f.end < 0 {
-			r.batch.Columns[i].AppendNull()
+		rest := data[at:]
+		if len(rest) < 4 {
+			return 0, r.takeBack(i)
+		}
+		size := int(int32(binary.BigEndian.Uint32(rest)))
+		if size < 0 {
+			columns[i].AppendNull()
+			at += 4
 			continue
 		}
-		if err := decode(r.batch.Columns[i], data[f.from:f.end]); err != nil {
-			if left, err := r.unfit(i, data, err); left || err != nil {
-				return errors.Join(err, r.flush())
+		if len(rest)-4 < size {
+			return 0, r.takeBack(i)
+		}
+		if err := decode(columns[i], rest[4:4+size]); err != nil {
+			whole := r.locate(data)
+			if whole == 0 {
+				return 0, r.takeBack(i)
+			}
+			if left, err := r.unfit(i, data[:whole], err); left || err != nil {
+				return whole, errors.Join(err, r.flush())
 			}
 		}
+		at += 4 + size
 	}
-	if len(r.trials) > 0 {
+	if len(r.fields) > len(r.decoders) {
+		if at = r.locate(data); at == 0 {
+			return 0, r.takeBack(len(r.decoders))
+		}
 		if err := r.try(data); err != nil {
-			return err
+			return at, err
 		}
 	}
-	r.batch.EndRow(len(data))
-	return r.flush()
+	r.batch.EndRow(at)
+	return at, r.flush()
+}
+
+// takeBack takes the first columns of the row away again, whose end has not come yet.
+func (r *rowReader) takeBack(columns int) error {
+	for _, c := range r.batch.Columns[:columns] {
+		c.DropRow()
+	}
+	r.rows--
+	return nil
+}
+
+// locate finds where the values of the row that data begins with are, and returns its length; 0 means that more must come
+// first.
+func (r *rowReader) locate(data []byte) int {
+	at := 2
+	for i := range r.fields {
+		if len(data) < at+4 {
+			return 0
+		}
+		size := int(int32(binary.BigEndian.Uint32(data[at:])))
+		at += 4
+		r.fields[i] = field{at, -1}
+		if size >= 0 {
+			at += size
+			r.fields[i].end = at
+		}
+	}
+	if len(data) < at {
+		return 0
+	}
+	return at
 }
 
 // flush hands the batch over when it is full.
