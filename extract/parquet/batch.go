@@ -46,6 +46,13 @@ func (b *Batch) Rows() int { return b.rows }
 // Full reports whether the batch should be handed over now.
 func (b *Batch) Full() bool { return b.rows+b.asideRows() >= RowGroupRows || b.bytes >= batchBytes }
 
+// roomFor makes room for as much as another batch of the schema holds, unless there was some before.
+func (b *Batch) roomFor(other *Batch) {
+	for i, v := range b.Columns {
+		v.roomFor(other.Columns[i])
+	}
+}
+
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	b.rows, b.bytes, b.discard, b.pending = 0, 0, false, b.pending[:0]

@@ -98,6 +98,7 @@ func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
 		}
 	case v.layout == inOctets && !e.varied[number]:
 		if d.texts(v) && d.size() < (len(v.data)+4*whole.values)/8*worthwhile {
+			v.least, v.most, v.known = append(v.least[:0], d.least...), append(v.most[:0], d.most...), true
 			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
 		}
 		e.varied[number] = true

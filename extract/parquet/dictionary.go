@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
@@ -22,6 +23,8 @@ type dictionary struct {
 	plain   []byte   // the different values in the encoding PLAIN
 	count   int      // of them
 	indices []uint32 // a place for each value
+
+	least, most []byte // of the texts, cut to statsPrefix
 
 	table []uint32 // of places, counted from 1; 0 for none
 	begin []uint32 // where each text lies in plain
@@ -95,6 +98,13 @@ func (d *dictionary) texts(v *Vector) bool {
 
 // add adds a text and returns its place, counted from 1.
 func (d *dictionary) add(x []byte) uint32 {
+	begin := x[:min(len(x), statsPrefix)]
+	if d.count == 0 || bytes.Compare(begin, d.least) < 0 {
+		d.least = append(d.least[:0], begin...)
+	}
+	if d.count == 0 || bytes.Compare(begin, d.most) > 0 {
+		d.most = append(d.most[:0], begin...)
+	}
 	d.begin = append(d.begin, uint32(len(d.plain)))
 	d.plain = binary.LittleEndian.AppendUint32(d.plain, uint32(len(x)))
 	d.plain = append(d.plain, x...)

@@ -207,6 +207,11 @@ func (c *columnTally) addFloats(xs []float64) {
 
 func (c *columnTally) addOctets(v *Vector) {
 	c.length += int64(len(v.data))
+	if v.known {
+		c.addPrefix(v.least)
+		c.addPrefix(v.most)
+		return
+	}
 	first, last := beginning(c.first, len(c.first)), beginning(c.last, len(c.last))
 	from := 0
 	for _, end := range v.ends {

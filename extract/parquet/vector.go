@@ -79,6 +79,9 @@ type Vector struct {
 
 	low, high int64 // of the integers or days, once bounds has looked at so many
 	looked    int
+
+	least, most []byte // of the octets, cut to statsPrefix, once a dictionary knows them
+	known       bool
 }
 
 // NewVector returns an empty vector for a column of type t.
@@ -96,9 +99,28 @@ func (v *Vector) Reset() {
 	if cap(v.data) > 2*batchBytes {
 		v.data = nil
 	}
-	v.flat, v.def, v.rep, v.rows, v.inList, v.looked = !v.isList, v.def[:0], v.rep[:0], 0, false, 0
+	v.flat, v.def, v.rep, v.rows, v.inList, v.looked, v.known = !v.isList, v.def[:0], v.rep[:0], 0, false, 0, false
 	v.bools, v.days, v.ints, v.wide, v.floats = v.bools[:0], v.days[:0], v.ints[:0], v.wide[:0], v.floats[:0]
 	v.data, v.ends = v.data[:0], v.ends[:0]
+}
+
+// roomFor makes room at once for as much as another vector holds, where there is none yet: growing bit by bit would copy
+// everything several times.
+func (v *Vector) roomFor(o *Vector) {
+	v.def, v.rep = roomFor(v.def, o.def), roomFor(v.rep, o.rep)
+	v.bools, v.days, v.ints = roomFor(v.bools, o.bools), roomFor(v.days, o.days), roomFor(v.ints, o.ints)
+	v.wide, v.floats = roomFor(v.wide, o.wide), roomFor(v.floats, o.floats)
+	v.ends = roomFor(v.ends, o.ends)
+	if len(o.data) <= batchBytes { // and not one huge value
+		v.data = roomFor(v.data, o.data)
+	}
+}
+
+func roomFor[T any](have, other []T) []T {
+	if cap(have) > 0 || len(other) == 0 {
+		return have
+	}
+	return make([]T, 0, len(other)+len(other)/16) // the next may be a little larger
 }
 
 // value notes that a value comes, inside the open list or as a row.

@@ -93,14 +93,17 @@ func (w *Writer) Batch() *Batch { return w.batch }
 // writing.
 func (w *Writer) Flush() (*Batch, error) {
 	w.batch.chunk = w.chunk
+	var next *Batch
 	select {
-	case w.full <- w.batch:
+	case next = <-w.free:
 	case <-w.table.failed:
 		return nil, w.table.failure()
 	}
+	next.roomFor(w.batch)
 	select {
-	case w.batch = <-w.free:
-		return w.batch, nil
+	case w.full <- w.batch:
+		w.batch = next
+		return next, nil
 	case <-w.table.failed:
 		return nil, w.table.failure()
 	}
@@ -237,19 +240,19 @@ func (w *Writer) write(b *Batch) error {
 	if b.discard {
 		w.discardChunk()
 	}
-	w.tally.Add(b)
 	if b.asideRows() > 0 {
 		if _, err := w.aside.write(b.aside, b.chunk); err != nil {
 			return err
 		}
 	}
-	if b.rows == 0 {
-		return nil
-	}
-	grown, err := w.rows.write(b, b.chunk)
-	if err == nil {
+	if b.rows > 0 {
+		grown, err := w.rows.write(b, b.chunk)
+		if err != nil {
+			return err
+		}
 		w.told[0], w.told[1] = w.told[0]+int64(b.rows), w.told[1]+grown
 		w.table.progress(int64(b.rows), grown)
 	}
-	return err
+	w.tally.Add(b) // writing has found out some of the facts
+	return nil
 }

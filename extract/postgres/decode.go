@@ -102,11 +102,24 @@ func decodeBytes(to *parquet.Vector, raw []byte) error {
 }
 
 func decodeText(to *parquet.Vector, raw []byte) error {
-	if !utf8.Valid(raw) {
+	if !ascii(raw) && !utf8.Valid(raw) {
 		return extract.Refuse(fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is not UTF-8")
 	}
 	to.AppendOctets(raw)
 	return nil
+}
+
+// ascii reports whether a text that is long enough for eight at a time has nothing but ASCII.
+func ascii(x []byte) bool {
+	const eight = 0x8080808080808080
+	if len(x) < 8 {
+		return false
+	}
+	all := binary.NativeEndian.Uint64(x[len(x)-8:])
+	for ; len(x) > 8; x = x[8:] {
+		all |= binary.NativeEndian.Uint64(x)
+	}
+	return all&eight == 0
 }
 
 func decodeJSONB(to *parquet.Vector, raw []byte) error {
