@@ -46,6 +46,9 @@ func (b *Batch) Rows() int { return b.rows }
 // Full reports whether the batch should be handed over now.
 func (b *Batch) Full() bool { return b.rows+b.asideRows() >= RowGroupRows || b.bytes >= batchBytes }
 
+// large reports whether the batch has a value, or a row, that is large by itself.
+func (b *Batch) large() bool { return b.bytes >= 2*batchBytes }
+
 // roomFor makes room for as much as another batch of the schema holds, unless there was some before.
 func (b *Batch) roomFor(other *Batch) {
 	for i, v := range b.Columns {

@@ -51,8 +51,8 @@ func (e *encoder) column(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuil
 	if err != nil {
 		return err
 	}
-	if cap(e.values) > 4*pageOctets { // for one huge value
-		e.values, e.page = nil, nil
+	if cap(e.page) > 4*pageOctets { // for one huge value
+		e.page = nil
 	}
 	inDictionary := encoding == parquet.Encodings.RLEDict
 	if inDictionary { // what a dictionary leaves is not worth compressing
@@ -89,7 +89,7 @@ func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
 		}
 		var ok bool
 		if e.values, ok = appendDeltas(e.values[:0], v.ints, plain/8*worthwhile); ok {
-			return parquet.Encodings.DeltaBinaryPacked, e.dataPage(v, whole, parquet.Encodings.DeltaBinaryPacked, false)
+			return parquet.Encodings.DeltaBinaryPacked, e.dataPage(v, whole, e.values, parquet.Encodings.DeltaBinaryPacked, false)
 		}
 	case v.layout == inDays:
 		if low, high := v.bounds(); high-low < widestSpan {
@@ -97,7 +97,7 @@ func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
 			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
 		}
 	case v.layout == inOctets && !e.varied[number]:
-		if d.texts(v) && d.size() < (len(v.data)+4*whole.values)/8*worthwhile {
+		if d.texts(v) && d.size() < len(v.data)/8*worthwhile {
 			v.least, v.most, v.known = append(v.least[:0], d.least...), append(v.most[:0], d.most...), true
 			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
 		}
@@ -113,7 +113,7 @@ func (e *encoder) inDictionary(v *Vector, whole span) error {
 	}
 	e.values = append(e.values[:0], byte(d.width()))
 	e.values = appendHybrid(e.values, d.indices, d.width())
-	return e.dataPage(v, whole, parquet.Encodings.RLEDict, false)
+	return e.dataPage(v, whole, e.values, parquet.Encodings.RLEDict, false)
 }
 
 // span is where a page lies in its vector, or how much it holds.
@@ -123,8 +123,15 @@ type span struct{ level, value, levels, values int }
 func (e *encoder) plain(v *Vector) error {
 	for at := (span{}); ; {
 		v.measure(&at)
-		e.values = v.appendPlain(e.values[:0], at.value, at.value+at.values)
-		if err := e.dataPage(v, at, parquet.Encodings.Plain, true); err != nil {
+		until := at.value + at.values
+		var values []byte
+		if v.layout == inOctets {
+			values = v.data[v.begin(at.value):v.begin(until)]
+		} else {
+			e.values = v.appendPlain(e.values[:0], at.value, until)
+			values = e.values
+		}
+		if err := e.dataPage(v, at, values, parquet.Encodings.Plain, true); err != nil {
 			return err
 		}
 		at.level, at.value = at.level+at.levels, at.value+at.values
@@ -163,13 +170,13 @@ func (v *Vector) size(i int) int {
 	case inWide:
 		return wideOctets
 	case inOctets:
-		return 4 + len(v.octets(i))
+		return v.ends[i] - v.begin(i)
 	}
 	return 8
 }
 
 // dataPage writes a page of version 2: levels, which are never compressed, and the values.
-func (e *encoder) dataPage(v *Vector, at span, encoding parquet.Encoding, squeeze bool) error {
+func (e *encoder) dataPage(v *Vector, at span, values []byte, encoding parquet.Encoding, squeeze bool) error {
 	rows := at.levels
 	e.page = e.page[:0]
 	if v.isList {
@@ -193,21 +200,21 @@ func (e *encoder) dataPage(v *Vector, at span, encoding parquet.Encoding, squeez
 	}
 	levels := len(e.page)
 	squeezed := false
-	if squeeze && len(e.values) > 0 {
-		e.page = slices.Grow(e.page, zstd.CompressBound(len(e.values)))
-		small, err := e.zstd.CompressLevel(e.page[levels:], e.values, squeezing) // into the room behind the levels
+	if squeeze && len(values) > 0 {
+		e.page = slices.Grow(e.page, zstd.CompressBound(len(values)))
+		small, err := e.zstd.CompressLevel(e.page[levels:], values, squeezing) // into the room behind the levels
 		if err != nil {
 			return fmt.Errorf("compress a page: %w", err)
 		}
-		if squeezed = len(small) < len(e.values); squeezed {
+		if squeezed = len(small) < len(values); squeezed {
 			e.page = e.page[:levels+len(small)]
 		}
 	}
 	if !squeezed {
-		e.page = append(e.page, e.values...)
+		e.page = append(e.page, values...)
 	}
 	page := file.NewDataPageV2(buffer.NewBufferBytes(e.page), int32(at.levels), int32(at.levels-at.values), int32(rows), encoding,
-		int32(levels-repOctets), int32(repOctets), int32(levels+len(e.values)), squeezed)
+		int32(levels-repOctets), int32(repOctets), int32(levels+len(values)), squeezed)
 	defer page.Release()
 	_, err := e.pages.WriteDataPage(page)
 	return err

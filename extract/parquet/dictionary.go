@@ -74,7 +74,7 @@ func (d *dictionary) texts(v *Vector) bool {
 	d.reset(slots, len(v.ends))
 	begin := 0
 	for i, end := range v.ends {
-		x := v.data[begin:end]
+		x := v.data[begin+lengthOctets : end]
 		begin = end
 		slot := d.hash(x) % slots
 		for {

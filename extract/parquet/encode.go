@@ -128,7 +128,7 @@ func unsigned[T int32 | int64](x T) uint64 {
 	return uint64(x)
 }
 
-// appendPlain appends the values from one to another in the encoding PLAIN.
+// appendPlain appends the values from one to another in the encoding PLAIN, in which octets are already.
 func (v *Vector) appendPlain(to []byte, from, until int) []byte {
 	switch v.layout {
 	case inBools:
@@ -156,16 +156,6 @@ func (v *Vector) appendPlain(to []byte, from, until int) []byte {
 	case inWide:
 		for _, x := range v.wide[from:until] {
 			to = x.bigEndian(to)
-		}
-	case inOctets:
-		begin := 0
-		if from > 0 {
-			begin = v.ends[from-1]
-		}
-		for _, end := range v.ends[from:until] {
-			to = binary.LittleEndian.AppendUint32(to, uint32(end-begin))
-			to = append(to, v.data[begin:end]...)
-			begin = end
 		}
 	}
 	return to

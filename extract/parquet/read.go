@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 
@@ -137,7 +138,7 @@ func (v *Vector) readPiece(from file.ColumnChunkReader, def, rep []int16) (int64
 		var values []parquet.ByteArray
 		levels, err := readPiece(from.ReadBatch, &values, def, rep)
 		for _, x := range values {
-			v.data = append(v.data, x...)
+			v.data = append(binary.LittleEndian.AppendUint32(v.data, uint32(len(x))), x...)
 			v.ends = append(v.ends, len(v.data))
 		}
 		return levels, err

@@ -206,7 +206,7 @@ func (c *columnTally) addFloats(xs []float64) {
 }
 
 func (c *columnTally) addOctets(v *Vector) {
-	c.length += int64(len(v.data))
+	c.length += int64(len(v.data) - lengthOctets*len(v.ends))
 	if v.known {
 		c.addPrefix(v.least)
 		c.addPrefix(v.most)
@@ -215,6 +215,7 @@ func (c *columnTally) addOctets(v *Vector) {
 	first, last := beginning(c.first, len(c.first)), beginning(c.last, len(c.last))
 	from := 0
 	for _, end := range v.ends {
+		from += lengthOctets
 		b := beginning(v.data[from:], end-from)
 		x := v.data[from:min(end, from+statsPrefix)]
 		from = end

@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math"
 	"slices"
@@ -74,8 +75,8 @@ type Vector struct {
 	ints   []int64
 	wide   []Int128
 	floats []float64
-	data   []byte
-	ends   []int // where each value ends in data
+	data   []byte // octets in the encoding PLAIN: each value's length in four, and the value
+	ends   []int  // where each value ends in data
 
 	low, high int64 // of the integers or days, once bounds has looked at so many
 	looked    int
@@ -207,16 +208,8 @@ func (v *Vector) dropValue() {
 		v.floats = v.floats[:len(v.floats)-1]
 	case inOctets:
 		v.ends = v.ends[:len(v.ends)-1]
-		v.data = v.data[:v.lastEnd()]
+		v.data = v.data[:v.begin(len(v.ends))]
 	}
-}
-
-// lastEnd returns where the last value ends.
-func (v *Vector) lastEnd() int {
-	if len(v.ends) == 0 {
-		return 0
-	}
-	return v.ends[len(v.ends)-1]
 }
 
 // AppendNull appends a NULL: a row, or an element of the open list.
@@ -274,6 +267,7 @@ func (v *Vector) Decimal(i int) Int128 {
 // AppendOctets appends a string, bytes, json or uuid by copying it.
 func (v *Vector) AppendOctets(x []byte) {
 	v.value()
+	v.data = binary.LittleEndian.AppendUint32(v.data, uint32(len(x)))
 	v.data = append(v.data, x...)
 	v.ends = append(v.ends, len(v.data))
 }
@@ -281,6 +275,7 @@ func (v *Vector) AppendOctets(x []byte) {
 // AppendString appends a string, json or uuid by copying it.
 func (v *Vector) AppendString(x string) {
 	v.value()
+	v.data = binary.LittleEndian.AppendUint32(v.data, uint32(len(x)))
 	v.data = append(v.data, x...)
 	v.ends = append(v.ends, len(v.data))
 }
@@ -324,13 +319,20 @@ func bounds[T int32 | int64](values []T) (int64, int64) {
 	return int64(low), int64(high)
 }
 
+// lengthOctets is how many octets a value's length takes in the encoding PLAIN.
+const lengthOctets = 4
+
+// begin returns where the ith value of a vector of octets begins, its length before it.
+func (v *Vector) begin(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return v.ends[i-1]
+}
+
 // octets returns the ith value of a vector of octets; it is valid until the vector is reset.
 func (v *Vector) octets(i int) []byte {
-	from := 0
-	if i > 0 {
-		from = v.ends[i-1]
-	}
-	return v.data[from:v.ends[i]:v.ends[i]]
+	return v.data[v.begin(i)+lengthOctets : v.ends[i] : v.ends[i]]
 }
 
 // Texts returns each row as canonical text: for messages, keys and hashes. NULL is "NULL", instants end in "+00",

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"io"
+	"runtime"
 	"sync"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -93,17 +94,34 @@ func (w *Writer) Batch() *Batch { return w.batch }
 // writing.
 func (w *Writer) Flush() (*Batch, error) {
 	w.batch.chunk = w.chunk
-	var next *Batch
-	select {
-	case next = <-w.free:
-	case <-w.table.failed:
-		return nil, w.table.failure()
+	large := w.batch.large()
+	next, err := w.emptied()
+	if err != nil {
+		return nil, err
 	}
 	next.roomFor(w.batch)
 	select {
 	case w.full <- w.batch:
-		w.batch = next
-		return next, nil
+	case <-w.table.failed:
+		return nil, w.table.failure()
+	}
+	if large { // the next may be as large, and there is memory for one: this one is waited for
+		written, err := w.emptied()
+		if err != nil {
+			return nil, err
+		}
+		w.free <- next
+		next = written
+	}
+	w.batch = next
+	return next, nil
+}
+
+// emptied waits for a batch that has been written.
+func (w *Writer) emptied() (*Batch, error) {
+	select {
+	case b := <-w.free:
+		return b, nil
 	case <-w.table.failed:
 		return nil, w.table.failure()
 	}
@@ -225,7 +243,11 @@ func (w *Writer) run() {
 			w.table.fail(err)
 			return
 		}
+		large := b.large()
 		b.Reset()
+		if large { // what such a batch took is garbage of its own size, which nothing else makes the collector look for in time
+			runtime.GC()
+		}
 		w.free <- b
 	}
 }

@@ -19,12 +19,16 @@ func (d *reading) digest(ctx context.Context, in *session, p piece) (sum elt.Row
 	if !d.request.Facts.Digest {
 		return sum, nil
 	}
-	row, err := rowText(d.table, d.request)
+	// What the server stores is UTF-8 already, unless it says otherwise.
+	octets := func(text string) string { return text }
+	if in.PgConn().ParameterStatus("server_encoding") != "UTF8" {
+		octets = func(text string) string { return "convert_to(" + text + ", 'UTF8')" }
+	}
+	row, from, err := rowText(d.table, d.request, p.sql(d.request.Range), octets)
 	if err != nil {
 		return sum, err
 	}
-	query := "SELECT count(*), coalesce(sum(" + slice(1) + "), 0)::text, coalesce(sum(" + slice(17) + "), 0)::text FROM (SELECT md5(convert_to(" +
-		row + ", 'UTF8')) AS h FROM " + p.sql(d.request.Range) + " OFFSET 0) AS d"
+	query := "SELECT count(*), coalesce(sum(" + slice(1) + "), 0)::text, coalesce(sum(" + slice(17) + "), 0)::text FROM (SELECT md5(" + octets(row) + ") AS h FROM " + from + " OFFSET 0) AS d"
 	if err := in.QueryRow(ctx, query).Scan(&sum.Rows, &sum.A, &sum.B); err != nil {
 		return sum, fault(ctx, err, "cannot take a digest of table %s of source %s", d.table.info.Name, d.snapshot.source.opts.Name)
 	}
@@ -36,29 +40,45 @@ func slice(from int) string {
 	return "('x' || substr(h, " + strconv.Itoa(from) + ", 15))::bit(60)::bigint"
 }
 
-// concatenated is how many arguments one concat is given: a function takes at most 100.
+// concatenated is how many fields one concat is given, of two arguments each: a function takes at most 100.
 const concatenated = 50
 
-// rowText returns the expression of a row's canonical text, as parquet.Digest describes it.
-func rowText(t table, r extract.Request) (string, error) {
+// rowText returns the expression of a row's canonical text, as parquet.Digest describes it, and what it is selected from:
+// the rows, in which each value's text has been put down once, however often the row's text needs it. OFFSET 0 keeps the
+// server from putting it in again.
+func rowText(t table, r extract.Request, rows string, octets func(string) string) (text, from string, err error) {
 	fields := []string{"''"}
-	for _, as := range r.Columns {
+	var values, texts []string
+	for i, as := range r.Columns {
 		if r.Facts.Leaves(as.Name) {
 			continue
 		}
 		c, ok := t.column(as.Name)
 		if !ok {
-			return "", fmt.Errorf("table %s has no column %q any more", t.info.Name, as.Name)
+			return "", "", fmt.Errorf("table %s has no column %q any more", t.info.Name, as.Name)
 		}
-		name := pgx.Identifier{as.Name}.Sanitize()
+		name, value, text := pgx.Identifier{as.Name}.Sanitize(), "v"+strconv.Itoa(i), "c"+strconv.Itoa(i)
+		values = append(values, name+" AS "+value)
 		switch as.Masked {
 		case extract.MaskHash: // the key of the hash stays with Daybreak
-			fields = append(fields, "CASE WHEN "+name+" IS NULL THEN '-' ELSE '+' END")
+			texts = append(texts, "CASE WHEN "+value+" IS NULL THEN '-' ELSE '+' END AS "+text)
+			fields = append(fields, text)
+			continue
 		case extract.MaskRedact:
-			fields = append(fields, fmt.Sprintf("CASE WHEN %s IS NULL THEN '-' ELSE '%d:%s' END", name, len(extract.Redacted), extract.Redacted))
-		default:
-			fields = append(fields, fieldText(c, name))
+			texts = append(texts, fmt.Sprintf("CASE WHEN %s IS NULL THEN '-' ELSE '%d:%s' END AS %s", value, len(extract.Redacted), extract.Redacted, text))
+			fields = append(fields, text)
+			continue
 		}
+		digits := "d" + strconv.Itoa(i)
+		if c.Type.Kind == elt.Float64 {
+			values = append(values, digitsOf(name)+" AS "+digits)
+		}
+		if c.Type.Kind == elt.List {
+			texts = append(texts, listText(c, value, octets)+" AS "+text)
+		} else {
+			texts = append(texts, canonical(c.Type, c.cast, c.blank, value, digits)+" AS "+text)
+		}
+		fields = append(fields, prefix(text, octets)+", "+text) // concat leaves NULLs out
 	}
 	for len(fields) > concatenated {
 		var next []string
@@ -67,47 +87,51 @@ func rowText(t table, r extract.Request) (string, error) {
 		}
 		fields = next
 	}
-	return "concat(" + strings.Join(fields, ", ") + ")", nil
+	from = "(SELECT " + strings.Join(texts, ", ") + " FROM (SELECT " + strings.Join(values, ", ") + " FROM " + rows + " OFFSET 0) AS v OFFSET 0) AS c"
+	return "concat(" + strings.Join(fields, ", ") + ")", from, nil
 }
 
-// fieldText returns the expression of a column's field.
-func fieldText(c column, name string) string {
-	if c.Type.Kind != elt.List {
-		return prefixed(name, canonical(c.Type, c.cast, c.blank, name))
-	}
-	element := prefixed("e", canonical(*c.Type.Elem, "", c.blank, "e"))
-	return prefixed(name, "(SELECT coalesce(string_agg("+element+", '' ORDER BY o), '') FROM unnest("+name+c.cast+") WITH ORDINALITY AS u(e, o))")
+// listText returns the expression of a list's canonical text, NULL for none.
+func listText(c column, value string, octets func(string) string) string {
+	element := canonical(*c.Type.Elem, "", c.blank, "e", digitsOf("e"))
+	return "CASE WHEN " + value + " IS NOT NULL THEN (SELECT coalesce(string_agg(concat(" + prefix("c", octets) + ", c), '' ORDER BY o), '') FROM (SELECT o, " + element +
+		" AS c FROM unnest(" + value + c.cast + ") WITH ORDINALITY AS u(e, o) OFFSET 0) AS t) END"
 }
 
-// prefixed puts the length in octets before a text, unless the value is NULL.
-func prefixed(value, text string) string {
-	return "CASE WHEN " + value + " IS NULL THEN '-' ELSE octet_length(convert_to(" + text + ", 'UTF8')) || ':' || " + text + " END"
+// prefix returns the expression of what comes before a text: its length in octets, or for a NULL "-".
+func prefix(text string, octets func(string) string) string {
+	return "coalesce(octet_length(" + octets(text) + ") || ':', '-')"
 }
 
-// canonical returns the expression of a value's canonical text. cast is that of the column's item in a select list.
-func canonical(t elt.Type, cast string, blank bool, value string) string {
+// canonical returns the expression of a value's canonical text, which is NULL where the value is. cast is that of the
+// column's item in a select list, digits what digitsOf has made of a double.
+func canonical(t elt.Type, cast string, blank bool, value, digits string) string {
 	switch t.Kind {
 	case elt.Bool:
 		return value + "::int::text"
 	case elt.Int64:
 		return value + "::bigint::text"
 	case elt.Float64:
-		return float(value)
+		return float(value+"::float8", digits)
 	case elt.Decimal:
-		return "trunc(" + value + " * 1" + strings.Repeat("0", t.Scale) + ")::numeric(38, 0)::text"
+		scaled := value + " * 1" + strings.Repeat("0", t.Scale)
+		if t.Precision <= shortDecimal {
+			return "(" + scaled + ")::bigint::text"
+		}
+		return "trunc(" + scaled + ")::numeric(38, 0)::text"
 	case elt.DateKind:
 		return "(" + value + " - date '1970-01-01')::text"
 	case elt.TimeKind:
-		return micros(value + " - time '00:00'")
+		return sent("time_send("+value+")", 0)
 	case elt.Timestamp:
-		return micros("(" + value + " AT TIME ZONE 'UTC') - timestamp '1970-01-01'")
+		return sent("timestamptz_send("+value+")", epochMicros)
 	case elt.LocalTimestamp:
-		return micros(value + " - timestamp '1970-01-01'")
+		return sent("timestamp_send("+value+")", epochMicros)
 	case elt.Bytes:
 		return "encode(" + value + ", 'hex')"
 	}
 	if blank { // a cast to text would take its blanks off
-		return "concat(" + value + ")"
+		return "CASE WHEN " + value + " IS NOT NULL THEN concat(" + value + ") END"
 	}
 	if cast == "" {
 		cast = "::text"
@@ -115,18 +139,21 @@ func canonical(t elt.Type, cast string, blank bool, value string) string {
 	return value + cast
 }
 
-// micros returns the text of an interval that has days and a time of day, in microseconds. The number of seconds as
-// such is a double before version 14, which has not the digits.
-func micros(interval string) string {
-	interval = "(" + interval + ")"
-	return "(extract(day FROM " + interval + ")::bigint * 86400000000 + extract(hour FROM " + interval + ")::bigint * 3600000000 + extract(minute FROM " +
-		interval + ")::bigint * 60000000 + extract(microseconds FROM " + interval + ")::bigint)::text"
+// sent returns the text of the integer that a type's binary form is, counted from another beginning. Every version gives
+// the microseconds exactly in this way alone, and none costs less.
+func sent(octets string, beginning int64) string {
+	number := "('x' || encode(" + octets + ", 'hex'))::bit(64)::bigint"
+	if beginning != 0 {
+		number = "(" + number + " + " + strconv.FormatInt(beginning, 10) + ")"
+	}
+	return number + "::text"
 }
 
+// digitsOf returns the shortest text of a double, without its sign.
+func digitsOf(value string) string { return "abs(" + value + "::float8)::text" }
+
 // float returns the digits and the exponent of a double's shortest text.
-func float(value string) string {
-	value = value + "::float8"
-	text := "abs(" + value + ")::text"
+func float(value, text string) string {
 	whole := "split_part(split_part(" + text + ", 'e', 1), '.', 1)"
 	digits := "(" + whole + " || split_part(split_part(" + text + ", 'e', 1), '.', 2))"
 	exponent := "(coalesce(nullif(split_part(" + text + ", 'e', 2), ''), '0')::int + length(" + whole + ") - 1 - (length(" + digits + ") - length(ltrim(" + digits + ", '0'))))"

@@ -23,6 +23,11 @@ var powers = [...]uint64{1, 10, 100, 1000, 10000}
 
 // decodeNumeric reads numerics whose column allows that precision and scale.
 func decodeNumeric(precision, scale int) decoder {
+	return numericDecoder(precision, scale, precision <= shortDecimal)
+}
+
+// numericDecoder returns the decoder for vectors of int64, or of 128 bits.
+func numericDecoder(precision, scale int, narrow bool) decoder {
 	return func(to *parquet.Vector, raw []byte) error {
 		if len(raw) < 8 {
 			return errShort
@@ -36,7 +41,7 @@ func decodeNumeric(precision, scale int) decoder {
 		if len(raw) != 8+2*n {
 			return errShort
 		}
-		if n <= shortDigits && precision <= shortDecimal {
+		if narrow && n <= shortDigits {
 			if value, ok := short(raw[8:], 4*(weight+1-n)+scale); ok {
 				if sign == numericNegative {
 					value = -value
@@ -59,7 +64,7 @@ func decodeNumeric(precision, scale int) decoder {
 
 // decodeNumericWithin reads numerics whose column does not keep them from having more digits than that.
 func decodeNumericWithin(precision, scale int) decoder {
-	decode, most := decodeNumeric(precision, scale), parquet.MostDecimal(precision)
+	decode, most := numericDecoder(precision, scale, false), parquet.MostDecimal(precision)
 	wide := parquet.NewVector(elt.Type{Kind: elt.Decimal, Precision: elt.MaxPrecision, Scale: scale})
 	return func(to *parquet.Vector, raw []byte) error {
 		wide.Reset()
