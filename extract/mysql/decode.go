@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
@@ -151,14 +150,6 @@ func shortDecimal(raw []byte, scale int) (n int64, ok bool) {
 }
 
 func decodeBytes(to *parquet.Vector, raw []byte) error {
-	to.AppendOctets(raw)
-	return nil
-}
-
-func decodeText(to *parquet.Vector, raw []byte) error {
-	if !utf8.Valid(raw) {
-		return extract.Refuse(fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is not UTF-8")
-	}
 	to.AppendOctets(raw)
 	return nil
 }

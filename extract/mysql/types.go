@@ -45,8 +45,8 @@ var plainTypes = map[string]plain{
 	"integer": {elt.Int64, decodeInt}, "bigint": {elt.Int64, decodeInt}, "year": {elt.Int64, decodeInt},
 	"date": {elt.DateKind, decodeDate}, "datetime": {elt.LocalTimestamp, decodeTimestamp}, "timestamp": {elt.Timestamp, decodeTimestamp},
 	"float": {elt.Float64, decodeFloat}, "double": {elt.Float64, decodeFloat}, "real": {elt.Float64, decodeFloat},
-	"time": {elt.String, decodeText}, "json": {elt.JSON, decodeText}, "uuid": {elt.UUID, decodeText},
-	"inet4": {elt.String, decodeText}, "inet6": {elt.String, decodeText},
+	"time": {elt.String, extract.AppendText}, "json": {elt.JSON, extract.AppendText}, "uuid": {elt.UUID, extract.AppendText},
+	"inet4": {elt.String, extract.AppendText}, "inet6": {elt.String, extract.AppendText},
 	"geometry": {elt.Bytes, decodeGeometry}, "point": {elt.Bytes, decodeGeometry}, "linestring": {elt.Bytes, decodeGeometry},
 	"polygon": {elt.Bytes, decodeGeometry}, "multipoint": {elt.Bytes, decodeGeometry}, "multilinestring": {elt.Bytes, decodeGeometry},
 	"multipolygon": {elt.Bytes, decodeGeometry}, "geometrycollection": {elt.Bytes, decodeGeometry}, "geomcollection": {elt.Bytes, decodeGeometry},
@@ -62,10 +62,10 @@ func newColumn(name string, t catalogType, nullable bool) column {
 	p, isPlain := plainTypes[t.name]
 	switch {
 	case t.json && strings.HasPrefix(t.charset, "utf8"):
-		return kind(elt.JSON, decodeText)
+		return kind(elt.JSON, extract.AppendText)
 	case t.charset != "" && !isPlain:
 		c.convert(t.charset)
-		return kind(elt.String, decodeText)
+		return kind(elt.String, extract.AppendText)
 	case t.name == "bigint" && strings.Contains(t.full, "unsigned"):
 		return kind(elt.Uint64, decodeUint)
 	case t.name == "bit" && t.precision == 1:
@@ -76,7 +76,7 @@ func newColumn(name string, t catalogType, nullable bool) column {
 		c.Type, c.decode = elt.Type{Kind: elt.Decimal, Precision: t.precision, Scale: t.scale}, decodeDecimal(t.precision, t.scale)
 		return c
 	case t.name == "decimal":
-		return kind(elt.String, decodeText)
+		return kind(elt.String, extract.AppendText)
 	case !isPlain:
 		return kind(elt.Bytes, decodeBytes)
 	}
@@ -107,9 +107,9 @@ func (c column) lossy() string {
 func (c column) read(as elt.Column, policy elt.Policy, mask *extract.Masker) (string, decoder) {
 	switch {
 	case as.Absent: // every value is NULL
-		return "NULL", decodeText
+		return "NULL", extract.AppendText
 	case as.Masked == extract.MaskRedact: // the values stay where they are
-		return "CASE WHEN " + identifier(c.Name) + " IS NOT NULL THEN '" + extract.Redacted + "' END", decodeText
+		return "CASE WHEN " + identifier(c.Name) + " IS NOT NULL THEN '" + extract.Redacted + "' END", extract.AppendText
 	case as.Masked == extract.MaskHash:
 		hasher, text := mask.Hasher(), c.asText(false)
 		scratch := parquet.NewVector(elt.Type{Kind: elt.String})

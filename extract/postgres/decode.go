@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-	"unicode/utf8"
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
@@ -101,32 +100,11 @@ func decodeBytes(to *parquet.Vector, raw []byte) error {
 	return nil
 }
 
-func decodeText(to *parquet.Vector, raw []byte) error {
-	if !ascii(raw) && !utf8.Valid(raw) {
-		return extract.Refuse(fmt.Sprintf(`\x%x`, raw[:min(len(raw), 64)]), "is not UTF-8")
-	}
-	to.AppendOctets(raw)
-	return nil
-}
-
-// ascii reports whether a text that is long enough for eight at a time has nothing but ASCII.
-func ascii(x []byte) bool {
-	const eight = 0x8080808080808080
-	if len(x) < 8 {
-		return false
-	}
-	all := binary.NativeEndian.Uint64(x[len(x)-8:])
-	for ; len(x) > 8; x = x[8:] {
-		all |= binary.NativeEndian.Uint64(x)
-	}
-	return all&eight == 0
-}
-
 func decodeJSONB(to *parquet.Vector, raw []byte) error {
 	if len(raw) < 1 || raw[0] != 1 {
 		return fmt.Errorf("a jsonb of an unknown version")
 	}
-	return decodeText(to, raw[1:])
+	return extract.AppendText(to, raw[1:])
 }
 
 func decodeUUID(to *parquet.Vector, raw []byte) error {

@@ -18,7 +18,7 @@ func (r *rowReader) prepare(t table) ([]string, error) {
 	r.texts = make(map[int]int)
 	for i, c := range r.request.Columns {
 		if c.Absent { // every value is NULL, whatever its type
-			list, r.decoders = append(list, "NULL::text"), append(r.decoders, decodeText)
+			list, r.decoders = append(list, "NULL::text"), append(r.decoders, extract.AppendText)
 			continue
 		}
 		from, ok := t.column(c.Name)
@@ -57,7 +57,7 @@ func (c column) read(as elt.Column, mask *extract.Masker) (string, decoder) {
 	name := pgx.Identifier{c.Name}.Sanitize()
 	switch {
 	case as.Masked == extract.MaskRedact: // the values stay where they are
-		return "CASE WHEN " + name + " IS NOT NULL THEN '" + extract.Redacted + "'::text END", decodeText
+		return "CASE WHEN " + name + " IS NOT NULL THEN '" + extract.Redacted + "'::text END", extract.AppendText
 	case as.Masked == extract.MaskHash:
 		hasher := mask.Hasher()
 		return c.text(), func(to *parquet.Vector, raw []byte) error {
@@ -69,7 +69,7 @@ func (c column) read(as elt.Column, mask *extract.Masker) (string, decoder) {
 	case as.Type.Kind == elt.Decimal:
 		return name + "::numeric", decodeNumericWithin(as.Type.Precision, as.Type.Scale)
 	}
-	return c.text(), decodeText
+	return c.text(), extract.AppendText
 }
 
 // trial reads a column of text as its source's own type, to see whether that could have held the value.

@@ -61,7 +61,7 @@ func reader() (*rowReader, *parquet.Writer) {
 	return &rowReader{
 		request: extract.Request{Extraction: elt.Extraction{Table: "t"}, Columns: schema, Key: []string{"id"}, Facts: &extract.Facts{}},
 		to:      to, batch: to.Batch(), fields: make([]field, len(schema)),
-		decoders: []decoder{decodeInt8, decodeText, decodeArray(decodeNumeric(6, 2))},
+		decoders: []decoder{decodeInt8, extract.AppendText, decodeArray(decodeNumeric(6, 2))},
 	}, to
 }
 

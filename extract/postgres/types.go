@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -26,17 +27,17 @@ type plain struct {
 var plainTypes = map[uint32]plain{
 	16:   {elt.Bool, decodeBool},
 	17:   {elt.Bytes, decodeBytes},
-	19:   {elt.String, decodeText}, // name
+	19:   {elt.String, extract.AppendText}, // name
 	20:   {elt.Int64, decodeInt8},
 	21:   {elt.Int64, decodeInt2},
 	23:   {elt.Int64, decodeInt4},
-	25:   {elt.String, decodeText},
+	25:   {elt.String, extract.AppendText},
 	26:   {elt.Int64, decodeOID},
-	114:  {elt.JSON, decodeText},
+	114:  {elt.JSON, extract.AppendText},
 	700:  {elt.Float64, decodeFloat4},
 	701:  {elt.Float64, decodeFloat8},
-	1042: {elt.String, decodeText}, // char(n), blank-padded as it is stored
-	1043: {elt.String, decodeText},
+	1042: {elt.String, extract.AppendText}, // char(n), blank-padded as it is stored
+	1043: {elt.String, extract.AppendText},
 	1082: {elt.DateKind, decodeDate},
 	1083: {elt.TimeKind, decodeTime},
 	1114: {elt.LocalTimestamp, decodeTimestamp},
@@ -65,7 +66,7 @@ func newColumn(name string, t catalogType, notNull bool, sourceType string) colu
 	if t.element != 0 {
 		element, decode, ok := binaryType(t.element, t.modifier)
 		if !ok {
-			element, decode, c.cast = elt.Type{Kind: elt.String}, decodeText, "::text[]"
+			element, decode, c.cast = elt.Type{Kind: elt.String}, extract.AppendText, "::text[]"
 		}
 		c.Type, c.decode = elt.Type{Kind: elt.List, Elem: &element}, decodeArray(decode)
 		return c
@@ -74,7 +75,7 @@ func newColumn(name string, t catalogType, notNull bool, sourceType string) colu
 	if c.Type, c.decode, ok = binaryType(t.oid, t.modifier); ok {
 		return c
 	}
-	c.Type, c.decode, c.cast = elt.Type{Kind: elt.String}, decodeText, "::text"
+	c.Type, c.decode, c.cast = elt.Type{Kind: elt.String}, extract.AppendText, "::text"
 	if t.oid == oidMoney { // its text depends on the locale
 		c.cast = "::numeric::text"
 	}

@@ -17,6 +17,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // makes the table
 
 	"github.com/daybreak-data/daybreak/extract"
+	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/lake/disk"
@@ -24,21 +25,6 @@ import (
 	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
 	"github.com/daybreak-data/daybreak/load"
 )
-
-// lineitem is like TPC-H's: integers, decimals, dates, few texts of few values, and one of many.
-const lineitem = `CREATE UNLOGGED TABLE lineitem AS SELECT
-	(i / 4 * 8 + i %% 4)::bigint AS orderkey, (hashint8(i) & 2147483647) %% 200000 + 1 AS partkey, (hashint8(i + 7) & 2147483647) %% 10000 + 1 AS suppkey,
-	(i %% 7 + 1)::int AS linenumber, ((hashint8(i + 1) & 2147483647) %% 50 + 1)::numeric(12,2) AS quantity,
-	((hashint8(i + 2) & 2147483647) %% 10000000 / 100.0 + 900)::numeric(12,2) AS extendedprice,
-	((hashint8(i + 3) & 2147483647) %% 11 / 100.0)::numeric(12,2) AS discount, ((hashint8(i + 4) & 2147483647) %% 9 / 100.0)::numeric(12,2) AS tax,
-	(ARRAY['A','N','R'])[(hashint8(i + 5) & 2147483647) %% 3 + 1]::char(1) AS returnflag, (ARRAY['F','O'])[i %% 2 + 1]::char(1) AS linestatus,
-	date '1992-01-02' + (hashint8(i / 4) & 2147483647) %% 2500 + (i %% 4)::int AS shipdate, date '1992-01-31' + (hashint8(i / 4 + 1) & 2147483647) %% 2466 AS commitdate,
-	date '1992-01-03' + (hashint8(i / 4) & 2147483647) %% 2500 + (hashint8(i + 6) & 2147483647) %% 30 AS receiptdate,
-	(ARRAY['DELIVER IN PERSON','COLLECT COD','NONE','TAKE BACK RETURN'])[(hashint8(i + 8) & 2147483647) %% 4 + 1]::char(25) AS shipinstruct,
-	(ARRAY['REG AIR','AIR','RAIL','SHIP','TRUCK','MAIL','FOB'])[(hashint8(i + 9) & 2147483647) %% 7 + 1]::char(10) AS shipmode,
-	(substr('carefully final deposits haggle quickly ironic requests', (hashint8(i + 10) & 2147483647) %% 30 + 1, (hashint8(i + 11) & 2147483647) %% 20 + 6) || ' ' ||
-	 substr(md5(i::text), 1, 8))::varchar(44) AS comment
-	FROM generate_series(1, %d::bigint) i`
 
 // loadRounds is how often the two take turns.
 const loadRounds = 5
@@ -82,7 +68,7 @@ func extracted(b *testing.B, rows int) (*disk.Store, *elt.Manifest, []string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := db.ExecContext(b.Context(), fmt.Sprintf(lineitem, rows)); err != nil {
+	if _, err := db.ExecContext(b.Context(), fmt.Sprintf(extracttest.Lineitem, rows)); err != nil {
 		b.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
