@@ -266,18 +266,26 @@ func (v *Vector) Decimal(i int) Int128 {
 
 // AppendOctets appends a string, bytes, json or uuid by copying it.
 func (v *Vector) AppendOctets(x []byte) {
-	v.value()
-	v.data = binary.LittleEndian.AppendUint32(v.data, uint32(len(x)))
-	v.data = append(v.data, x...)
-	v.ends = append(v.ends, len(v.data))
+	copy(v.room(len(x)), x)
 }
 
 // AppendString appends a string, json or uuid by copying it.
 func (v *Vector) AppendString(x string) {
+	copy(v.room(len(x)), x)
+}
+
+// room appends a value of octets, which the caller fills in.
+func (v *Vector) room(n int) []byte {
 	v.value()
-	v.data = binary.LittleEndian.AppendUint32(v.data, uint32(len(x)))
-	v.data = append(v.data, x...)
-	v.ends = append(v.ends, len(v.data))
+	begin := len(v.data)
+	end := begin + lengthOctets + n
+	if end > cap(v.data) {
+		v.data = slices.Grow(v.data, lengthOctets+n)
+	}
+	v.data = v.data[:end]
+	binary.LittleEndian.PutUint32(v.data[begin:], uint32(n))
+	v.ends = append(v.ends, end)
+	return v.data[begin+lengthOctets:]
 }
 
 // values returns how many values, NULLs left out, the vector holds.
