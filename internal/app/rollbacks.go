@@ -27,10 +27,19 @@ func (r rollbacks) PlanRollback(ctx context.Context, d elt.DatasetName, to strin
 	if plan.Versions, err = r.book.Versions(ctx, d, everyVersion); err != nil {
 		return plan, err
 	}
+	if plan.Begun, err = r.begun(ctx, plan.Versions); err != nil {
+		return plan, err
+	}
+	if plan.Begun != "" && to == "" { // asked for again
+		to = string(plan.Versions[0].Restores)
+	}
 	if plan.Target, err = rollbackTarget(d, to, plan.Versions); err != nil {
 		return plan, err
 	}
 	plan.Current = plan.Versions[0]
+	if plan.Current.Restores != plan.Target.ID {
+		plan.Begun = ""
+	}
 	for _, date := range lostDates(plan.Versions, plan.Target) {
 		parsed, err := elt.ParseDate(date)
 		if err != nil {
@@ -42,6 +51,22 @@ func (r rollbacks) PlanRollback(ctx context.Context, d elt.DatasetName, to strin
 		plan.Feeds = append(plan.Feeds, elt.DatasetName(name))
 	}
 	return plan, nil
+}
+
+// begun returns the rollback whose version people read and whose run has not ended, because it was interrupted: asked for
+// again, it is carried to its end.
+func (r rollbacks) begun(ctx context.Context, versions []elt.Version) (elt.RunID, error) {
+	if len(versions) == 0 || versions[0].Restores == "" {
+		return "", nil
+	}
+	run, err := r.book.Run(ctx, versions[0].Run)
+	if elt.CodeOf(err) == "run_unknown" { // long forgotten
+		return "", nil
+	}
+	if err != nil || run.State.Terminal() {
+		return "", err
+	}
+	return run.ID, nil
 }
 
 // Rollback asks for what was planned. Whoever works on the workspace carries it out: a daybreak serve, or the command

@@ -11,11 +11,13 @@ type Rollback struct {
 	Feeds   []DatasetName `json:"feeds"`   // what is made from it; what reads it directly will be outdated
 	// Versions are all that there are to go back to or forward to, the last published first.
 	Versions []Version `json:"versions"`
+	// Begun is the run that has brought the target back and has not ended, because it was interrupted.
+	Begun RunID `json:"-"`
 }
 
-// Nothing reports whether people read the target already.
+// Nothing reports whether people read the target already, and nothing is left to do.
 func (r Rollback) Nothing() bool {
-	return r.Target.ID == r.Current.ID || r.Target.ID == r.Current.Restores
+	return r.Begun == "" && (r.Target.ID == r.Current.ID || r.Target.ID == r.Current.Restores)
 }
 
 // Digest is of all that the rollback would do: whoever has looked at a plan and confirms another one shows it by this.
