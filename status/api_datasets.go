@@ -34,10 +34,10 @@ func (s *Service) getSummary(c echo.Context) error {
 }
 
 // selection is which datasets a list shows; the page and the API read the same parameters.
-type selection struct{ query, owner, state string }
+type selection struct{ query, owner, state, mine string }
 
 func selectionOf(c echo.Context) (selection, error) {
-	sel := selection{query: strings.TrimSpace(c.QueryParam("q")), owner: strings.TrimSpace(c.QueryParam("owner")), state: c.QueryParam("state")}
+	sel := selection{query: strings.TrimSpace(c.QueryParam("q")), owner: strings.TrimSpace(c.QueryParam("owner")), state: c.QueryParam("state"), mine: c.QueryParam("mine")}
 	if c.QueryParams().Has("state") && sel.state != attention && !slices.Contains(enums[dayStateType], sel.state) {
 		return sel, badRequest("state=%q is neither %s nor a state of a day: %s", shortened(sel.state), attention, strings.Join(enums[dayStateType], ", "))
 	}
@@ -49,6 +49,9 @@ const attention = "attention"
 
 func (sel selection) matches(set *dataset) bool {
 	if sel.owner != "" && !slices.ContainsFunc(set.Owners, func(o string) bool { return strings.EqualFold(o, sel.owner) }) {
+		return false
+	}
+	if sel.mine != "" && !set.isOneOf(sel.mine) {
 		return false
 	}
 	switch d := set.headline.Latest; {
@@ -67,6 +70,17 @@ func (sel selection) matches(set *dataset) bool {
 		}
 	}
 	return true
+}
+
+// isOneOf reports whether a list with commas names the dataset, or one of its owners.
+func (set *dataset) isOneOf(list string) bool {
+	for name := range strings.SplitSeq(list, ",") {
+		name = strings.TrimSpace(name)
+		if name == string(set.Name) || slices.ContainsFunc(set.Owners, func(o string) bool { return strings.EqualFold(o, name) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Service) getDatasets(c echo.Context) error {

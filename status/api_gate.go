@@ -135,7 +135,7 @@ func timeoutOf(c echo.Context) (time.Duration, error) {
 		text += "s"
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 || d > longestWait {
+	if err != nil || d > longestWait || !timeoutText.MatchString(c.QueryParam("timeout")) {
 		return 0, badRequest("timeout=%q is not a duration from 0s to %s", shortened(c.QueryParam("timeout")), "5m")
 	}
 	return d, nil

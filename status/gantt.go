@@ -18,7 +18,10 @@ type gantt struct {
 	Ticks  []mark
 	Now    *mark
 	Due    *mark
-	Offset stamp // where the axis begins, when its ticks count from there
+	Nights int // of which the usual bands are made
+	// Critical is whether a row lies on the critical path.
+	Critical bool
+	Offset   stamp // where the axis begins, when its ticks count from there
 }
 
 type ganttRow struct {
@@ -27,6 +30,8 @@ type ganttRow struct {
 	Pill        pill
 	Marks       []stepMark
 	Bars        []bar
+	Usual       *bar // when it is usually worked on
+	Critical    bool // the night's end hangs on it
 	Rows, Speed string
 	Took        string
 	Steps       []stepRow
@@ -46,9 +51,10 @@ func percentage(part, whole time.Duration) string {
 }
 
 // drawGantt draws the datasets in the order of their steps, those first that need a look.
-func (v view) drawGantt(run elt.Run, steps []api.Step, today elt.Date) *gantt {
+func (v view) drawGantt(run elt.Run, steps []api.Step, before usual, today elt.Date) *gantt {
 	g := &gantt{}
-	axis := v.axisOf(run, steps)
+	axis := v.axisOf(run, steps, before)
+	path := v.criticalPath(run, steps)
 	if axis.length > 0 {
 		g.Ticks, g.Offset = axis.ticks(v.location)
 		if run.State == elt.RunRunning {
@@ -67,7 +73,13 @@ func (v view) drawGantt(run elt.Run, steps []api.Step, today elt.Date) *gantt {
 		of[st.Dataset] = append(of[st.Dataset], st)
 	}
 	for _, name := range order {
-		g.Rows = append(g.Rows, v.ganttRow(name, of[name], axis, today))
+		r := v.ganttRow(name, of[name], axis, path, today)
+		if at, known := before.Of[name]; known && axis.length > 0 {
+			g.Nights = before.Nights
+			r.Usual = axis.band(at, before.Nights, v.location)
+		}
+		g.Critical = g.Critical || r.Critical
+		g.Rows = append(g.Rows, r)
 	}
 	slices.SortStableFunc(g.Rows, func(a, b ganttRow) int {
 		if a.Open == b.Open {
@@ -78,7 +90,7 @@ func (v view) drawGantt(run elt.Run, steps []api.Step, today elt.Date) *gantt {
 	return g
 }
 
-func (v view) ganttRow(name elt.DatasetName, steps []api.Step, axis axis, today elt.Date) ganttRow {
+func (v view) ganttRow(name elt.DatasetName, steps []api.Step, axis axis, path map[api.PathStep]bool, today elt.Date) ganttRow {
 	r := ganttRow{Name: string(name), ID: "steps-" + string(name), Steps: stepRows(steps, v.location, today)}
 	if name == "" {
 		r.Name, r.ID = "Publish", "publish"
@@ -93,7 +105,14 @@ func (v view) ganttRow(name elt.DatasetName, steps []api.Step, axis axis, today 
 	for i, st := range steps {
 		p := stepPill(st)
 		r.Marks = append(r.Marks, stepMark{p.Class, p.Icon, capital(string(st.Kind)) + ": " + strings.ToLower(p.Text)})
-		r.Bars = append(r.Bars, v.barsOf(st, axis)...)
+		bars := v.barsOf(st, axis)
+		if path[api.PathStep{Step: st.Kind, Dataset: st.Dataset}] {
+			r.Critical = true
+			for i := range bars {
+				bars[i].Class += " critical"
+			}
+		}
+		r.Bars = append(r.Bars, bars...)
 		if r.Rows == "" || st.State == elt.StepRunning {
 			r.Rows = r.Steps[i].Rows
 			if st.State == elt.StepRunning && st.Progress.Rows > 0 {
@@ -205,7 +224,7 @@ type axis struct {
 	length time.Duration
 }
 
-func (v view) axisOf(run elt.Run, steps []api.Step) axis {
+func (v view) axisOf(run elt.Run, steps []api.Step, before usual) axis {
 	from, to := time.Time{}, run.FinishedAt
 	for _, st := range steps {
 		if st.StartedAt.IsZero() {
@@ -226,6 +245,18 @@ func (v view) axisOf(run elt.Run, steps []api.Step) axis {
 	}
 	const shortest = 100 * time.Millisecond
 	length := max(to.Sub(from), shortest)
+	usually := length
+	for _, at := range before.Of {
+		if at.To < 2*length { // a night that has just begun does not shrink to a stroke
+			usually = max(usually, at.To)
+		}
+	}
+	length = usually
+	for _, at := range before.Of {
+		if at.To < 2*length {
+			length = max(length, at.To)
+		}
+	}
 	if due := v.firstDeadline(steps); due.After(to) && due.Sub(from) < 2*length {
 		length = due.Sub(from)
 	}
@@ -242,6 +273,19 @@ func (a axis) mark(t time.Time, text string) *mark {
 		m.Anchor = "end"
 	}
 	return m
+}
+
+// band is when a dataset is usually worked on, drawn behind its bars.
+func (a axis) band(at stretch, nights int, zone *time.Location) *bar {
+	to := max(min(at.To, a.length), at.From)
+	from, until := a.from.Add(at.From).In(zone).Format("15:04"), a.from.Add(at.To).In(zone).Format("15:04")
+	if a.length < time.Minute {
+		from, until = span(at.From), span(at.To)
+	}
+	return &bar{
+		X: percentage(min(at.From, a.length), a.length), Width: percentage(to-min(at.From, to), a.length),
+		Title: fmt.Sprintf("Usually from %s to %s, by the last %s", from, until, counted(nights, "night")),
+	}
 }
 
 func (a axis) bar(from, to time.Time, p pill, kind elt.StepKind, what string, zone *time.Location) bar {

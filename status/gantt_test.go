@@ -60,7 +60,7 @@ func TestGanttRows(t *testing.T) {
 		}
 		full = append(full, f)
 	}
-	g := v.drawGantt(run, full, w.Night.AddDays(1))
+	g := v.drawGantt(run, full, usual{}, w.Night.AddDays(1))
 	if len(g.Ticks) < 2 || g.Now == nil || g.Due == nil {
 		t.Errorf("ticks %v, now %v, due %v", g.Ticks, g.Now, g.Due)
 	}

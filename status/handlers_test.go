@@ -23,7 +23,7 @@ func filled(path string) string {
 		file = "shop.users.svg"
 	}
 	return strings.NewReplacer(":dataset", "shop.users", ":date", "2026-11-20", ":run", "20261121t0500-nightly", ":file", file,
-		":incident", "incident-1", ":remark", "remark-1", ":token", "aaaaaaaa", ":schedule", "nightly", ":window", "maintenance-1", ":backfill", "backfill-2").Replace(path)
+		":incident", "inc-0007", ":remark", "remark-1", ":token", "aaaaaaaa", ":schedule", "nightly", ":window", "maintenance-1", ":backfill", "backfill-2").Replace(path)
 }
 
 // Every route that is not marked open answers 401 to whoever has no token, and something else to

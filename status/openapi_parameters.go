@@ -23,6 +23,7 @@ var (
 	momentText   = regexp.MustCompile(`^$|^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}$|^[1-9][0-9]{0,4}[smh]$`)
 	zoneText     = regexp.MustCompile(`^[A-Za-z0-9_+/-]{0,64}$`)
 	planText     = regexp.MustCompile(`^[A-Za-z0-9_-]{10,1000}$`)
+	timeoutText  = regexp.MustCompile(`^(([0-9]|[1-9][0-9]|[12][0-9]{2}|300)s?|[0-5]m|([0-9]{1,5}|[12][0-9]{5}|300000)ms)$`)
 	plainText    = regexp.MustCompile(`^[^\x00]*$`)
 )
 
@@ -47,7 +48,7 @@ var parameterSchemas = map[string]object{
 	"after":                               {"type": "integer", "minimum": 0},
 	"schedule":                            {"type": "string", "pattern": scheduleText.String()},
 	"need":                                {"type": "string", "pattern": `^[a-z_][a-z0-9_.]*@\d{4}-\d{2}-\d{2}(,[a-z_][a-z0-9_.]*@\d{4}-\d{2}-\d{2})*$`},
-	"timeout":                             {"type": "string", "pattern": `^(([0-9]|[1-9][0-9]|[12][0-9]{2}|300)s?|[0-5]m)$`},
+	"timeout":                             {"type": "string", "pattern": timeoutText.String()},
 	"as":                                  {"type": "string", "pattern": waiterText.String(), "maxLength": 80},
 	"text":                                {"type": "string", "minLength": 1, "maxLength": fieldLimit, "pattern": plainText.String()},
 	"reason":                              {"type": "string", "minLength": 1, "maxLength": fieldLimit, "pattern": plainText.String()},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -59,7 +60,9 @@ func (s *Service) runForms(c echo.Context, run elt.Run) []actForm {
 // dayForms are what an operator can do about a day.
 func (s *Service) dayForms(c echo.Context, d *api.Day) []actForm {
 	var forms []actForm
-	if s.acting(c) && d.Run != "" && (d.State == elt.DayFailed || d.State == elt.DayBlocked) {
+	// While its run is still at work on others, nothing of it can be retried: its publish step is still to come.
+	going := slices.ContainsFunc(d.Steps, func(st api.Step) bool { return st.Kind == elt.PublishStep && !st.State.Terminal() })
+	if s.acting(c) && d.Run != "" && !going && (d.State == elt.DayFailed || d.State == elt.DayBlocked) {
 		path := c.Request().URL.Path
 		forms = append(forms, actForm{Action: "/datasets/" + string(d.Dataset) + "/days/" + d.Date.String() + "/retry", Label: "Retry what failed", Next: path})
 	}
@@ -177,11 +180,11 @@ func (s *Service) incidentForms(c echo.Context, in elt.Incident) []actForm {
 		return nil
 	}
 	path := "/incidents/" + string(in.ID)
-	update := actForm{Action: path + "/updates", Label: "Tell", Field: "text", Asks: "News for those who wait", Next: "/incidents"}
+	update := actForm{Action: path + "/updates", Label: "Tell", Field: "text", Asks: "News for those who wait", Next: c.Request().URL.Path}
 	if in.AcknowledgedBy == callerOf(c).Name {
 		return []actForm{update}
 	}
-	return []actForm{{Action: path + "/acknowledge", Label: "I look after it", Next: "/incidents"}, update}
+	return []actForm{{Action: path + "/acknowledge", Label: "I look after it", Next: c.Request().URL.Path}, update}
 }
 
 type auditRow struct {

@@ -29,7 +29,7 @@ type datasetData struct {
 	Cells            []cell
 	Caption          string
 	Days             []dayRow
-	Wait, Curl       string
+	Snippets         []snippet
 	Lineage          *lineageSVG
 	Columns          []columnRow
 	Tests            *testsData
@@ -107,10 +107,8 @@ func (s *Service) datasetPage(c echo.Context) error {
 		waitFor = set.ahead[0].Date
 	}
 	needed := fmt.Sprintf("%s@%s", set.Name, waitFor)
-	data.Wait = "daybreak wait " + needed
-	data.Curl = fmt.Sprintf("curl -s '%s/v1/wait?need=%s&timeout=55s' | jq -e .ready", s.baseURL(c), needed)
-	if !s.opts.Public {
-		data.Curl = strings.Replace(data.Curl, "curl -s ", "curl -s -H \"Authorization: Bearer $DAYBREAK_TOKEN\" \\\n  ", 1)
+	if data.Snippets, err = s.snippets(c, needed); err != nil {
+		return err
 	}
 	if len(set.Inputs)+len(set.feeds) > 0 {
 		data.Lineage = v.drawLineage(set)

@@ -23,6 +23,8 @@ type overviewData struct {
 	Sentence, Detail    string
 	Trouble             []troubleItem
 	Query, Owner, State string
+	Mine                string // the datasets that the reader calls theirs, or their owners
+	Keep                string // the address that keeps what is shown as the reader's own
 	Chips               []chip
 	Owners              []string
 	Date                string // the night's, for the table's head
@@ -92,7 +94,7 @@ func (s *Service) overviewPage(c echo.Context) error {
 	all := v.live()
 	n := v.night
 	data := overviewData{
-		Sentence: n.sentence, Detail: n.detail, Query: sel.query, Owner: sel.owner, State: sel.state,
+		Sentence: n.sentence, Detail: n.detail, Query: sel.query, Owner: sel.owner, State: sel.state, Mine: sel.mine,
 		Date: shortDate(n.date, v.today()), Any: len(all) > 0, Filtered: sel != selection{},
 	}
 	if v.stale {
@@ -125,7 +127,26 @@ func (s *Service) overviewPage(c echo.Context) error {
 		}
 		data.Rows = append(data.Rows, v.row(set))
 	}
+	data.Keep = keepAddress(sel, data.Rows, data.More)
 	return s.page(c, http.StatusOK, "overview", data.Sentence, data)
+}
+
+// keepAddress is the address under which the datasets that were found stay together as the reader's own; empty where there
+// is nothing to keep, or too much.
+func keepAddress(sel selection, rows []row, more string) string {
+	const most = 40
+	switch {
+	case sel.mine != "" || sel.query == "" && sel.owner == "" || more != "" || len(rows) == 0 || len(rows) > most:
+		return ""
+	case sel.query == "":
+		return selectionURL(selection{mine: sel.owner}, "")
+	}
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.Name
+	}
+	slices.Sort(names)
+	return selectionURL(selection{mine: strings.Join(names, ",")}, "")
 }
 
 // loudFirst returns what needs a person before what is merely there: the causes before what they hold
@@ -165,7 +186,7 @@ func ownersOf(sets []*dataset) []string {
 
 func selectionURL(sel selection, after string) string {
 	q := url.Values{}
-	for name, value := range map[string]string{"q": sel.query, "owner": sel.owner, "state": sel.state, "after": after} {
+	for name, value := range map[string]string{"q": sel.query, "owner": sel.owner, "state": sel.state, "mine": sel.mine, "after": after} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -180,7 +201,7 @@ func chipsOf(all []*dataset, sel selection) []chip {
 	count := func(state string) int {
 		n := 0
 		for _, set := range all {
-			if (selection{query: sel.query, owner: sel.owner, state: state}).matches(set) {
+			if (selection{query: sel.query, owner: sel.owner, state: state, mine: sel.mine}).matches(set) {
 				n++
 			}
 		}
@@ -193,7 +214,7 @@ func chipsOf(all []*dataset, sel selection) []chip {
 	for i := range chips {
 		state := chips[i].Href
 		chips[i].Current = sel.state == state
-		chips[i].Href = selectionURL(selection{query: sel.query, owner: sel.owner, state: state}, "")
+		chips[i].Href = selectionURL(selection{query: sel.query, owner: sel.owner, state: state, mine: sel.mine}, "")
 	}
 	return chips
 }

@@ -266,7 +266,11 @@ func (s *Service) runPage(c echo.Context) error {
 		data.Facts = append(data.Facts, fact{Term: "Asked for", Text: capital(run.Options.String())})
 	}
 	data.Facts = append(data.Facts, billedFacts(usageOf(steps))...)
-	data.Gantt = v.drawGantt(run, full, today)
+	before, err := s.usualBefore(c.Request().Context(), run)
+	if err != nil {
+		return err
+	}
+	data.Gantt = v.drawGantt(run, full, before, today)
 	data.Acts = s.runForms(c, run)
 	return s.page(c, http.StatusOK, "run", "Run of "+shortDate(run.Date, v.today()), data)
 }
@@ -279,6 +283,7 @@ type incidentsData struct {
 
 type incidentRow struct {
 	Title    string
+	Href     string
 	Cause    link
 	Date     string
 	Failure  *elt.Failure
@@ -305,7 +310,7 @@ func (s *Service) incidentsPage(c echo.Context) error {
 	today := v.today()
 	for _, in := range incidents {
 		r := incidentRow{
-			Title: sentence(in.Title), Cause: link{string(in.Cause), dayHref(in.Cause, in.Date)}, Date: shortDate(in.Date, today),
+			Title: sentence(in.Title), Href: "/incidents/" + string(in.ID), Cause: link{string(in.Cause), dayHref(in.Cause, in.Date)}, Date: shortDate(in.Date, today),
 			Failure: in.Failure, Opened: stampOf(in.OpenedAt, v.location, today), By: in.AcknowledgedBy, Acts: s.incidentForms(c, in),
 		}
 		if r.Told, err = s.toldRows(c, v, in.ID); err != nil {

@@ -47,6 +47,7 @@ func (r route) needs() elt.Role {
 func (s *Service) routes() []route {
 	get := http.MethodGet
 	find := []parameter{{"q", "words that the name, description, tags or owners hold"}, {"owner", "one of its owners"}, {"state", "of its latest day; attention for all that needs a look"}}
+	find = append(find, parameter{"mine", "names of datasets, or owners, with commas between"})
 	page := []parameter{{"cursor", "next of the page before"}, {"limit", "how many at most"}}
 	span := []parameter{{"from", "the first data date"}, {"to", "the last data date"}}
 	runs := []parameter{{"schedule", "its name"}, {"state", "of the run"}}
@@ -64,6 +65,7 @@ func (s *Service) routes() []route {
 		{method: get, path: "/runs", handler: s.runsPage, caller: "whoever is on call", query: join(runs, page, span)},
 		{method: get, path: "/runs/:run", handler: s.runPage, caller: "whoever is on call: where does the night stand?"},
 		{method: get, path: "/incidents", handler: s.incidentsPage, caller: "whoever is on call, and everybody who asks what happened"},
+		{method: get, path: "/incidents/:incident", handler: s.incidentPage, caller: "whoever looks after it, and whoever waits for its end"},
 		{method: get, path: "/schedules", handler: s.schedulesPage, caller: "whoever wonders when the next night starts"},
 
 		{method: get, path: "/v1/summary", handler: s.getSummary, caller: "dashboards, daybreak status", answers: api.Summary{}},

@@ -95,6 +95,7 @@ type Service struct {
 	metrics *metrics
 	access  *access
 	waiters *waiters
+	usuals  *usuals
 	limits  *limits
 	assets  *assets
 	openAPI []byte
@@ -126,7 +127,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the page's own files: %w", err)
 	}
-	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), waiters: newWaiters(o.Now), limits: newLimits(o.RequestsPerSecond), closing: make(chan struct{}), pasts: newPasts()}
+	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), waiters: newWaiters(o.Now), usuals: new(usuals), limits: newLimits(o.RequestsPerSecond), closing: make(chan struct{}), pasts: newPasts()}
 	if o.Acts != nil {
 		s.said = o.Acts
 	}

@@ -58,6 +58,14 @@
     const old = document.getElementById("main"), fresh = page.getElementById("main");
     const active = document.activeElement, name = old.contains(active) ? active.getAttribute("name") : null;
     const href = old.contains(active) ? active.getAttribute("href") : null;
+    for (const form of old.querySelectorAll("form[action]")) {
+      const same = [...fresh.querySelectorAll("form[action]")].find((f) => f.getAttribute("action") === form.getAttribute("action") && f.id === form.id);
+      for (const field of form.querySelectorAll("input[name]:not([type=hidden]), select[name]")) {
+        const typed = field.options ? [...field.options].some((o) => o.selected !== o.defaultSelected) : field.value !== field.defaultValue;
+        const target = same?.elements.namedItem(field.name);
+        if (typed && field.name !== "q" && target) target.value = field.value;
+      }
+    }
     for (const d of old.querySelectorAll("details[id]")) fresh.querySelector("#" + CSS.escape(d.id))?.toggleAttribute("open", d.open);
     if (name === "q") fresh.querySelector("[name=q]")?.setAttribute("value", active.value);
     const caret = name === "q" ? active.selectionStart : 0;
@@ -80,10 +88,33 @@
     history.replaceState(null, "", q.size ? "/?" + q : "/");
     clearTimeout(timer); timer = setTimeout(refresh, 150);
   });
-  document.addEventListener("keydown", (e) => {
+  const search = () => {
     const field = document.querySelector("[name=q]");
-    if (e.key !== "/" || !field || e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName)) return;
-    e.preventDefault(); field.focus(); field.select();
+    if (!field) { location.href = "/"; return; }
+    field.focus(); field.select();
+  };
+  // j and k go through the rows of a page, from the first on.
+  const step = (by) => {
+    const rows = [...document.querySelectorAll("main tbody td.first > a, main .line > a.name, main .gantt summary, main .trouble h2 a")].filter((a) => a.checkVisibility());
+    const at = rows.indexOf(document.activeElement);
+    rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
+  };
+  const help = () => {
+    let box = document.querySelector("dialog.keys");
+    if (!box) {
+      box = document.createElement("dialog");
+      box.className = "keys";
+      box.setAttribute("aria-labelledby", "keys-title");
+      box.innerHTML = '<h2 id="keys-title">Keys</h2><dl><dt><kbd>/</kbd></dt><dd>find a dataset</dd><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>the next row, the one before</dd><dt><kbd>Enter</kbd></dt><dd>open it</dd><dt><kbd>?</kbd></dt><dd>this</dd></dl><form method="dialog"><button>Close</button></form>';
+      document.body.append(box);
+    }
+    if (!box.open) box.showModal();
+  };
+  const keys = { "/": search, j: () => step(1), k: () => step(-1), "?": help };
+  document.addEventListener("keydown", (e) => {
+    const act = keys[e.key];
+    if (!act || e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]") || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName)) return;
+    e.preventDefault(); act();
   });
 
   decorate(); age(); setInterval(age, 1000);

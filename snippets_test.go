@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"html"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var shownSnippet = regexp.MustCompile(`(?s)<details id="wait-(\w+)".*?<pre[^>]*>(.*?)</pre>`)
+
+// stand-ins for what Airflow gives a sensor: enough to run its trigger, and to see what the sensor does with the event.
+const airflowStandIns = `
+import asyncio, sys, types
+def module(name, **members):
+    m = types.ModuleType(name)
+    m.__dict__.update(members)
+    sys.modules[name] = m
+class TriggerEvent:
+    def __init__(self, payload): self.payload = payload
+class BaseTrigger:
+    def __init__(self): pass
+class AirflowFailException(Exception): pass
+class BaseSensorOperator:
+    def __init__(self, task_id): self.task_id = task_id
+    def defer(self, trigger, method_name): self.deferred = trigger, method_name
+for package in ("airflow", "airflow.sensors", "airflow.triggers"): module(package)
+module("airflow.exceptions", AirflowFailException=AirflowFailException)
+module("airflow.sensors.base", BaseSensorOperator=BaseSensorOperator)
+module("airflow.triggers.base", BaseTrigger=BaseTrigger, TriggerEvent=TriggerEvent)
+import importlib
+daybreak = importlib.import_module("daybreak")
+sensor = daybreak.DaybreakSensor(task_id="data", need=sys.argv[1])
+sensor.execute({})
+trigger, method = sensor.deferred
+path, arguments = trigger.serialize()
+again = getattr(importlib.import_module(path.rsplit(".", 1)[0]), path.rsplit(".", 1)[1])(**arguments)
+event = asyncio.run(anext(again.run()))
+getattr(sensor, method)({}, event.payload)
+`
+
+// Each text that a dataset's page offers to copy does what it says when it is run as it stands: it ends well for a day that
+// is ready, and fails for one that waiting cannot help.
+func TestSnippets(t *testing.T) {
+	dir, date := brought(t), lastDate(t)
+	ready, gone := "mrr@"+date.AddDays(-1).String(), "revenue_by_currency@"+date.String()
+	change(t, filepath.Join(dir, "production.db"), "ALTER TABLE invoices RENAME TO bills")
+	wantRefusal(t, do(t, dir, nil, "run", "--date", date.String()), 78, "table_missing")
+	edit(t, dir, "daybreak.yaml", "public: true ", "public: false")
+	token := strings.TrimSpace(must(t, dir, nil, "token", "create", "jobs").out)
+	s, stop := start(t, dir, nil, "status-server")
+	defer stop()
+
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/datasets/mrr", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	page, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir() // daybreak is this very program; dbt notes that it was begun
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"daybreak": asProgram + "=1 exec " + program + ` "$@"`, "dbt": `echo "$@" > dbt-began`} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := map[string]func(dir, file, need string) *exec.Cmd{
+		"shell":  func(_, file, _ string) *exec.Cmd { return exec.Command("sh", file) },
+		"curl":   func(_, file, _ string) *exec.Cmd { return exec.Command("bash", "-o", "pipefail", file) },
+		"dbt":    func(_, file, _ string) *exec.Cmd { return exec.Command("sh", file) },
+		"python": func(_, file, _ string) *exec.Cmd { return exec.Command("python3", file) },
+		"go": func(dir, file, _ string) *exec.Cmd {
+			cmd := exec.Command("go", "run", file)
+			cmd.Dir = here
+			return cmd
+		},
+		"airflow": func(dir, _, need string) *exec.Cmd {
+			cmd := exec.Command("python3", "-c", airflowStandIns, need)
+			cmd.Env = append(os.Environ(), "PYTHONPATH="+dir)
+			return cmd
+		},
+	}
+	file := map[string]string{"go": "wait.go", "airflow": "daybreak.py", "python": "wait.py"}
+	needs := regexp.MustCompile(`mrr@\d{4}-\d\d-\d\d`)
+	found := shownSnippet.FindAllStringSubmatch(string(page), -1)
+	if len(found) != len(run) {
+		t.Fatalf("the page shows %d snippets of %d", len(found), len(run))
+	}
+	for _, m := range found {
+		for need, well := range map[string]bool{ready: true, gone: false} {
+			t.Run(m[1]+" "+need, func(t *testing.T) {
+				dir := t.TempDir()
+				name := filepath.Join(dir, cmp.Or(file[m[1]], "snippet.sh"))
+				text := needs.ReplaceAllLiteralString(html.UnescapeString(m[2]), need)
+				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				plain := run[m[1]](dir, name, need)
+				cmd := exec.CommandContext(ctx, plain.Path, plain.Args[1:]...)
+				cmd.Dir, cmd.Env = plain.Dir, append(plain.Environ(), "DAYBREAK_TOKEN="+token, "PATH="+bin+":"+os.Getenv("PATH"))
+				if cmd.Dir == "" {
+					cmd.Dir = dir
+				}
+				out, err := cmd.CombinedOutput()
+				if (err == nil) != well {
+					t.Errorf("%v\n%s\n%s", err, out, text)
+				}
+				if !well && m[1] != "curl" && m[1] != "dbt" && !strings.Contains(strings.ToLower(string(out)), "impossible") && !strings.Contains(string(out), "app.invoices") {
+					t.Errorf("it does not say why: %s", out)
+				}
+				if _, err := os.Stat(filepath.Join(dir, "dbt-began")); m[1] == "dbt" && (err == nil) != well {
+					t.Errorf("dbt began: %v, the day is ready: %v", err == nil, well)
+				}
+			})
+		}
+	}
+}
