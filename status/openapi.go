@@ -137,6 +137,8 @@ func (r route) tagged() bool {
 func (d *document) responses(r route) object {
 	out := make(object)
 	switch {
+	case r.leads:
+		out["303"] = object{"description": "Leads on: to the provider, or back to the page", "headers": object{"Location": header("Where to go on")}}
 	case r.method == http.MethodPost && r.answers == nil:
 		out["303"] = object{"description": "Done; leads back to the page", "headers": object{"Location": header("The page to go to")}}
 		if r.path == "/tokens" {

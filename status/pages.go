@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -226,10 +227,14 @@ func (s *Service) errorPage(c echo.Context, p *problem) error {
 
 func (s *Service) signIn(c echo.Context, status int, next string, wrong bool) error {
 	c.Response().Header().Set("Cache-Control", "no-store")
+	account := ""
+	if s.opts.Login != nil && s.opts.Tokens != nil {
+		account = loginPath + "?next=" + url.QueryEscape(next)
+	}
 	return s.page(c, status, "login", "Sign in", struct {
-		Next  string
-		Wrong bool
-	}{next, wrong})
+		Next, Account, Name string
+		Wrong               bool
+	}{next, account, s.opts.LoginName, wrong})
 }
 
 func (s *Service) loginPage(c echo.Context) error {

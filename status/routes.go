@@ -24,6 +24,7 @@ type route struct {
 	body    []parameter // the fields of its body, all of them texts
 	media   string      // of a 200 that is neither JSON nor, where nothing is answered with, a page
 	refuses refusals    // what else than what follows from its parameters it refuses with
+	leads   bool        // answers with another address
 	stream  bool        // answers for as long as the client listens: not compressed, no deadline of its own
 }
 
@@ -99,7 +100,7 @@ func (s *Service) routes() []route {
 		{method: http.MethodPost, path: "/logout", handler: s.postLogout, caller: "the button beside the name", role: elt.Viewer},
 		{method: get, path: "/static/:file", handler: s.getStatic, caller: "the pages, the login form among them", open: true, query: []parameter{{"v", "a digest of the files: with it, they are kept for good"}}, media: "text/css, text/javascript, image/svg+xml"},
 	}
-	routes = append(routes, s.controlRoutes()...)
+	routes = append(append(routes, s.controlRoutes()...), s.loginRoutes()...)
 	if s.opts.Acts == nil {
 		return withMoments(routes)
 	}

@@ -51,6 +51,9 @@ type Options struct {
 	BackfillDesk BackfillDesk
 	// Rollbacks goes back to earlier versions; nil makes a service that cannot.
 	Rollbacks Rollbacks
+	// Login lets people sign in with an account that they have elsewhere, which pages call LoginName; nil: by token alone.
+	Login     Login
+	LoginName string
 	// Controls tells of ticks, pauses and maintenance, and keeps what operators say of them; nil shows and keeps none.
 	Controls Controls
 	// Trigger starts a schedule's run now; nil starts none.

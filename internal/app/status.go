@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"github.com/daybreak-data/daybreak/status"
 	"github.com/daybreak-data/daybreak/status/api"
 	"github.com/daybreak-data/daybreak/status/client"
+	"github.com/daybreak-data/daybreak/status/oidc"
 	"github.com/daybreak-data/daybreak/transform"
 )
 
@@ -26,6 +28,15 @@ func (ws *workspace) newStatus(book *ledger.Ledger, log *slog.Logger) (*status.S
 	o := ws.statusOptions(book, log)
 	o.RequestsPerSecond = ws.config.Status.RequestsPerSecond
 	o.Public, o.Token = ws.config.Status.Public, status.Secret(ws.config.Status.Token.Reveal())
+	if in := ws.config.Status.OIDC; in.Issuer != "" {
+		o.LoginName = cmp.Or(in.Name, "your account")
+		o.Login = oidc.New(oidc.Options{
+			Issuer: in.Issuer, ClientID: in.ClientID, ClientSecret: in.ClientSecret.Reveal(), Scopes: in.Scopes,
+			RedirectURL: strings.TrimRight(ws.config.Status.BaseURL, "/") + "/login/callback", Domains: in.Domains, GroupsClaim: in.GroupsClaim,
+			Groups:    map[elt.Role][]string{elt.Viewer: in.Viewers, elt.Operator: in.Operators, elt.Admin: in.Admins},
+			Everybody: elt.Role(in.Everybody), Now: time.Now,
+		})
+	}
 	return status.New(o)
 }
 

@@ -35,6 +35,7 @@ const (
 	CodeBadNotify        elt.Code = "bad_notify"
 	CodeWeakSecret       elt.Code = "weak_secret"
 	CodeBadRetention     elt.Code = "bad_retention"
+	CodeBadLogin         elt.Code = "bad_login"
 	CodeBadCalendar      elt.Code = "bad_calendar"
 	CodeBadMaintenance   elt.Code = "bad_maintenance"
 )
@@ -56,6 +57,7 @@ func (c *checker) all() {
 	c.status()
 	c.notify()
 	c.retention()
+	c.login()
 	c.calendars()
 	c.maintenance()
 }

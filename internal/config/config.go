@@ -230,6 +230,22 @@ type Status struct {
 	Public            bool   `yaml:"public"`      // everybody may read
 	Token             Secret `yaml:"token"`
 	BaseURL           string `yaml:"base_url"` // under which people reach it; for links
+	OIDC              OIDC   `yaml:"oidc"`
+}
+
+// OIDC is where people sign in with their company's account; nobody does where the issuer is empty.
+type OIDC struct {
+	Issuer       string   `yaml:"issuer"`
+	ClientID     string   `yaml:"client_id"`
+	ClientSecret Secret   `yaml:"client_secret"`
+	Name         string   `yaml:"name"` // of the account, on the button
+	Scopes       []string `yaml:"scopes"`
+	Domains      []string `yaml:"allowed_domains"`
+	GroupsClaim  string   `yaml:"groups_claim"`
+	Viewers      []string `yaml:"viewers"` // groups
+	Operators    []string `yaml:"operators"`
+	Admins       []string `yaml:"admins"`
+	Everybody    string   `yaml:"everybody"` // the role of whoever is in none of the groups
 }
 
 // Notify says who is told of incidents.

@@ -274,3 +274,30 @@ maintenance:
 		}
 	}
 }
+
+func TestLogin(t *testing.T) {
+	dir := t.TempDir()
+	const good = "issuer: https://login.example.com, client_id: daybreak, client_secret: a-long-secret, operators: [on-call]"
+	for oidc, want := range map[string]string{
+		good: "",
+		strings.Replace(good, "https:", "http:", 1):                                    "no TLS",
+		strings.Replace(good, "https://login.example.com", "http://127.0.0.1:5556", 1): "",
+		strings.Replace(good, "https://login.example.com", "login", 1):                 "not an address",
+		strings.Replace(good, "client_id: daybreak, ", "", 1):                          "no client_id",
+		strings.Replace(good, "a-long-secret", "short", 1):                             "could be guessed",
+		strings.Replace(good, ", operators: [on-call]", "", 1):                         "nobody could sign in",
+		good + ", everybody: viewer":                                                   "everybody whom the provider knows",
+		good + ", everybody: admin, allowed_domains: [example.com]":                    "cannot be",
+		good + ", allowed_domains: [ann@example.com]":                                  "not a domain",
+		good + ", everybody: viewer, allowed_domains: [example.com]":                   "",
+	} {
+		text := "sources: {shop: {sqlite: shop.db}}\nstatus: {public: true, base_url: \"https://daybreak.example.com\", oidc: {" + oidc + "}}\n"
+		if err := os.WriteFile(filepath.Join(dir, "daybreak.yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, problems := Load(dir)
+		if err := problems.Err(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", oidc, err)
+		}
+	}
+}
