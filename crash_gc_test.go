@@ -67,7 +67,7 @@ func TestKilledGC(t *testing.T) {
 	}
 	rebuilt := false
 	scene{
-		name: "gc", stage: collectable, args: []string{"gc"},
+		name: "gc", stage: collectable, args: []string{"gc"}, forgets: true,
 		must: []string{"gc.listed", "gc.deleted", "gc.discarded", "gc.forget", "lake.disk.delete", "lake.disk.deleted"},
 		settled: func(t *testing.T, dir string) {
 			if diff := cmp.Diff(want, leftIn(t, dir)); diff != "" {

@@ -106,6 +106,8 @@ type scene struct {
 	over func(t *testing.T, dir string) bool
 	// must are failpoints that the command passes; a scene without one of them shows nothing of it.
 	must []string
+	// forgets is true of a command that drops old versions: nobody can say afterwards that they were there.
+	forgets bool
 	// between is what happens after the death and before the next command; settled checks what is true in the end.
 	between, settled func(t *testing.T, dir string)
 }
@@ -168,7 +170,8 @@ func (s scene) passages(t *testing.T, dir string) (passed []passage) {
 // or the new one and nothing in between, that the ledger knows of nothing which they do not see, and that the command,
 // given again, ends like one that nobody disturbed.
 func (s scene) play(t *testing.T, pick func([]passage) []passage) {
-	if s.look == nil {
+	inDuckDB := s.look == nil
+	if inDuckDB {
 		s.look = look
 	}
 	undisturbed := s.stage(t)
@@ -188,6 +191,9 @@ func (s scene) play(t *testing.T, pick func([]passage) []passage) {
 	for _, p := range picked {
 		t.Run(p.String(), func(t *testing.T) {
 			dir := s.stage(t)
+			if inDuckDB && !s.forgets {
+				neverFalselyGreen(t, dir)
+			}
 			// What goes on at once is not in the same order each time, and the last passages of a name may not come.
 			if s.perform(t, dir, []string{crashAt + "=" + p.String()}, s.code) {
 				died++

@@ -40,6 +40,7 @@ func fillWithin(t *testing.T, part string, room int) {
 	disk := mount(t, small)
 	edit(t, dir, "daybreak.yaml", place.old, place.moved)
 	move(t, filepath.Join(dir, place.file), filepath.Join(small, filepath.Base(place.file)))
+	neverFalselyGreen(t, dir)
 	before, after := contents(t, dir), undisturbed(t)
 	disk.leave(t, room)
 	a := disk.do(t, dir, "run", "--date", lastDate(t).String())

@@ -109,6 +109,7 @@ const slow = "{{ config(materialized='table') }}\nselect count(*) as n, sum(a.ra
 func TestKilledInMidTransform(t *testing.T) {
 	t.Parallel()
 	dir, date := brought(t), lastDate(t).String()
+	neverFalselyGreen(t, dir)
 	write := func(dir string) {
 		if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
 			t.Fatal(err)

@@ -62,6 +62,7 @@ func wantContents(t *testing.T, dir string, first, second map[string]string, bac
 func TestRollback(t *testing.T) {
 	t.Parallel()
 	dir, first, second := twoNights(t)
+	neverFalselyGreen(t, dir)
 	date := lastDate(t).String()
 	for dataset, relation := range map[string]string{"app.companies": "app.companies", "app.message_parts": "app.message_parts", "mrr": "analytics.mrr"} {
 		newest := query(t, dir, "SELECT version_id FROM _daybreak.versions WHERE dataset = '"+dataset+"' ORDER BY published_at DESC LIMIT 1")[0][0]
@@ -211,6 +212,7 @@ func TestOperatorsBesideServe(t *testing.T) {
 func TestWithdraw(t *testing.T) {
 	t.Parallel()
 	dir, _, second := twoNights(t)
+	neverFalselyGreen(t, dir)
 	date := lastDate(t).String()
 	wantRefusal(t, do(t, dir, nil, "withdraw", "mrr", "2001-01-01", "--reason", "x", "--yes"), 78, "day_unknown")
 	wantRefusal(t, do(t, dir, nil, "withdraw", "mrr", date, "--reason", "x"), 78, "not_confirmed")

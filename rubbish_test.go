@@ -221,6 +221,7 @@ func TestWhatFailsIsHeldBackAndTheRestAppears(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := brought(t)
+			neverFalselyGreen(t, dir)
 			before := contents(t, dir)
 			c.spoil(t, dir)
 			a := do(t, dir, nil, "run", "--date", date.String())

@@ -31,6 +31,7 @@ const (
 	benchNights   = 400
 	benchClients  = 16
 	benchCrowd    = 1000
+	benchRounds   = 5
 )
 
 // BenchmarkStatus asks the status service about 2,000 datasets × 400 nights: what its start costs, a change of the ledger,
@@ -128,15 +129,22 @@ func benchStatus(b *testing.B, l *ledger.Ledger, night elt.Date) {
 		s.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/v1/datasets/"+string(benchDataset(i)), nil))
 		tags[i] = rec.Header().Get("ETag")
 	}
-	full := askAll(b, address, http.StatusOK, func(i int) string { return request("/v1/datasets/"+string(benchDataset(i)), "") })
-	same := askAll(b, address, http.StatusNotModified, func(i int) string {
-		return request("/v1/datasets/"+string(benchDataset(i)), "If-None-Match: "+tags[i]+"\r\n")
-	})
-	b.Logf("GET /v1/datasets/{d}: %s", full)
+	bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 750)) }))
+	defer bare.Close()
+	var least, full, same, gate pace
+	for range benchRounds { // in turns, because the machine may have other work; the best round of each counts
+		least = least.better(askAll(b, bare.Listener.Addr().String(), http.StatusOK, func(int) string { return request("/", "") }))
+		full = full.better(askAll(b, address, http.StatusOK, func(i int) string { return request("/v1/datasets/"+string(benchDataset(i)), "") }))
+		same = same.better(askAll(b, address, http.StatusNotModified, func(i int) string {
+			return request("/v1/datasets/"+string(benchDataset(i)), "If-None-Match: "+tags[i]+"\r\n")
+		}))
+		gate = gate.better(askAll(b, address, http.StatusOK, func(i int) string {
+			return request("/v1/ready?need="+string(benchDataset(i))+"@"+night.AddDays(-1).String(), "")
+		}))
+	}
+	b.Logf("a server that answers 750 bytes and nothing else: %s", least)
+	b.Logf("GET /v1/datasets/{d}: %s, %.2f of that", full, full.perSecond/least.perSecond)
 	b.Logf("the same, not modified: %s, %.2f times as many", same, same.perSecond/full.perSecond)
-	gate := askAll(b, address, http.StatusOK, func(i int) string {
-		return request("/v1/ready?need="+string(benchDataset(i))+"@"+night.AddDays(-1).String(), "")
-	})
 	b.Logf("GET /v1/ready: %s", gate)
 	for _, path := range []string{"/", "/datasets/" + string(benchDataset(7)), "/v1/datasets?limit=1000"} {
 		var took []time.Duration
@@ -201,9 +209,16 @@ func (p pace) String() string {
 	return fmt.Sprintf("%.0f requests/s of %d bytes, half within %.2f ms, 99%% within %.2f ms", p.perSecond, p.bytes, ms(p.p50), ms(p.p99))
 }
 
-// askAll has clients ask one after the other for three seconds, over one connection each.
+func (p pace) better(q pace) pace {
+	if q.perSecond > p.perSecond {
+		return q
+	}
+	return p
+}
+
+// askAll has clients ask one after the other for a second and a half, over one connection each.
 func askAll(b *testing.B, address string, want int, of func(i int) string) pace {
-	const long = 3 * time.Second
+	const long = 1500 * time.Millisecond
 	var mu sync.Mutex
 	var all []time.Duration
 	var size int64

@@ -33,6 +33,7 @@ func TestWhatIsAlteredBetweenLoadAndPublishIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, date := brought(t), lastDate(t).String()
+			neverFalselyGreen(t, dir)
 			before := contents(t, dir)
 			edit(t, dir, "schedules/nightly.yaml", "  app.companies:\n", "  app.companies:\n"+guard)
 			wantRefusal(t, do(t, dir, nil, "run", "--date", date), 65, "rows_unexpected")

@@ -26,7 +26,7 @@ type datasetData struct {
 	About            string
 	Trouble          *troubleItem // what holds it up, here or where it began
 	Facts            []fact
-	Cells            []cell
+	Cells            cells
 	Caption          string
 	Days             []dayRow
 	Snippets         []snippet

@@ -1,0 +1,64 @@
+package status
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/daybreak-data/daybreak/status/statustest"
+)
+
+// bare is a service whose answers nobody holds against the API's description.
+func bare(t testing.TB, w *statustest.World) *Service {
+	t.Helper()
+	s, err := New(Options{Ledger: w, Public: true, Location: w.Zone, Schedules: w.Schedules, Now: w.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// mostAllocations is what routing, headers, metrics and the recorder of a test take, with a little room.
+const mostAllocations = 50
+
+// What pollers ask for again and again costs as little as a route can: nothing is built or encoded for it.
+func TestPollersCostLittle(t *testing.T) {
+	s := bare(t, statustest.Busy())
+	first := httptest.NewRequest(http.MethodGet, "/v1/datasets/shop.users", nil)
+	rec := httptest.NewRecorder()
+	s.Handler().ServeHTTP(rec, first)
+	again := first.Clone(t.Context())
+	again.Header.Set("If-None-Match", rec.Header().Get("ETag"))
+	for want, r := range map[int]*http.Request{http.StatusOK: first, http.StatusNotModified: again} {
+		allocs := testing.AllocsPerRun(100, func() {
+			rec := httptest.NewRecorder()
+			if s.Handler().ServeHTTP(rec, r); rec.Code != want {
+				t.Fatalf("%d, want %d", rec.Code, want)
+			}
+		})
+		t.Logf("an answer %d takes %.0f allocations", want, allocs)
+		if allocs > mostAllocations {
+			t.Errorf("an answer %d takes %.0f allocations, want at most %d", want, allocs, mostAllocations)
+		}
+	}
+}
+
+// BenchmarkPages renders what is looked at most, for a company with three hundred datasets of ninety days.
+func BenchmarkPages(b *testing.B) {
+	s := bare(b, statustest.Crowd(300))
+	for _, path := range []string{"/", "/datasets/shop.users", "/v1/datasets/shop.users", "/v1/datasets/shop.users/days"} {
+		b.Run(path, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				rec := httptest.NewRecorder()
+				s.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+				if rec.Code != http.StatusOK {
+					b.Fatal(rec.Code)
+				}
+			}
+		})
+	}
+}
