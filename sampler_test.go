@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,7 +83,7 @@ func (s *sampler) sample(ctx context.Context, file string) error {
 		if _, err := os.Stat(file); err == nil {
 			if book, err = ledger.Open(context.WithoutCancel(ctx), "sqlite:"+file, slog.New(slog.DiscardHandler)); err != nil {
 				book = nil // it is being made
-			} else if _, err := book.Revision(ctx); err != nil {
+			} else if _, err := book.Revision(context.WithoutCancel(ctx)); err != nil {
 				if err := book.Close(); err != nil {
 					return err
 				}
@@ -235,7 +237,7 @@ func TestAFalseGreenIsSeen(t *testing.T) {
 				t.Fatal(err)
 			}
 			contradicted, err := s.judge(filepath.Join(dir, "state", "warehouse.duckdb"))
-			if err != nil || len(contradicted) != 1 {
+			if err != nil || !slices.ContainsFunc(contradicted, func(c string) bool { return strings.HasPrefix(c, "app.companies ") }) {
 				t.Errorf("of %d samples it contradicts %v (%v)", s.samples, contradicted, err)
 			}
 		})

@@ -129,7 +129,9 @@ func TestAReaderThatStopsReading(t *testing.T) {
 			if err := server.Close(); err != nil {
 				t.Error(err)
 			}
-			<-served
+			if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+				t.Error(err)
+			}
 		}()
 		stream := func() *bufio.Reader {
 			client, conn := net.Pipe()

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"errors"
 	"net/http/httptest"
 	"regexp"
 	"testing"
@@ -32,7 +33,7 @@ func TestExpectedInTheTerminal(t *testing.T) {
 	t.Cleanup(server.Close)
 	said := func(run func(c *Console) error) string {
 		var out bytes.Buffer
-		if err := run(&Console{Out: &out, Err: &out}); err != nil && err != error(exitStatus(ExitTimeout)) {
+		if err := run(&Console{Out: &out, Err: &out}); err != nil && !errors.Is(err, exitStatus(ExitTimeout)) {
 			t.Fatal(err)
 		}
 		return out.String()

@@ -2,6 +2,7 @@ package elt_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -114,10 +115,7 @@ func TestMergedIsRebuilt(t *testing.T) {
 				}
 				a, dates = next, again
 			}
-			got := make(map[elt.DayKey]elt.DayStatus)
-			for key, s := range a.All() {
-				got[key] = s
-			}
+			got := maps.Collect(a.All())
 			if diff := cmp.Diff(elt.NewBoard(joined(datasets, at, rebuilt, parts...)).Days, got); diff != "" {
 				t.Fatal(diff)
 			}
