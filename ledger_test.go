@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daybreak-data/daybreak/internal/testenv"
+	migrations "github.com/daybreak-data/daybreak/sql"
 )
 
 // loseLedger takes a workspace's ledger away.
@@ -120,5 +124,93 @@ func TestABackupOfANightUnderWay(t *testing.T) {
 			t.Errorf("%s is %s", d, state)
 		}
 	}
+	wantOneTruth(t, dir)
+}
+
+// downgrade makes a ledger what an older Daybreak would have left: the migrations after the given one are taken back.
+func downgrade(t *testing.T, file string, schema int) {
+	t.Helper()
+	names, err := fs.Glob(migrations.Migrations, "migrations/*.down.sql")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%d migrations: %v", len(names), err)
+	}
+	for _, name := range slices.Backward(names) {
+		var number int
+		if _, err := fmt.Sscanf(filepath.Base(name), "%06d_", &number); err != nil {
+			t.Fatal(err)
+		}
+		if number <= schema {
+			continue
+		}
+		text, err := fs.ReadFile(migrations.Migrations, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(t, file, string(text))
+	}
+	change(t, file, fmt.Sprintf("UPDATE schema_migrations SET version = %d, dirty = 0", schema))
+	if got := ask(t, file, "SELECT value FROM counters WHERE name = 'schema'")[0][0]; got != fmt.Sprint(schema) {
+		t.Fatalf("the ledger's schema is %s, want %d", got, schema)
+	}
+}
+
+// A night that the previous release began and a new one finds in its ledger goes on: the same run, from the step at
+// which it stopped, to the tables of an undisturbed night. Before that, whoever only reads is told what to do, and the
+// old ledger can be backed up.
+func TestANightBegunByThePreviousReleaseIsFinished(t *testing.T) {
+	const previous = 10 // the schema of the release before
+	dir, date := brought(t), lastDate(t).String()
+	if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	undisturbed := filepath.Join(t.TempDir(), "undisturbed")
+	if err := os.CopyFS(undisturbed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	must(t, undisturbed, nil, "run", "--date", date)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := program(ctx, t, dir, nil, "run", "--date", date)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	at := time.NewTicker(5 * time.Millisecond)
+	defer at.Stop()
+	for !building(dir, "slow") {
+		select {
+		case <-ctx.Done():
+			t.Fatal("the model was never met at work")
+		case <-at.C:
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("the night that was killed ended well")
+	}
+	ledger := filepath.Join(dir, "state", "ledger.db")
+	downgrade(t, ledger, previous)
+	begun := ask(t, ledger, "SELECT id FROM runs WHERE state = 'running'")
+	done := ask(t, ledger, "SELECT id FROM steps WHERE state = 'succeeded' AND run = '"+begun[0][0]+"'")
+	if len(begun) != 1 || len(done) == 0 {
+		t.Fatalf("%d runs are under way, %d steps done", len(begun), len(done))
+	}
+	wantRefusal(t, do(t, dir, nil, "status"), 78, "ledger_older", "daybreak run")
+	file := filepath.Join(t.TempDir(), "before-the-upgrade.gz")
+	if a := must(t, dir, nil, "ledger", "backup", file); !strings.Contains(a.out, fmt.Sprintf("(schema %d)", previous)) {
+		t.Errorf("the backup says %q", a.out)
+	}
+
+	must(t, dir, nil, "run", "--date", date)
+	if got := ask(t, ledger, "SELECT id, state FROM runs ORDER BY created_seq DESC LIMIT 1"); got[0][0] != begun[0][0] || got[0][1] != "succeeded" {
+		t.Errorf("the last run is %v, want %s to have ended well", got, begun[0][0])
+	}
+	for _, step := range done {
+		if n := ask(t, ledger, "SELECT attempt FROM steps WHERE id = '"+step[0]+"'")[0][0]; n != "1" {
+			t.Errorf("%s, which was done, was begun %s times", step[0], n)
+		}
+	}
+	wantSameRows(t, rowsRead(t, undisturbed), rowsRead(t, dir))
 	wantOneTruth(t, dir)
 }

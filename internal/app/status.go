@@ -121,6 +121,9 @@ func (s *Service) client(ctx context.Context, g *Globals, log *slog.Logger) (*cl
 	if err != nil {
 		return nil, nil, err
 	}
+	if _, err := book.Revision(ctx); err != nil { // such as ledger_older: a service would only say that nothing is known
+		return nil, nil, errors.Join(err, book.Close())
+	}
 	c, stop, err := ws.private(ctx, book, log)
 	if err != nil {
 		return nil, nil, errors.Join(err, book.Close())
