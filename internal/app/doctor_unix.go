@@ -10,5 +10,6 @@ func room(folder string) (free, total int64, err error) {
 	if err := syscall.Statfs(folder, &s); err != nil {
 		return 0, 0, err
 	}
-	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
+	size := int64(s.Bsize) //nolint:unconvert // it is an int32 or an uint32 elsewhere
+	return int64(s.Bavail) * size, int64(s.Blocks) * size, nil
 }

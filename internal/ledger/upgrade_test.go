@@ -19,71 +19,95 @@ import (
 	migrations "github.com/daybreak-data/daybreak/sql"
 )
 
-// parents are the columns that refer to another table.
-var parents = map[string]string{"run": "runs", "step": "steps", "incident": "incidents", "token": "tokens"}
+// reference is a column of another table.
+type reference struct{ table, column string }
+
+// references returns to what a table's columns refer.
+func references(t *testing.T, db *sql.DB, table string) map[string]reference {
+	t.Helper()
+	const sqlite = `SELECT "from", "table", coalesce("to", 'id') FROM pragma_foreign_key_list($1)`
+	const postgres = `SELECT k.column_name, c.table_name, c.column_name FROM information_schema.table_constraints f
+		JOIN information_schema.key_column_usage k USING (constraint_schema, constraint_name) JOIN information_schema.constraint_column_usage c USING (constraint_schema, constraint_name)
+		WHERE f.constraint_type = 'FOREIGN KEY' AND f.constraint_schema = current_schema() AND f.table_name = $1`
+	rows, err := db.QueryContext(t.Context(), sqlite, table)
+	if err != nil {
+		rows, err = db.QueryContext(t.Context(), postgres, table)
+	}
+	ok(t, err)
+	defer rows.Close()
+	out := make(map[string]reference)
+	for rows.Next() {
+		var from string
+		var to reference
+		ok(t, rows.Scan(&from, &to.table, &to.column))
+		out[from] = to
+	}
+	ok(t, rows.Err())
+	return out
+}
+
+// valueOf is what populate puts into a column of the nth row.
+func valueOf(table, column, kind string, n int, refers map[string]map[string]reference) any {
+	if to, has := refers[table][column]; has {
+		return valueOf(to.table, to.column, kind, n, refers)
+	}
+	switch {
+	case kind != "TEXT":
+		return int64(1_000_000_007*(n+1) + len(column))
+	case column == "id":
+		return fmt.Sprintf("%s-%d", table, n)
+	}
+	return fmt.Sprintf("%s %d 'ü' <&> \"\u2028\\ \n", column, n)
+}
 
 // populate puts two rows into each table of the ledger, whatever its schema, and returns what each then holds.
 func populate(t *testing.T, db *sql.DB) map[string][]string {
 	t.Helper()
-	ctx := t.Context()
-	for _, table := range ordered(t, db) {
-		if table == "counters" {
-			continue
+	tables := tablesOf(t, db)
+	refers := make(map[string]map[string]reference, len(tables))
+	for _, table := range tables {
+		refers[table] = references(t, db, table)
+	}
+	filled := map[string]bool{"counters": true}
+	var fill func(table string)
+	fill = func(table string) {
+		if filled[table] {
+			return
+		}
+		filled[table] = true
+		for _, to := range refers[table] {
+			fill(to.table)
 		}
 		names, kinds := columnsOf(t, db, table)
 		for n := range 2 {
 			values, marks := make([]any, len(names)), make([]string, len(names))
 			for i, name := range names {
-				marks[i] = fmt.Sprintf("$%d", i+1)
-				parent := parents[name]
-				switch {
-				case kinds[i] != "TEXT":
-					values[i] = int64(1_000_000_007*(n+1) + i)
-				case parent != "" && !strings.HasPrefix(table, "past_"):
-					values[i] = fmt.Sprintf("%s-%d", parent, n)
-				case name == "id":
-					values[i] = fmt.Sprintf("%s-%d", table, n)
-				default:
-					values[i] = fmt.Sprintf("%s %d 'ü' <&> \"\u2028\\ \n", name, n)
-				}
+				values[i], marks[i] = valueOf(table, name, kinds[i], n, refers), fmt.Sprintf("$%d", i+1)
 			}
-			_, err := db.ExecContext(ctx, `INSERT INTO `+table+` ("`+strings.Join(names, `", "`)+`") VALUES (`+strings.Join(marks, ", ")+`)`, values...)
+			_, err := db.ExecContext(t.Context(), `INSERT INTO `+table+` ("`+strings.Join(names, `", "`)+`") VALUES (`+strings.Join(marks, ", ")+`)`, values...)
 			if err != nil {
 				t.Fatalf("table %s: %v", table, err)
 			}
 		}
 	}
 	out := make(map[string][]string)
-	for _, table := range ordered(t, db) {
+	for _, table := range tables {
+		fill(table)
+	}
+	for _, table := range tables {
 		names, _ := columnsOf(t, db, table)
 		out[table+"("+strings.Join(names, ",")+")"] = dump(t, db, table, names)
 	}
 	return out
 }
 
-// ordered returns the tables, each after those that it refers to.
-func ordered(t *testing.T, db *sql.DB) []string {
+// tablesOf returns the ledger's tables.
+func tablesOf(t *testing.T, db *sql.DB) []string {
 	t.Helper()
-	names := texts(t, db, `SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'schema_migrations'`)
-	if names == nil {
-		names = texts(t, db, `SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() AND table_name <> 'schema_migrations'`)
+	if names := texts(t, db, `SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'schema_migrations'`); names != nil {
+		return names
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		rank := func(s string) int { return slices.Index([]string{"runs", "steps", "incidents", "tokens"}, s) }
-		if rank(a) >= 0 && rank(b) >= 0 {
-			return rank(a) - rank(b)
-		}
-		return max(rank(b), -1) - max(rank(a), -1)
-	})
-	first := []string{}
-	for _, table := range []string{"runs", "steps", "incidents", "tokens"} {
-		if slices.Contains(names, table) {
-			first = append(first, table)
-		}
-	}
-	rest := slices.DeleteFunc(names, func(s string) bool { return slices.Contains(first, s) })
-	slices.Sort(rest)
-	return append(first, rest...)
+	return texts(t, db, `SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() AND table_name <> 'schema_migrations'`)
 }
 
 // texts returns the first column of a query; nil when the engine does not know what it asks for.

@@ -39,7 +39,7 @@ func (h Harness) refitted(t testing.TB, first, second string, strategy elt.Strat
 	return b
 }
 
-func (h Harness) wantRefit(t testing.TB, b elt.Build, query, changes string, want ...string) []elt.SchemaChange {
+func (h Harness) wantRefit(t testing.TB, b elt.Build, query, changes string, want ...string) {
 	t.Helper()
 	built, err := h.Build(t.Context(), b)
 	if err != nil {
@@ -53,7 +53,6 @@ func (h Harness) wantRefit(t testing.TB, b elt.Build, query, changes string, wan
 	i.Changes = built.Changes
 	h.publish(t, b.Run, 2, i)
 	h.wantRows(t, sprintf(query, h.Published("analytics.revenue")), want...)
-	return built.Changes
 }
 
 func testRefitPolicies(t *testing.T, h Harness) {
