@@ -100,7 +100,8 @@ func (r *rowReader) row(data []byte) (int, error) {
 	for i, decode := range r.decoders {
 		rest := data[at:]
 		if len(rest) < 4 {
-			return 0, r.takeBack(i)
+			r.takeBack(i)
+			return 0, nil
 		}
 		size := int(int32(binary.BigEndian.Uint32(rest)))
 		if size < 0 {
@@ -109,12 +110,14 @@ func (r *rowReader) row(data []byte) (int, error) {
 			continue
 		}
 		if len(rest)-4 < size {
-			return 0, r.takeBack(i)
+			r.takeBack(i)
+			return 0, nil
 		}
 		if err := decode(columns[i], rest[4:4+size]); err != nil {
 			whole := r.locate(data)
 			if whole == 0 {
-				return 0, r.takeBack(i)
+				r.takeBack(i)
+				return 0, nil
 			}
 			if left, err := r.unfit(i, data[:whole], err); left || err != nil {
 				return whole, errors.Join(err, r.flush())
@@ -124,7 +127,8 @@ func (r *rowReader) row(data []byte) (int, error) {
 	}
 	if len(r.fields) > len(r.decoders) {
 		if at = r.locate(data); at == 0 {
-			return 0, r.takeBack(len(r.decoders))
+			r.takeBack(len(r.decoders))
+			return 0, nil
 		}
 		if err := r.try(data); err != nil {
 			return at, err
@@ -135,12 +139,11 @@ func (r *rowReader) row(data []byte) (int, error) {
 }
 
 // takeBack takes the first columns of the row away again, whose end has not come yet.
-func (r *rowReader) takeBack(columns int) error {
+func (r *rowReader) takeBack(columns int) {
 	for _, c := range r.batch.Columns[:columns] {
 		c.DropRow()
 	}
 	r.rows--
-	return nil
 }
 
 // locate finds where the values of the row that data begins with are, and returns its length; 0 means that more must come
