@@ -30,6 +30,7 @@ type datasetData struct {
 	Caption          string
 	Days             []dayRow
 	Snippets         []snippet
+	Arrival          *arrival // when it is expected, and how often that held
 	Lineage          *lineageSVG
 	Columns          []columnRow
 	Tests            *testsData
@@ -99,6 +100,7 @@ func (s *Service) datasetPage(c echo.Context) error {
 		data.Days = append(data.Days, v.dayRow(set, d, today))
 	}
 	data.Progress = v.progressOf(set)
+	data.Arrival = v.drawArrival(set)
 	held := s.heldOf(c.Request().Context(), v, set)
 	data.Held = sayHeld(set.Name, held.date, shortDate(held.date, today), held.uses, held.quarantined)
 	data.Changes = changeRows(set.Name, held.changes, today)
