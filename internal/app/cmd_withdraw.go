@@ -113,6 +113,13 @@ func (a *Allow) Run(ctx context.Context, g *Globals, c *Console) error {
 		return err
 	}
 	defer book.Close() // what was written is committed
+	versions, err := book.Versions(ctx, d.Name, 1)
+	if err != nil {
+		return err
+	}
+	if len(versions) > 0 && versions[0].Date.After(date) && !ws.catalog.anyDate(d) {
+		return superseded(d.Name, date, versions[0].Date)
+	}
 	if err := book.Allow(ctx, elt.Allowance{Dataset: d.Name, Date: date, Actor: actor(), Reason: a.Reason}); err != nil {
 		return err
 	}

@@ -187,23 +187,30 @@ func (n *nights) retriable(ctx context.Context, run elt.Run) error {
 		return err
 	}
 	for _, st := range steps {
+		if st.State == elt.StepSucceeded || st.Dataset == "" {
+			continue
+		}
+		if newer, held := n.stages.supersededBy(n.catalog.byName[st.Dataset], run.Date, run.Options.FullRefresh); held {
+			return superseded(st.Dataset, run.Date, newer)
+		}
+	}
+	for _, st := range steps {
 		if st.Kind == elt.ExtractStep && st.State == elt.StepSucceeded {
 			if err := n.stages.notOlder(ctx, st.Dataset, run.ID, st.Result.Manifest); err != nil {
 				return err
 			}
 		}
-		if st.State == elt.StepSucceeded || st.Dataset == "" {
-			continue
-		}
-		if newer, held := n.stages.supersededBy(n.catalog.byName[st.Dataset], run.Date, run.Options.FullRefresh); held {
-			return &elt.Error{
-				Code: "day_superseded", Class: elt.Data,
-				What: fmt.Sprintf("%s of %s cannot be brought any more: %s is published", st.Dataset, run.Date, newer),
-				Do:   "nothing: its newer version stands, and the day keeps saying that it failed",
-			}
-		}
 	}
 	return nil
+}
+
+// superseded is the error of a day that is not brought any more, because a newer one is published.
+func superseded(d elt.DatasetName, date, newer elt.Date) error {
+	return &elt.Error{
+		Code: "day_superseded", Class: elt.Data,
+		What: fmt.Sprintf("%s of %s cannot be brought any more: production has moved on since, and %s is published", d, date, newer),
+		Do:   fmt.Sprintf("nothing for it: what is published is newer, and the day stays a gap; daybreak run --again --date %s brings what can be brought of the others", date),
+	}
 }
 
 // newRunID returns an ID that sorts by the time of creation: 20261121t020003-9f3a1c.

@@ -269,6 +269,9 @@ func (s *stages) verify(ctx context.Context, step elt.Step) (elt.Result, error) 
 	if err != nil {
 		return elt.Result{}, err
 	}
+	if err := s.notOlder(ctx, step.Dataset, step.Run, key); err != nil { // it may have been loaded long ago
+		return elt.Result{}, err
+	}
 	table, err := s.catalog.table(step.Dataset)
 	if err != nil {
 		return elt.Result{}, err
