@@ -32,7 +32,7 @@ const LongestMaintenance = 31 * 24 * time.Hour
 
 // Check returns what is wrong with a window that a person asks for, or nil.
 func (m Maintenance) Check() error {
-	what, do := "", "correct it"
+	var what, do string
 	switch {
 	case strings.TrimSpace(m.Reason) == "":
 		what, do = "the window has no reason", "say why: it stands on every page that the window touches"
