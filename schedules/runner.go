@@ -384,7 +384,8 @@ func (r *Runner) outcome(ctx context.Context, s elt.Step, result elt.Result, wor
 }
 
 // earlier counts the attempts that failed by themselves, and says since when attempts end because the source asks for
-// time, if the last one did. An interruption is no failure.
+// time, if the last one did. An interruption is no failure. After an attempt that ended the step only a person has it
+// tried again: from there everything counts anew.
 func (r *Runner) earlier(ctx context.Context, step elt.StepID, policy Retries) (failed int, waits time.Time, err error) {
 	attempts, err := r.Ledger.Attempts(ctx, step)
 	if err != nil {
@@ -401,12 +402,15 @@ func (r *Runner) earlier(ctx context.Context, step elt.StepID, policy Retries) (
 		case waits.IsZero() || a.StartedAt.Sub(last) > max(2*policy.Max, time.Minute): // or a person has tried it again
 			waits = a.StartedAt
 		}
-		last = a.FinishedAt
+		if last = a.FinishedAt; a.Outcome == string(elt.StepFailed) {
+			failed, waits = 0, time.Time{}
+		}
 	}
 	return failed, waits, nil
 }
 
-// retriable reports whether time alone may mend an error of the class.
+// retriable reports whether time alone may mend an error of the class. A quota is none of these: what lifts it is a
+// person, or another day, and whoever is on call should know at once.
 func retriable(c elt.Class) bool {
 	return c == elt.Transient || c == elt.Budget || c == elt.Conflict
 }

@@ -103,18 +103,24 @@ func (s *Service) backfillsPage(c echo.Context) error {
 		More     string
 		Form     *backfillForm
 	}{Sentence: "Nothing is being brought again."}
-	open := 0
+	running, paused := 0, 0
 	for _, f := range body.Backfills {
-		if !f.State.Terminal() {
-			open++
+		switch f.State {
+		case elt.BackfillRunning:
+			running++
+		case elt.BackfillPaused:
+			paused++
 		}
 		data.Rows = append(data.Rows, backfillRow{
 			ID: string(f.ID), Href: backfillHref(f.ID), What: strings.Join(f.Request.Select, " ") + ": " + rangeText(f.Request, today), Pill: backfillPill(f),
 			Days: daysText(f), Started: stampOf(f.CreatedAt, v.location, today), By: f.Actor, Why: f.Reason,
 		})
 	}
-	if open > 0 {
-		data.Sentence = capital(counted(open, "backfill")) + " " + be(open) + " under way."
+	switch {
+	case running > 0:
+		data.Sentence = capital(counted(running, "backfill")) + " " + be(running) + " under way."
+	case paused > 0:
+		data.Sentence = capital(counted(paused, "backfill")) + " " + be(paused) + " paused."
 	}
 	if body.Next != "" {
 		data.More = "/backfills?cursor=" + body.Next

@@ -172,6 +172,45 @@ func TestTransientFailuresAreTriedAgainAndDataFailuresAreNot(t *testing.T) {
 	}
 }
 
+// Whoever has a run tried again gives its failed step all of its attempts anew, from that step on.
+func TestARetryByAPersonCountsAnew(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	l := newLedger(t)
+	run := beginRun(t, l, "r1", aDay)
+	extracted := 0
+	drive(ctx, t, newRunner(l, func(_ context.Context, s elt.Step, attempt int) error {
+		if s.Kind == elt.ExtractStep && s.Dataset == "shop.users" {
+			extracted++
+		}
+		if s.Kind == elt.LoadStep && s.Dataset == "shop.users" && attempt != 5 {
+			return &elt.Error{Code: "cut", Class: elt.Transient, What: "the connection was cut"}
+		}
+		return nil
+	}))
+	if got := stateOf(t, l, run.ID); got != elt.RunFailed && got != elt.RunPartial {
+		t.Fatalf("the run is %s", got)
+	}
+	if _, err := l.RetryRun(ctx, run.ID, "on-call"); err != nil {
+		t.Fatal(err)
+	}
+	drive(ctx, t, newRunner(l, func(_ context.Context, s elt.Step, attempt int) error {
+		if s.Kind == elt.ExtractStep {
+			extracted++
+		}
+		if s.Kind == elt.LoadStep && s.Dataset == "shop.users" && attempt != 5 {
+			return &elt.Error{Code: "cut", Class: elt.Transient, What: "the connection was cut"}
+		}
+		return nil
+	}))
+	if got := stateOf(t, l, run.ID); got != elt.RunSucceeded || extracted != 1 {
+		t.Errorf("the run is %s, and its table was extracted %d times", got, extracted)
+	}
+	if diff := cmp.Diff([]elt.Code{"cut", "cut", "cut", "cut", ""}, codesOf(t, l, elt.NewStepID(run.ID, elt.LoadStep, "shop.users"))); diff != "" {
+		t.Errorf("attempts (-want +got):\n%s", diff)
+	}
+}
+
 // A source that asks for time is asked again, for as long as the schedule says, and costs no attempt.
 func TestAStepWaitsForItsSource(t *testing.T) {
 	l := newLedger(t)

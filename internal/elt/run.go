@@ -230,7 +230,10 @@ type Attempt struct {
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 	Error      *Failure  `json:"error,omitempty"` // nil while running and after success
-	Usage      Usage     `json:"usage,omitzero"`  // what the warehouse has done for it; known once it has ended
+	// Outcome is how it ended: succeeded, retrying, failed, cancelled, or lost, when its worker fell silent. A step that
+	// failed goes on only when a person asks for it.
+	Outcome string `json:"outcome,omitempty"`
+	Usage   Usage  `json:"usage,omitzero"` // what the warehouse has done for it; known once it has ended
 }
 
 // Lease is the right to work on a step until Until, by the ledger's clock. Every write under it carries

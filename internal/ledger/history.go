@@ -173,12 +173,12 @@ func keysOf(days []elt.Day) [][]any {
 
 // attemptColumns are those of attempts as they were at the ledger's moment.
 func (l *Ledger) attemptColumns() string {
-	const columns = `step, number, worker, fence, started_at, finished_at, error, jobs, bytes_billed, slot_ms`
+	const columns = `step, number, worker, fence, started_at, finished_at, error, jobs, bytes_billed, slot_ms, COALESCE(outcome, '')`
 	if l.moment.IsZero() {
 		return columns
 	}
 	then := func(column, otherwise string) string {
 		return `CASE WHEN ` + l.until("finished_at") + ` THEN ` + column + ` ELSE ` + otherwise + ` END`
 	}
-	return strings.Join([]string{`step, number, worker, fence, started_at`, then("finished_at", "NULL"), then("error", "NULL"), then("jobs", "0"), then("bytes_billed", "0"), then("slot_ms", "0")}, ", ")
+	return strings.Join([]string{`step, number, worker, fence, started_at`, then("finished_at", "NULL"), then("error", "NULL"), then("jobs", "0"), then("bytes_billed", "0"), then("slot_ms", "0"), then("COALESCE(outcome, '')", "''")}, ", ")
 }

@@ -65,7 +65,7 @@ func (l *Ledger) Attempts(ctx context.Context, step elt.StepID) (attempts []elt.
 	text := `SELECT ` + l.attemptColumns() + ` FROM attempts WHERE step = $1 AND ` + l.until("started_at") + ` ORDER BY number`
 	scan := func(row scanner) (a elt.Attempt, err error) {
 		err = row.Scan(&a.Step, &a.Number, &a.Worker, &a.Fence, intoInstant{&a.StartedAt}, intoInstant{&a.FinishedAt}, intoDocument{&a.Error},
-			&a.Usage.Jobs, &a.Usage.BytesBilled, intoMillis{&a.Usage.SlotTime})
+			&a.Usage.Jobs, &a.Usage.BytesBilled, intoMillis{&a.Usage.SlotTime}, &a.Outcome)
 		return a, err
 	}
 	err = l.read(ctx, fmt.Sprintf("read the attempts of step %s", step), func(ctx context.Context, q queryer) error {
