@@ -41,6 +41,7 @@ type DayActs interface {
 
 // TokenActs is what admins do.
 type TokenActs interface {
+	DayActs
 	CreateToken(ctx context.Context, t elt.Token, digest elt.Digest) (elt.Token, error)
 	RevokeToken(ctx context.Context, id elt.TokenID, actor string) (elt.Token, error)
 	Tokens(ctx context.Context) ([]elt.Token, error)
@@ -62,7 +63,6 @@ type MessageLedger interface {
 type ActLedger interface {
 	RunActs
 	IncidentActs
-	DayActs
 	TokenActs
 	MessageLedger
 	RequestLedger

@@ -230,20 +230,20 @@ func TestTheContractCatches(t *testing.T) {
 		"a status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
 		"a field": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
-			io.WriteString(w, `{"as_of":"2026-11-21T05:00:00Z","evaluator_lag_s":0,"incidents":[],"more":1}`)
+			fmt.Fprint(w, `{"as_of":"2026-11-21T05:00:00Z","evaluator_lag_s":0,"incidents":[],"more":1}`)
 		},
 		"a field that is missing": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
-			io.WriteString(w, `{"as_of":"2026-11-21T05:00:00Z","evaluator_lag_s":0}`)
+			fmt.Fprint(w, `{"as_of":"2026-11-21T05:00:00Z","evaluator_lag_s":0}`)
 		},
 		"a kind of content": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
-			io.WriteString(w, `<p>`)
+			fmt.Fprint(w, `<p>`)
 		},
 		"a code": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusBadRequest)
-			io.WriteString(w, `{"type":"t","title":"t","status":400,"detail":"d","code":"never_heard_of"}`)
+			fmt.Fprint(w, `{"type":"t","title":"t","status":400,"detail":"d","code":"never_heard_of"}`)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 // progressRow is a dataset of a backfill: a cell for each day, or for some days in a row where there are many.
 type progressRow struct {
 	Dataset link
-	Cells   []cell
+	Cells   cells
 	Brought string
 	Left    string
 	Failed  string
