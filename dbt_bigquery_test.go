@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -111,5 +112,128 @@ func wantNoPlace(t *testing.T, server *bigquerytest.Server) {
 	t.Helper()
 	if left := server.Rows(t, "SELECT DISTINCT schema_name FROM information_schema.schemata WHERE schema_name LIKE '%dbt%'"); left != nil {
 		t.Errorf("left of the place: %v", left)
+	}
+}
+
+// cafeByDBT is a dbt project in BigQuery's SQL: a source, a model that keeps its rows, a view, and one that reads both.
+var cafeByDBT = map[string]string{
+	"schedules/nightly.yaml": `
+at: "02:00"
+timezone: UTC
+owners: [data@example.com, finance@example.com]
+retries: {attempts: 1}
+tables:
+  cafe.orders: {mode: full, key: [id]}
+models: ["*"]
+`,
+	"analytics/dbt_project.yml":    "name: cafe\nprofile: cafe\nmodels: {cafe: {+materialized: table}}\n",
+	"analytics/models/sources.yml": "sources: [{name: raw, tables: [{name: sales, meta: {dataset: cafe.orders}, columns: [{name: id, data_tests: [unique]}]}]}]\n",
+	"analytics/models/daily.sql": "{{ config(materialized='incremental', unique_key='day') }}\n" +
+		"select date '{{ var(\"data_date\") }}' as day, count(*) as orders, {{ is_incremental() }} as added from {{ source('raw', 'sales') }}\n",
+	"analytics/models/dear.sql":  "{{ config(materialized='view', schema='marts') }}\nselect id, price from {{ source('raw', 'sales') }} where price > 4\n",
+	"analytics/models/after.sql": "select d.day, d.orders, count(*) as dear from {{ ref('daily') }} as d join {{ ref('dear') }} as e on e.id > 0 group by d.day, d.orders\n",
+}
+
+// A dbt project's models on BigQuery read the night's verified tables and keep their rows from night to night; a night that
+// failed is retried from the model that failed, one that was killed gives the tables of an undisturbed one, and budgets hold.
+func TestDBTOnBigQueryNightByNight(t *testing.T) {
+	t.Parallel()
+	server, dir := bigquerytest.New(t), t.TempDir()
+	write(t, dir, cafeByDBT)
+	shop := filepath.Join(dir, "cafe.db")
+	change(t, shop, "CREATE TABLE orders (id INTEGER PRIMARY KEY, price INTEGER); INSERT INTO orders VALUES (1, 3), (2, 5)")
+	configure := func(budget string) {
+		t.Helper()
+		write(t, dir, map[string]string{"daybreak.yaml": fmt.Sprintf(`
+warehouse: {bigquery: {project: acme-analytics, location: EU, dataset_prefix: test_, endpoint: %q, budget: %s}}
+sources: {cafe: {sqlite: cafe.db}}
+status: {public: true}
+models: {dbt: analytics, dbt_command: %q}
+`, server.URL, budget, testenv.BigQueryDBT(t))})
+	}
+	want := func(relation string, rows ...string) {
+		t.Helper()
+		if diff := cmp.Diff(rows, server.Rows(t, "SELECT * FROM test_"+relation+" ORDER BY 1")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", relation, diff)
+		}
+	}
+	configure("{}")
+	must(t, dir, nil, "run", "--yes", "--date", "2026-01-04")
+	want("analytics.daily", "2026-01-04|2|false")
+	want("analytics_marts.dear", "2|5")
+	want("analytics.after", "2026-01-04|2|1")
+	if a := must(t, dir, nil, "plan"); !strings.Contains(a.out, "READS") || strings.Count(a.out, " B") < 3 {
+		t.Errorf("plan does not say what models would read:\n%s", a.out)
+	}
+	if a := must(t, dir, nil, "compile", "daily", "--date", "2026-01-05"); !strings.Contains(a.out, "`acme-analytics`.`test_cafe`.`orders`") || !strings.Contains(a.out, "True as added") {
+		t.Errorf("daily is compiled to\n%s", a.out)
+	}
+
+	// The last model is wrong: what was built before it stays, and the same night goes on with it alone.
+	change(t, shop, "INSERT INTO orders VALUES (3, 7)")
+	edit(t, dir, "analytics/models/after.sql", "count(*) as dear", "count(e.nothing) as dear")
+	if a := do(t, dir, nil, "run", "--yes", "--date", "2026-01-05"); a.code == 0 || !strings.Contains(a.errors, "dbt_model_failed") {
+		t.Errorf("exit %d\n%s%s", a.code, a.out, a.errors)
+	}
+	want("analytics.daily", "2026-01-04|2|false", "2026-01-05|3|true")
+	want("analytics.after", "2026-01-04|2|1")
+	edit(t, dir, "analytics/models/after.sql", "count(e.nothing) as dear", "count(*) as dear")
+	before := len(server.Requests())
+	must(t, dir, nil, "run", "--yes", "--date", "2026-01-05")
+	want("analytics.after", "2026-01-04|2|2", "2026-01-05|3|2")
+	for _, r := range server.Requests()[before:] {
+		if c := r.Config; c != nil && c.Labels["app"] == "dbt" && c.Labels["daybreak_dataset"] != "after" {
+			t.Errorf("dbt did %s again", c.Labels["daybreak_dataset"])
+		}
+	}
+	wantNoPlace(t, server)
+
+	// Killed while dbt builds: readers see the night before, and the rerun gives what an undisturbed night would.
+	change(t, shop, "INSERT INTO orders VALUES (4, 9)")
+	before = len(server.Requests())
+	cmd := program(t.Context(), t, dir, nil, "run", "--yes", "--date", "2026-01-06")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitJob(t, server, before)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("daybreak was not killed")
+	}
+	want("analytics.after", "2026-01-04|2|2", "2026-01-05|3|2")
+	must(t, dir, nil, "run", "--yes", "--date", "2026-01-06")
+	want("analytics.daily", "2026-01-04|2|false", "2026-01-05|3|true", "2026-01-06|4|true")
+	want("analytics.after", "2026-01-04|2|3", "2026-01-05|3|3", "2026-01-06|4|3")
+	wantNoPlace(t, server)
+
+	// A model that would read more than it may is refused by BigQuery, and keeps its rows.
+	change(t, shop, "WITH RECURSIVE n(i) AS (SELECT 5 UNION ALL SELECT i + 1 FROM n WHERE i < 40) INSERT INTO orders SELECT i, 1 FROM n")
+	configure("{model: 1KB}")
+	if a := do(t, dir, nil, "run", "--yes", "--date", "2026-01-07", "--select", "daily"); a.code != 76 || !strings.Contains(a.errors, "over_budget") {
+		t.Errorf("over the model's budget: exit %d\n%s%s", a.code, a.out, a.errors)
+	}
+	want("analytics.daily", "2026-01-04|2|false", "2026-01-05|3|true", "2026-01-06|4|true")
+}
+
+// awaitJob waits until dbt has had a job done since a request.
+func awaitJob(t *testing.T, server *bigquerytest.Server, since int) {
+	t.Helper()
+	deadline := time.NewTimer(3 * time.Minute)
+	defer deadline.Stop()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		for _, r := range server.Requests()[since:] {
+			if c := r.Config; c != nil && c.Labels["app"] == "dbt" {
+				return
+			}
+		}
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			t.Fatal("dbt asks for nothing")
+		}
 	}
 }

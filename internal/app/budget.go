@@ -113,5 +113,19 @@ func (b *budget) admit(ctx context.Context, m elt.Build) error {
 	return nil
 }
 
+// left returns how much a run may still be billed for; limited is false where that has no limit.
+func (b *budget) left(run elt.RunID) (bytes int64, limited bool) {
+	if b == nil || b.night == 0 {
+		return 0, false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.runs[run]
+	if s == nil {
+		return b.night, true
+	}
+	return b.night - s.billed, true
+}
+
 // codeOverBudget is the code of a model that would cost more than it may.
 const codeOverBudget elt.Code = "over_budget"

@@ -43,7 +43,7 @@ type models struct {
 	ws        *workspace
 	ledger    *ledger.Ledger
 	warehouse warehouse
-	guard     func(context.Context, elt.Build) error // is asked before a model is built
+	budget    *budget // is asked before a model is built
 	log       *slog.Logger
 	nightly   engine
 
@@ -61,8 +61,8 @@ type runModels struct {
 // mostRuns bounds how many runs are remembered; what is forgotten is read again.
 const mostRuns = 100
 
-func newModels(ctx context.Context, ws *workspace, book *ledger.Ledger, w warehouse, guard func(context.Context, elt.Build) error, log *slog.Logger) (*models, error) {
-	m := &models{ws: ws, ledger: book, warehouse: w, guard: guard, log: log, runs: make(map[elt.RunID]runModels)}
+func newModels(ctx context.Context, ws *workspace, book *ledger.Ledger, w warehouse, budget *budget, log *slog.Logger) (*models, error) {
+	m := &models{ws: ws, ledger: book, warehouse: w, budget: budget, log: log, runs: make(map[elt.RunID]runModels)}
 	parsed := ws.project
 	if len(ws.vars) > 0 { // they are one run's; others may be unfinished
 		var problems elt.Problems
@@ -82,7 +82,7 @@ func (m *models) engine(p project, vars map[string]any) (engine, error) {
 		return m.dbt(p.(*dbt.Project), vars)
 	}
 	return transform.New(transform.EngineOptions{
-		Project: native, Warehouse: m.warehouse, Dir: m.ws.config.Models.Dir, Guard: m.guard, Log: m.log,
+		Project: native, Warehouse: m.warehouse, Dir: m.ws.config.Models.Dir, Guard: m.budget.admit, Log: m.log,
 		Failures: m.warehouse, Keep: m.ledger.SaveFailingRows, Rows: m.ws.config.Models.FailingRows, Columns: m.warehouse,
 	}), nil
 }

@@ -75,7 +75,7 @@ func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 		return nil, err
 	}
 	budget := newBudget(p.warehouse, ws.config.Warehouse, p.billed)
-	models, err := newModels(ctx, ws, p.ledger, p.warehouse, budget.admit, log)
+	models, err := newModels(ctx, ws, p.ledger, p.warehouse, budget, log)
 	if err != nil {
 		return nil, err
 	}

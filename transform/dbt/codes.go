@@ -20,4 +20,5 @@ const (
 	codeUnitTest elt.Code = "dbt_unit_test_failed"
 	codeDiskFull elt.Code = "disk_full"
 	codeMemory   elt.Code = "out_of_memory"
+	codeBudget   elt.Code = "over_budget"
 )

@@ -96,6 +96,9 @@ func (p *Project) failed(n *node, message string) error {
 	case strings.Contains(message, "Out of Memory Error"):
 		e.Code, e.Class = codeMemory, elt.Quota
 		e.Do = "set memory_limit under models.dbt_profile.settings, give dbt fewer threads, or make the model smaller"
+	case overLimit.MatchString(message):
+		e.Code, e.Class = codeBudget, elt.Quota
+		e.Do = "make it read less: name the columns that it needs, filter by the column of partition_by; or raise warehouse.bigquery.budget.model and retry the run"
 	case transientWords.MatchString(message):
 		e.Class = elt.Transient
 		e.Do = "nothing: the step is tried again"
@@ -107,6 +110,9 @@ func (p *Project) failed(n *node, message string) error {
 var diskFull = regexp.MustCompile(`(?i)no space left on device|disk quota exceeded|file too large`)
 
 const freeSpace = "free some space or move the warehouse to a larger disk; what was published before is untouched"
+
+// overLimit tells that BigQuery would bill a query for more than it may.
+var overLimit = regexp.MustCompile(`bytesBilledLimitExceeded|exceeded limit for bytes billed`)
 
 // transientWords tell errors of a warehouse that the next attempt may well not meet.
 var transientWords = regexp.MustCompile(`backendError|jobBackendError|jobInternalError|rateLimitExceeded|jobRateLimitExceeded|\b50[0-4] (?:POST|GET|Internal|Bad|Service|Gateway)|Connection (?:reset|refused|aborted)|RemoteDisconnected`)

@@ -34,8 +34,10 @@ type Options struct {
 	Threads int
 	Masked  map[elt.DatasetName][]string // columns of the extracted datasets that nobody is shown
 	Failing Failing
-	Tables  []elt.Dataset // the extracted datasets, which sources may name
-	Now     func() time.Time
+	// Left says how much a run may still be billed for; nil, or limited false, is no limit.
+	Left   func(run elt.RunID) (bytes int64, limited bool)
+	Tables []elt.Dataset // the extracted datasets, which sources may name
+	Now    func() time.Time
 }
 
 // Builder is where dbt builds a night.

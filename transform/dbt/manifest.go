@@ -128,6 +128,7 @@ type meta struct {
 	Owners           texts  `json:"owners"`
 	Deadline         string `json:"deadline"`
 	Dataset          string `json:"dataset"`           // of a source: the dataset that it is
+	Schema           string `json:"schema"`            // what dbt-bigquery makes of the key dataset, there as everywhere
 	External         bool   `json:"external"`          // of a source that is in the warehouse and none of Daybreak's
 	ExternalLocation any    `json:"external_location"` // of a source that dbt-duckdb reads by itself
 	Plugin           any    `json:"plugin"`            // likewise
@@ -142,7 +143,7 @@ func (m *meta) UnmarshalJSON(b []byte) error {
 		return nil //nolint:nilerr // a meta that is no mapping holds nothing of Daybreak's
 	}
 	for key, into := range map[string]any{
-		"owners": &m.Owners, "deadline": &m.Deadline, "dataset": &m.Dataset, "external": &m.External, "external_location": &m.ExternalLocation, "plugin": &m.Plugin, "pii": &m.Personal, "masked": &m.Masked,
+		"owners": &m.Owners, "deadline": &m.Deadline, "dataset": &m.Dataset, "schema": &m.Schema, "external": &m.External, "external_location": &m.ExternalLocation, "plugin": &m.Plugin, "pii": &m.Personal, "masked": &m.Masked,
 	} {
 		if v, ok := raw[key]; ok && json.Unmarshal(v, into) != nil {
 			continue // of another kind: not meant for Daybreak

@@ -100,7 +100,7 @@ func sourceMacro(sources map[string]TableName) string {
 	}
 	b.WriteString(`  } -%}
   {%- set relation = builtins.source(*varargs, **kwargs) -%}
-  {%- set place = places.get((varargs + kwargs.values() | list) | join('.')) -%}
+  {%- set place = places.get((varargs | list + kwargs.values() | list) | join('.')) -%}
   {%- if place -%}
     {%- set relation = relation.replace_path(database=place[0], schema=place[1], identifier=place[2]).quote(database=true, schema=true, identifier=true) -%}
   {%- endif -%}

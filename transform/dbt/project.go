@@ -234,7 +234,11 @@ var timeOfDay = regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d$`)
 
 // source finds the extracted dataset that a dbt source means.
 func (r *reader) source(n *node) {
-	wanted := cmp.Or(n.Meta.Dataset, n.Config.Meta.Dataset, n.SourceName+"."+n.Name)
+	wanted := cmp.Or(n.Meta.Dataset, n.Config.Meta.Dataset)
+	if r.adapter == "bigquery" {
+		wanted = cmp.Or(wanted, n.Meta.Schema, n.Config.Meta.Schema)
+	}
+	wanted = cmp.Or(wanted, n.SourceName+"."+n.Name)
 	names := make([]string, 0, len(r.tables))
 	for _, t := range r.tables {
 		if string(t.Name) == strings.ToLower(wanted) {

@@ -21,6 +21,10 @@ const openMark = "open"
 
 // work has one dbt process do its selection, from the collection of what the one before it built to its results.
 func (e *Engine) work(ctx context.Context, b *build, x *session, s transform.Scope) (end ended, err error) {
+	purse, err := e.spending(s.Run, x.cancel)
+	if err != nil {
+		return end, err
+	}
 	if err := e.collect(ctx, s, e.wanted(s, b.good())); err != nil {
 		return end, err
 	}
@@ -55,7 +59,10 @@ func (e *Engine) work(ctx context.Context, b *build, x *session, s transform.Sco
 	command.Env = with(command.Env, site.Env)
 	log.InfoContext(ctx, "dbt begins", "build", len(x.selection.build), "tests", len(x.selection.tests), "inputs", len(inputs),
 		"prepared_in", time.Since(began).Round(time.Millisecond), "log", filepath.Join(x.place.Folder, "logs", "dbt.log"))
-	l := listener{batched: x.selection.batched(), concluded: make(map[string]bool), exception: make(map[string]string), report: b.report}
+	l := listener{batched: x.selection.batched(), concluded: make(map[string]bool), exception: make(map[string]string), report: func(id string, r result) {
+		b.report(id, r)
+		purse.add(r.used)
+	}}
 	end, err = command.run(ctx, args, l.hear)
 	if err != nil {
 		return end, err

@@ -66,7 +66,7 @@ func named(name string) func([]string) string {
 var same = words("COUNT SUM MIN MAX AVG UPPER LOWER COALESCE ROUND ABS SUBSTR LENGTH TRIM RTRIM REPLACE REGEXP_REPLACE STRPOS STRING_AGG ERROR")
 
 // notFunctions are words that a parenthesis may follow.
-var notFunctions = words("IN AS VALUES ON USING OVER AND OR NOT EXISTS FROM SELECT WHERE BY THEN WHEN ELSE ALL JOIN DISTINCT INTO UNION HAVING")
+var notFunctions = words("IN AS VALUES ON USING OVER AND OR NOT EXISTS FROM SELECT WHERE BY THEN WHEN ELSE ALL JOIN DISTINCT INTO UNION HAVING INSERT")
 
 func words(list string) map[string]bool {
 	out := make(map[string]bool)
