@@ -78,7 +78,7 @@ func TestABackfillThatIsKilledGoesOn(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(300*time.Millisecond+after, func() { cmd.Process.Kill() })
+		timer := time.AfterFunc(300*time.Millisecond+after, func() { _ = cmd.Process.Kill() }) // it may have ended
 		err := cmd.Wait()
 		timer.Stop()
 		cancel()

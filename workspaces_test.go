@@ -37,7 +37,7 @@ func (f *fixture[T]) get(build func() T) T {
 // folder makes a folder that outlives the test.
 func folder(t *testing.T, name string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(fixtures, name)
+	dir, err := os.MkdirTemp(fixtures, name) //nolint:usetesting // it outlives the test that makes it
 	if err != nil {
 		t.Fatal(err)
 	}

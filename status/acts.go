@@ -59,13 +59,18 @@ type MessageLedger interface {
 	Messages(ctx context.Context, incident elt.IncidentID, limit int) ([]elt.Message, error)
 }
 
+// TrailLedger tells what was asked and who was told.
+type TrailLedger interface {
+	RequestLedger
+	MessageLedger
+}
+
 // ActLedger is all that acts ask of the ledger.
 type ActLedger interface {
 	RunActs
 	IncidentActs
 	TokenActs
-	MessageLedger
-	RequestLedger
+	TrailLedger
 }
 
 // request is what an act is given: who asks, and the fields of the body.

@@ -2,6 +2,7 @@ package status
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,10 +26,7 @@ func bodyOf(t *testing.T, fields map[string]string) string {
 
 // with returns the fields with some of them changed.
 func with(fields map[string]string, changes ...string) map[string]string {
-	out := make(map[string]string)
-	for k, v := range fields {
-		out[k] = v
-	}
+	out := maps.Clone(fields)
 	for i := 0; i+1 < len(changes); i += 2 {
 		out[changes[i]] = changes[i+1]
 	}

@@ -85,17 +85,18 @@ func (d *document) operation(r route) object {
 
 // operationID names an operation for generated clients: getV1DatasetsByDatasetDays.
 func operationID(r route) string {
-	id := strings.ToLower(r.method)
+	var id strings.Builder
+	id.WriteString(strings.ToLower(r.method))
 	for part := range strings.FieldsFuncSeq(r.path, func(c rune) bool { return c == '/' || c == '.' || c == '-' || c == '_' }) {
 		if name, ok := strings.CutPrefix(part, ":"); ok {
 			part = "by" + capital(name)
 		}
-		id += capital(part)
+		id.WriteString(capital(part))
 	}
 	if r.path == "/" {
-		id += "Overview"
+		id.WriteString("Overview")
 	}
-	return id
+	return id.String()
 }
 
 func (r route) tag() string {

@@ -385,13 +385,13 @@ func awaitBackfill(ctx context.Context, book *ledger.Ledger, id elt.BackfillID) 
 
 // progressText says how many days are in which state: "12 of 31 brought, 2 failed".
 func progressText(f elt.Backfill) string {
-	text := fmt.Sprintf("%s of %s brought", count(int64(f.Progress[elt.BackfillDaySucceeded])), plural(f.Total(), "day"))
+	parts := []string{fmt.Sprintf("%s of %s brought", count(int64(f.Progress[elt.BackfillDaySucceeded])), plural(f.Total(), "day"))}
 	for _, s := range []elt.BackfillDayState{elt.BackfillDayRunning, elt.BackfillDayFailed, elt.BackfillDayCancelled, elt.BackfillDaySkipped, elt.BackfillDayRefused} {
 		if n := f.Progress[s]; n > 0 {
-			text += fmt.Sprintf(", %s %s", count(int64(n)), s)
+			parts = append(parts, fmt.Sprintf("%s %s", count(int64(n)), s))
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // capital begins a sentence.

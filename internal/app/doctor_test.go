@@ -66,7 +66,10 @@ func TestDoctorOfALake(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 			left := 0
-			for range store.List(t.Context(), "") {
+			for _, err := range store.List(t.Context(), "") {
+				if err != nil {
+					t.Fatal(err)
+				}
 				left++
 			}
 			if left > 0 && !c.fault.keeps {

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
-	"io"
 	"slices"
 	"strings"
 )
@@ -37,7 +36,7 @@ func (p BackfillPlan) Token() PlanToken {
 			order = append(order, d.Dataset)
 		}
 		line := strings.Join([]string{string(d.Dataset), d.Date.String(), string(d.Action), d.Reason, d.Manifest, string(d.Seen), "\n"}, "\x00")
-		io.WriteString(part, line) // a hash never fails
+		part.Write([]byte(line)) // never fails
 	}
 	slices.Sort(order)
 	b := []byte{tokenVersion}

@@ -43,16 +43,25 @@ var invariants = map[string]string{
 func checkInvariants(t testing.TB, l *ledger.Ledger) {
 	t.Helper()
 	for broken, query := range invariants {
-		rows, err := l.Writer().QueryContext(context.Background(), query)
-		if err != nil {
-			t.Fatalf("%s: %v", broken, err)
-		}
-		for rows.Next() {
-			var which string
-			ok(t, rows.Scan(&which))
+		for _, which := range column(t, l, query) {
 			t.Errorf("%s: %s", broken, which)
 		}
-		ok(t, rows.Err())
-		ok(t, rows.Close())
 	}
+}
+
+// column returns the one column of a query.
+func column(t testing.TB, l *ledger.Ledger, query string) (out []string) {
+	t.Helper()
+	rows, err := l.Writer().QueryContext(context.Background(), query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var text string
+		ok(t, rows.Scan(&text))
+		out = append(out, text)
+	}
+	ok(t, rows.Err())
+	return out
 }

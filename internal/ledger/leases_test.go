@@ -224,15 +224,7 @@ func ledgerText(t testing.TB, l *ledger.Ledger) (out []string) {
 		`SELECT step || number || fence || COALESCE(outcome, '') FROM attempts ORDER BY step, number`,
 		`SELECT name || value FROM counters ORDER BY name`, `SELECT seq || kind FROM events ORDER BY seq`, `SELECT key FROM manifests`,
 	} {
-		rows, err := l.Writer().QueryContext(t.Context(), query)
-		ok(t, err)
-		for rows.Next() {
-			var line string
-			ok(t, rows.Scan(&line))
-			out = append(out, line)
-		}
-		ok(t, rows.Err())
-		ok(t, rows.Close())
+		out = append(out, column(t, l, query)...)
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,7 +86,7 @@ func (o Options) compile(ctx context.Context, p *Project, s transform.Scope, sel
 	if end, err = command.run(ctx, args, l.hear); err != nil {
 		return nil, l, end, err
 	}
-	if _, missing := os.Stat(file); missing != nil {
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil, l, end, nil
 	}
 	m, err = readManifest(file)

@@ -85,11 +85,11 @@ func floatDigits(value string) string {
 	digits := "(" + whole + " || split_part(" + mantissa + ", '.', 2))"
 	exponent := "(coalesce(CAST(nullif(replace(split_part(" + text + ", 'e', 2), '+', ''), '') AS INTEGER), 0) + strlen(" + whole + ") - 1 - (strlen(" + digits +
 		") - strlen(ltrim(" + digits + ", '0'))))"
-	wrong := "CASE abs(" + value + ")"
+	var cases strings.Builder
 	for _, w := range misprinted {
-		wrong += " WHEN " + w.value + " THEN '" + w.digits + "'"
+		cases.WriteString(" WHEN " + w.value + " THEN '" + w.digits + "'")
 	}
-	wrong += " END"
+	wrong := "CASE abs(" + value + ")" + cases.String() + " END"
 	return "CASE WHEN " + value + " = 0 THEN '0' WHEN isnan(" + value + ") THEN 'nan' WHEN isinf(" + value + ") THEN CASE WHEN " + value + " > 0 THEN 'inf' ELSE '-inf' END" +
 		" ELSE CASE WHEN " + value + " < 0 THEN '-' ELSE '' END || coalesce(" + wrong + ", trim(" + digits + ", '0') || 'e' || " + exponent + ") END"
 }
