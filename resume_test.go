@@ -25,7 +25,7 @@ func TestKilledWhileExtracting(t *testing.T) {
 		t.Fatalf("psql: %v\n%s", err, out)
 	}
 	proxy := testenv.Toxiproxy(t).Before(t, server.URL)
-	proxy.Add(t, testenv.Bandwidth(2000), testenv.Answers) // 50 MB take half a minute
+	proxy.Add(t, testenv.Bandwidth(400), testenv.Answers) // 50 MB take two minutes
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
 		"daybreak.yaml": "sources:\n  shop: {postgres: \"${env:SHOP_URL}\"}\nstatus: {public: true}\n",

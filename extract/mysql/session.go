@@ -105,6 +105,7 @@ func (w *session) begin(ctx context.Context) error {
 		return err
 	}
 	w.id, w.version = rows[0][0], rows[0][1]
+	w.source.own.Store(w.id, true)
 	w.mariadb = strings.Contains(strings.ToLower(w.version), "mariadb")
 	for _, statement := range w.source.settings() {
 		if err := w.exec(ctx, statement); err != nil {
@@ -137,6 +138,7 @@ func (w *session) begin(ctx context.Context) error {
 // hangUp ends the session; there is nobody left to tell how that went.
 func (w *session) hangUp() {
 	w.broken = true
+	w.source.own.Delete(w.id)
 	if err := w.conn.Close(); err != nil {
 		w.source.opts.Log.Debug("a session did not end cleanly", "source", w.source.opts.Name, "error", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -39,6 +40,7 @@ type Source struct {
 	config *mysql.Config
 	host   string
 	tls    encryption
+	own    sync.Map // the ids of our sessions: they wait for production, not production for them
 }
 
 // New returns the source; it connects when it is asked for something.

@@ -119,7 +119,7 @@ func (s *snapshot) findWaiters(ctx context.Context) error {
 }
 
 // whoWaits lists who waits for what we hold. The server tells it exactly, or the statements that wait are looked at
-// for the names of tables.
+// for the names of tables: those of others, for a session of ours waits behind whoever alters a table as everybody does.
 func (s *snapshot) whoWaits(ctx context.Context) (all []waiter, err error) {
 	held := s.held()
 	if len(held) == 0 {
@@ -143,6 +143,9 @@ func (s *snapshot) whoWaits(ctx context.Context) (all []waiter, err error) {
 	}
 	rows, err := s.eyes.list(ctx, listWaiting)
 	for _, row := range rows {
+		if _, ours := s.source.own.Load(row[0]); ours {
+			continue
+		}
 		statement := strings.ToLower(row[2])
 		for _, n := range held {
 			if row[3] == "Waiting for table flush" || strings.Contains(statement, strings.ToLower(n.table)) {
