@@ -40,6 +40,18 @@ func keep(ctx context.Context, t executor, now time.Time, table, condition strin
 	return err
 }
 
+// beatsKept is how far apart heartbeats are of which history keeps the progress: a step beats every second, and what it
+// said of its rows is of interest to the minute.
+const beatsKept = time.Minute
+
+// keepBeat keeps what a step said before a heartbeat, where it was something that a person would have seen: another
+// reason to wait, a worker that had been silent for too long, or progress of a while ago.
+func (l *Ledger) keepBeat(ctx context.Context, t executor, now time.Time, lease elt.Lease, p elt.Progress) error {
+	condition := fmt.Sprintf(`%s AND (since IS NULL OR since <= '%s' OR lease_until <= '%s' OR paused <> $4 OR note <> $5)`,
+		heldBy, instant(now.Add(-l.beats)), instant(now))
+	return keep(ctx, t, now, "steps", condition, string(lease.Step), lease.Attempt, lease.Fence, p.Paused, p.Note)
+}
+
 func (c *change) keep(ctx context.Context, table, condition string, args ...any) error {
 	return keep(ctx, c, c.now, table, condition, args...)
 }

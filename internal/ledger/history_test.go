@@ -59,6 +59,7 @@ func TestAsOf(t *testing.T) {
 			p.Acts = len(acts)
 			return p
 		}
+		l.KeepEveryBeat()
 		then, was := moment(t, l), draw(l)
 
 		users.Description = "nobody"
@@ -105,6 +106,35 @@ func TestAsOf(t *testing.T) {
 			if left > 0 {
 				t.Errorf("%d rows are left in %s", left, table)
 			}
+		}
+	})
+}
+
+// A step that beats for an hour leaves a row a minute, and each reason for which it waited.
+func TestHistoryOfBeats(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		_, steps := begin(t, l)
+		lease := must(l.Claim(t.Context(), steps[0].ID, "w", hour))(t)
+		kept := func() (n int) {
+			ok(t, l.Writer().QueryRowContext(t.Context(), "SELECT count(*) FROM past_steps WHERE state = 'running'").Scan(&n))
+			return n
+		}
+		beat := func(p elt.Progress) {
+			moment(t, l) // what was said for no time at all is not kept
+			lease = must(l.Heartbeat(t.Context(), lease, hour, p))(t)
+		}
+		for n := range 20 {
+			beat(elt.Progress{Rows: int64(n)})
+		}
+		if n := kept(); n > 1 {
+			t.Errorf("%d rows are kept of 20 beats within a minute", n)
+		}
+		before := kept()
+		beat(elt.Progress{Rows: 20, Paused: "source budget"})
+		beat(elt.Progress{Rows: 20, Paused: "source budget"})
+		beat(elt.Progress{Rows: 21})
+		if n := kept() - before; n != 2 {
+			t.Errorf("%d rows are kept of a pause, want one of its beginning and one of its end", n)
 		}
 	})
 }

@@ -144,7 +144,7 @@ func (l *Ledger) Heartbeat(ctx context.Context, lease elt.Lease, ttl time.Durati
 			return err
 		}
 		lease.Until = now.Add(ttl).Truncate(time.Microsecond)
-		if err := keep(ctx, t, now, "steps", heldBy, string(lease.Step), lease.Attempt, lease.Fence); err != nil {
+		if err := l.keepBeat(ctx, t, now, lease, p); err != nil {
 			return err
 		}
 		const text = `UPDATE steps SET lease_until = $4, rows = $5, rows_expected = $6, bytes = $7, paused = $8, note = $9` + held

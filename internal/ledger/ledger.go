@@ -26,6 +26,7 @@ type Ledger struct {
 	log      *slog.Logger
 	migrated atomic.Bool // the schema is the one that this binary knows
 	moment   time.Time   // as of which the ledger is read; zero for now
+	beats    time.Duration
 }
 
 // engine is what differs between SQLite and PostgreSQL.
@@ -61,7 +62,7 @@ func Open(ctx context.Context, dsn string, log *slog.Logger) (*Ledger, error) {
 }
 
 func open(ctx context.Context, e engine, log *slog.Logger) (*Ledger, error) {
-	l := &Ledger{engine: e, log: log}
+	l := &Ledger{engine: e, log: log, beats: beatsKept}
 	writer, reader, err := e.open()
 	if err != nil {
 		return nil, l.fault("open the ledger", err)
