@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -130,13 +132,19 @@ func (d *disk) do(t *testing.T, dir string, args ...string) answer {
 // withLimit runs daybreak in a process that may not write files beyond so many KiB.
 func withLimit(t *testing.T, dir string, kib int, args ...string) answer {
 	t.Helper()
-	cmd := program(t.Context(), t, dir, nil, args...)
-	limited := exec.CommandContext(t.Context(), "bash", append([]string{"-c", fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, kib), cmd.Path}, args...)...)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	cmd := program(ctx, t, dir, nil, args...)
+	limited := exec.CommandContext(ctx, "bash", append([]string{"-c", fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, kib), cmd.Path}, args...)...)
 	limited.Dir, limited.Env = cmd.Dir, cmd.Env
+	limited.Cancel = func() error { return limited.Process.Signal(syscall.SIGQUIT) } // who hangs says where
+	limited.WaitDelay = 20 * time.Second
 	var out, errs bytes.Buffer
 	limited.Stdout, limited.Stderr = &out, &errs
 	var exit *exec.ExitError
-	if err := limited.Run(); err != nil && !errors.As(err, &exit) {
+	if err := limited.Run(); ctx.Err() != nil {
+		t.Fatalf("it hangs on a full disk:\n%s%s", &out, &errs)
+	} else if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return answer{limited.ProcessState.ExitCode(), out.String(), errs.String()}

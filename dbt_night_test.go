@@ -228,9 +228,18 @@ var interruptedNights = map[string]func(t *testing.T, dir string){
 		remove(t, filepath.Join(dir, "limit"))
 	},
 	"the disk is full while dbt's file is made": func(t *testing.T, dir string) {
-		if a := withLimit(t, dir, 700, "run", "--date", "2026-01-05"); a.code == 0 {
+		small := filepath.Join(dir, "state", "dbt")
+		if err := os.RemoveAll(small); err != nil {
+			t.Fatal(err)
+		}
+		write(t, small, map[string]string{"here": ""})
+		disk := mount(t, small)
+		must(t, dir, nil, "check") // what dbt makes of the project's files is there
+		disk.leave(t, 400)
+		if a := disk.do(t, dir, "run", "--date", "2026-01-05"); a.code == 0 && disk.mounted {
 			t.Errorf("there was room enough\n%s", a.errors)
 		}
+		disk.leave(t, 1<<16)
 	},
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -51,6 +52,8 @@ func program(ctx context.Context, t *testing.T, dir string, env []string, args .
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Dir = dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // who hangs says where
+	cmd.WaitDelay = 20 * time.Second
 	// The race detector would let every process sleep for a second at its end.
 	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
