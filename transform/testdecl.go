@@ -26,7 +26,7 @@ type test struct {
 	query     *jinja.Template // a query of sql/tests, or the call of a generic test
 	source    string          // of query
 	arguments map[string]any  // of a generic test
-	freshness *freshness
+	freshness *Freshness
 	severity  string // error or warn
 	warnIf    condition
 	errorIf   condition

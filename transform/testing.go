@@ -1,7 +1,6 @@
 package transform
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,7 +144,7 @@ func (e *Engine) kindSQL(c *compilation, s Scope, t *test, what string) (string,
 	col := t.column
 	switch t.kind {
 	case "freshness":
-		return c.withCTEs(t.freshness.staleSQL(table, s.readAt(), cmp.Or(t.freshness.errAfter, t.freshness.warnAfter))), nil
+		return c.withCTEs(t.freshness.SQL(table, s.ReadTime())), nil
 	case "unique":
 		return c.withCTEs(fmt.Sprintf("select %s, count(*) as n from %s where %s is not null group by %s having count(*) > 1", col, table, col, col)), nil
 	case "not_null":
