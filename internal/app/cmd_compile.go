@@ -69,17 +69,16 @@ func (k *Compile) Run(ctx context.Context, g *Globals, c *Console) error {
 // compile returns a model's SQL, or that of its test, by the engine that builds it.
 func (ws *workspace) compile(ctx context.Context, vars map[string]any, scope transform.Scope, name elt.DatasetName, test string) (string, error) {
 	if p, ok := ws.project.(*dbt.Project); ok {
+		if f := p.Freshness(name); f != nil && f.Name() == test {
+			return f.SQL(publishedNames{config: ws.config.Warehouse}.Published(ws.catalog.relation(name)), scope.ReadTime()), nil
+		}
 		o, err := ws.dbtOptions(vars, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return "", err
 		}
 		return dbt.Compile(ctx, o, p, scope, name, test)
 	}
-	native, err := ws.nativeOnly("compile")
-	if err != nil {
-		return "", err
-	}
-	engine := transform.New(transform.EngineOptions{Project: native, Warehouse: publishedNames{config: ws.config.Warehouse}, Dir: ws.config.Models.Dir})
+	engine := transform.New(transform.EngineOptions{Project: ws.project.(*transform.Project), Warehouse: publishedNames{config: ws.config.Warehouse}, Dir: ws.config.Models.Dir})
 	if test != "" {
 		return engine.TestSQL(scope, name, test)
 	}

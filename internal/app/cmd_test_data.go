@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/daybreak-data/daybreak/transform"
 )
 
 // Test runs the tests of published data.
@@ -23,7 +22,7 @@ type Test struct {
 
 // Help is the long help of the command.
 func (Test) Help() string {
-	return `Runs the tests of the selected datasets on what is published, each for the date that it was last published for. Nothing is changed: nothing is held back afterwards, and no page shows the result. Freshness counts from now.
+	return `Runs the tests of the selected datasets on what is published, each for the date that it was last published for. Nothing is changed: nothing is held back afterwards, and no page shows the result. Freshness counts from now. Of a dbt project, the team's own dbt runs the tests, over views of what is published.
 
 Exit code 65 when a test of severity error fails; warnings do not fail.
 
@@ -42,11 +41,7 @@ func (t *Test) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 	if err != nil {
 		return err
 	}
-	native, err := ws.nativeOnly("test")
-	if err != nil {
-		return err
-	}
-	names, err := native.Pick(Choice{Select: t.Selectors, Exclude: t.Exclude}.selection())
+	names, err := ws.project.Pick(Choice{Select: t.Selectors, Exclude: t.Exclude}.selection())
 	if err != nil {
 		return err
 	}
@@ -60,29 +55,25 @@ func (t *Test) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 	if err != nil {
 		return err
 	}
-	failing := make(map[string]elt.Sample)
-	engine := transform.New(transform.EngineOptions{
-		Project: native, Warehouse: data, Dir: ws.config.Models.Dir, Log: log, Failures: data, Rows: t.Rows,
-		Keep: func(_ context.Context, f elt.FailingRows) error {
-			failing[string(f.Dataset)+"\x00"+f.Test] = f.Sample
-			return nil
-		},
-	})
-	report := testReport{c: c, failing: failing}
+	report := testReport{c: c, failing: make(map[string]elt.Sample)}
+	var due []elt.DatasetName
 	for _, name := range names {
-		if len(native.Tests(name)) == 0 {
+		if len(ws.project.Tests(name)) == 0 {
 			continue
 		}
-		v, published := current[name]
-		if !published {
+		if _, published := current[name]; published {
+			due = append(due, name)
+		} else {
 			report.unpublished = append(report.unpublished, string(name))
-			continue
 		}
-		result, err := engine.Test(ctx, ws.catalog.publishedScope(name, v.Date, datesOf(current), time.Now()), name)
-		if err != nil && elt.CodeOf(err) != transform.CodeTestFailed {
-			return err
-		}
-		report.add(name, result.Notes)
+	}
+	tests := publishedTests{ws: ws, data: data, current: current, now: time.Now(), log: log, rows: t.Rows, vars: vars, keep: report.keep}
+	found, err := tests.run(ctx, due)
+	if err != nil {
+		return err
+	}
+	for _, name := range due {
+		report.add(name, found[name])
 	}
 	return report.print()
 }
@@ -95,6 +86,12 @@ type testReport struct {
 	shown                  []string // headings of failing rows, in order
 	passed, warned, failed int
 	unpublished            []string
+}
+
+// keep takes the rows that failed a test.
+func (r *testReport) keep(_ context.Context, f elt.FailingRows) error {
+	r.failing[string(f.Dataset)+"\x00"+f.Test] = f.Sample
+	return nil
 }
 
 func (r *testReport) add(d elt.DatasetName, notes []elt.Check) {

@@ -172,19 +172,9 @@ func (m *models) dbt(p *dbt.Project, vars map[string]any) (engine, error) {
 	}
 	o.Builder = m.ws.dbtBuilder(m.warehouse)
 	o.Left = m.budget.left
+	o.Samples = m.warehouse
 	o.Failing = dbt.Failing{Keep: m.ledger.SaveFailingRows, Rows: m.ws.config.Models.FailingRows}
 	e := dbt.New(o, p, w)
 	m.closers = append(m.closers, e.Close)
 	return e, nil
-}
-
-// nativeOnly is the error of a command that Daybreak's own engine alone can do.
-func (ws *workspace) nativeOnly(command string) (*transform.Project, error) {
-	if p, ok := ws.project.(*transform.Project); ok {
-		return p, nil
-	}
-	return nil, &elt.Error{
-		Code: "native_only", Class: elt.Config, What: fmt.Sprintf("daybreak %s is for Daybreak's own engine, and the models are a dbt project", command),
-		Do: "use dbt " + command + " in " + ws.modelsFolder() + "; in a night, dbt's tests run as every test does",
-	}
 }

@@ -56,6 +56,9 @@ func (p *Project) Tests(d elt.DatasetName) []string {
 	for _, t := range p.tests[d] {
 		names = append(names, t.title)
 	}
+	if f := p.freshness[d]; f != nil {
+		names = append(names, f.Name())
+	}
 	return names
 }
 

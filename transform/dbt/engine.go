@@ -104,9 +104,14 @@ func (e *Engine) Test(ctx context.Context, s transform.Scope, d elt.DatasetName)
 	if err != nil {
 		return elt.Result{}, fmt.Errorf("the tests of %s: %w", d, err)
 	}
+	return e.judge(ctx, s, d, results)
+}
+
+// judge makes the result of a dataset's test step of what dbt says of its tests, and of its freshness.
+func (e *Engine) judge(ctx context.Context, s transform.Scope, d elt.DatasetName, results map[string]result) (elt.Result, error) {
 	out := elt.Result{Checks: elt.ChecksNone}
 	var failed []string
-	for _, t := range tests {
+	for _, t := range e.project.tests[d] {
 		r := results[t.ID]
 		check := elt.Check{Name: t.title, Severity: t.severity(), Failures: r.failures}
 		switch r.status {
@@ -128,11 +133,27 @@ func (e *Engine) Test(ctx context.Context, s transform.Scope, d elt.DatasetName)
 		}
 		out.Notes = append(out.Notes, check)
 	}
+	aged, err := e.freshnessOf(ctx, s, d)
+	if err != nil {
+		return out, err
+	}
+	for _, check := range aged {
+		out.Notes = append(out.Notes, check)
+		switch {
+		case check.Passed && out.Checks == elt.ChecksNone:
+			out.Checks = elt.ChecksPassed
+		case check.Passed:
+		case check.Severity == "error":
+			failed = append(failed, check.Message)
+		default:
+			out.Checks = elt.ChecksWarned
+		}
+	}
 	if failed == nil {
 		return out, nil
 	}
 	out.Checks = ""
-	return out, testsFailed(d, len(tests), failed)
+	return out, testsFailed(d, len(out.Notes), failed)
 }
 
 // Item returns how the dataset is published: whole, as a table, whatever dbt made of it.

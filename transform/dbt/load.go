@@ -34,6 +34,7 @@ type Options struct {
 	Threads int
 	Masked  map[elt.DatasetName][]string // columns of the extracted datasets that nobody is shown
 	Failing Failing
+	Samples transform.Failures // where the newest row of a table is looked at; nil where messages do without it
 	// Left says how much a run may still be billed for; nil, or limited false, is no limit.
 	Left   func(run elt.RunID) (bytes int64, limited bool)
 	Tables []elt.Dataset // the extracted datasets, which sources may name

@@ -39,25 +39,28 @@ type group struct {
 
 // node is a model, a seed, a snapshot, a test, a unit test or a source.
 type node struct {
-	ID          string     `json:"unique_id"`
-	Resource    string     `json:"resource_type"`
-	Name        string     `json:"name"`
-	Package     string     `json:"package_name"`
-	File        string     `json:"original_file_path"`
-	FQN         []string   `json:"fqn"`
-	Database    string     `json:"database"`
-	Schema      string     `json:"schema"`
-	Alias       string     `json:"alias"`
-	Identifier  string     `json:"identifier"`  // of a source
-	SourceName  string     `json:"source_name"` // of a source
-	Version     any        `json:"version"`     // of a versioned model
-	Description string     `json:"description"`
-	Tags        texts      `json:"tags"`
-	Meta        meta       `json:"meta"`
-	Group       string     `json:"group"`
-	Columns     columns    `json:"columns"`
-	Config      nodeConfig `json:"config"`
-	DependsOn   struct {
+	ID            string     `json:"unique_id"`
+	Resource      string     `json:"resource_type"`
+	Name          string     `json:"name"`
+	Package       string     `json:"package_name"`
+	File          string     `json:"original_file_path"`
+	FQN           []string   `json:"fqn"`
+	Database      string     `json:"database"`
+	Schema        string     `json:"schema"`
+	Alias         string     `json:"alias"`
+	Identifier    string     `json:"identifier"`      // of a source
+	SourceName    string     `json:"source_name"`     // of a source
+	Freshness     *freshness `json:"freshness"`       // of a source
+	LoadedAt      string     `json:"loaded_at_field"` // of a source
+	LoadedAtQuery string     `json:"loaded_at_query"` // of a source
+	Version       any        `json:"version"`         // of a versioned model
+	Description   string     `json:"description"`
+	Tags          texts      `json:"tags"`
+	Meta          meta       `json:"meta"`
+	Group         string     `json:"group"`
+	Columns       columns    `json:"columns"`
+	Config        nodeConfig `json:"config"`
+	DependsOn     struct {
 		Nodes []string `json:"nodes"`
 	} `json:"depends_on"`
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,11 @@ func (o Options) writeProfile(site string) error {
 			into = maps.Clone(into)
 			maps.Copy(into, more)
 			value = into
+		}
+		if own, listed := output[key].([]any); listed { // Daybreak's own entries stay
+			if more, both := value.([]any); both {
+				value = slices.Concat(own, more)
+			}
 		}
 		output[key] = value
 	}

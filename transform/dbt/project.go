@@ -16,19 +16,20 @@ import (
 
 // Project is a dbt project as its manifest tells it, with Daybreak's names.
 type Project struct {
-	folder   string           // as people write it: "analytics"
-	nodes    map[string]*node // by dbt's unique ID
-	datasets map[elt.DatasetName]*node
-	order    []elt.DatasetName // inputs first; what the project builds, and nothing else
-	tests    map[elt.DatasetName][]*node
-	units    map[elt.DatasetName][]*node // unit tests, which run before their model is built
-	docs     map[elt.DatasetName]transform.TableDoc
-	entries  []elt.Dataset
-	folders  map[string]bool              // selectors that mean a node and a folder
-	schemas  []string                     // of what the project builds, as they are published
-	masked   map[elt.DatasetName][]string // columns that extraction masks or leaves as they are by consent
-	version  string                       // dbt's
-	adapter  string
+	folder    string           // as people write it: "analytics"
+	nodes     map[string]*node // by dbt's unique ID
+	datasets  map[elt.DatasetName]*node
+	order     []elt.DatasetName // inputs first; what the project builds, and nothing else
+	tests     map[elt.DatasetName][]*node
+	units     map[elt.DatasetName][]*node // unit tests, which run before their model is built
+	docs      map[elt.DatasetName]transform.TableDoc
+	freshness map[elt.DatasetName]*transform.Freshness // of extracted tables
+	entries   []elt.Dataset
+	folders   map[string]bool              // selectors that mean a node and a folder
+	schemas   []string                     // of what the project builds, as they are published
+	masked    map[elt.DatasetName][]string // columns that extraction masks or leaves as they are by consent
+	version   string                       // dbt's
+	adapter   string
 }
 
 // The kinds of node that matter here, by dbt's names.
@@ -46,7 +47,8 @@ func newProject(m *manifest, o Options) (*Project, elt.Problems) {
 	p := &Project{
 		folder: o.Folder, nodes: make(map[string]*node), datasets: make(map[elt.DatasetName]*node),
 		tests: make(map[elt.DatasetName][]*node), units: make(map[elt.DatasetName][]*node),
-		masked: o.Masked, docs: make(map[elt.DatasetName]transform.TableDoc), version: m.Metadata.Version, adapter: m.Metadata.AdapterType,
+		freshness: make(map[elt.DatasetName]*transform.Freshness),
+		masked:    o.Masked, docs: make(map[elt.DatasetName]transform.TableDoc), version: m.Metadata.Version, adapter: m.Metadata.AdapterType,
 	}
 	for _, part := range []map[string]*node{m.Nodes, m.Sources, m.UnitTests, m.Functions} {
 		maps.Copy(p.nodes, part)
@@ -199,7 +201,7 @@ type reader struct {
 }
 
 func (r *reader) problem(n *node, code elt.Code, what, do string) {
-	r.problems = append(r.problems, elt.Problem{File: path.Join(r.folder, n.File), Code: code, What: what, Do: do})
+	r.problems = append(r.problems, elt.Problem{File: path.Join(r.folder, n.File), Line: r.line(n), Code: code, What: what, Do: do})
 }
 
 // named gives what the project builds its dataset.
@@ -252,6 +254,7 @@ func (r *reader) source(n *node) {
 				Description: strings.TrimSpace(n.Description), Owners: r.owners(n), Tags: n.Tags, Columns: r.columns(n), Deadline: r.deadline(n),
 				Personal: n.personal(),
 			}
+			r.fresh(n)
 			return
 		}
 		names = append(names, string(t.Name))

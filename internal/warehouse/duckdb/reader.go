@@ -22,8 +22,9 @@ import (
 
 // Reader reads the read copy of a warehouse: the state after one publish, whole.
 type Reader struct {
-	db *sql.DB
-	w  *Warehouse // only to explain errors
+	db   *sql.DB
+	path string
+	w    *Warehouse // only to explain errors
 }
 
 // OpenReadOnly opens the read copy. The error is read_copy_missing when no night was published yet.
@@ -39,7 +40,7 @@ func OpenReadOnly(ctx context.Context, path string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{db: db, w: &Warehouse{log: slog.New(slog.DiscardHandler)}}, nil
+	return &Reader{db: db, path: path, w: &Warehouse{log: slog.New(slog.DiscardHandler)}}, nil
 }
 
 // Close closes the reader.
