@@ -30,6 +30,8 @@ sources:
     tables:
       - name: happened
         meta: {dataset: shop.events}
+        loaded_at_field: happened_at
+        freshness: {warn_after: {count: 1, period: hour}}
         config: {event_time: happened_at}
 `,
 	"analytics/models/daily.sql": `{{ config(materialized='incremental', unique_key='day') }}
@@ -48,7 +50,8 @@ models:
     config: {tags: [numbers], meta: {owners: [ada@example.com, grace@example.com], deadline: "07:00"}}
     columns: [{name: day, description: The date., data_tests: [unique]}]
   - name: after
-    data_tests: [{dbt_utils_at_most: {arguments: {most: 100000}, config: {severity: warn}}}]
+    columns: [{name: x, meta: {pii: true}}]
+    data_tests: [{dbt_utils_at_most: {arguments: {most: 100000}, config: {severity: warn, store_failures: true}}}]
 snapshots:
   - name: users_history
     relation: source('shop', 'users')
@@ -134,7 +137,8 @@ func TestADBTProjectNightByNight(t *testing.T) {
 	if diff := cmp.Diff(wantDaily, query(t, dir, "SELECT * FROM analytics.daily ORDER BY day")); diff != "" {
 		t.Errorf("daily after the same date once more (-want +got):\n%s", diff)
 	}
-	if found := tested(t, dir); found["daily no_ghosts"] != "pass" || found["after dbt_utils_at_most_after_100000"] != "pass" || found["shop.users unique(id)"] != "pass" || len(found) != 5 {
+	if found := tested(t, dir); found["daily no_ghosts"] != "pass" || found["after dbt_utils_at_most_after_100000"] != "pass" || found["shop.users unique(id)"] != "pass" ||
+		found["shop.events freshness(happened_at)"] != "warn 1" || len(found) != 6 {
 		t.Errorf("the tests found %v", found)
 	}
 	// A date that was missed is built afterwards, from what is published, beside the others.
@@ -142,10 +146,68 @@ func TestADBTProjectNightByNight(t *testing.T) {
 	if got := query(t, dir, "SELECT string_agg(day, ' ' ORDER BY day) FROM analytics.daily"); !cmp.Equal(got, [][]string{{"2026-01-02 2026-01-04 2026-01-05"}}) {
 		t.Errorf("daily has the days %v", got)
 	}
-	must(t, dir, nil, "run", "--date", "2026-01-05", "--again", "--full-refresh", "--select", "daily", "--vars", "{shop: elsewhere}")
+	testPublished(t, dir)
+	outdatedByDBT(t, dir)
+	must(t, dir, nil, "run", "--date", "2026-01-05", "--again", "--full-refresh", "--select", "daily after", "--select", "names", "--exclude", "names", "--vars", "{shop: elsewhere}")
 	if got := query(t, dir, "SELECT string_agg(day || ' ' || shop) FROM analytics.daily"); !cmp.Equal(got, [][]string{{"2026-01-05 elsewhere"}}) {
 		t.Errorf("daily after a full refresh has %v", got)
 	}
+	ledger := filepath.Join(dir, "state", "ledger.db")
+	if got := ask(t, ledger, "SELECT DISTINCT dataset FROM steps WHERE run = (SELECT run FROM steps WHERE dataset = 'daily' ORDER BY rowid DESC LIMIT 1) AND kind = 'transform' ORDER BY 1"); !cmp.Equal(got, [][]string{{"after"}, {"daily"}}) {
+		t.Errorf("built are %v", got)
+	}
+	// The test that warns shows its rows, and keeps them, without the column that is personal.
+	got := ask(t, ledger, "SELECT dataset, sample, relation FROM failing_rows ORDER BY saved_at DESC LIMIT 1")
+	if len(got) != 1 || got[0][0] != "after" || !strings.Contains(got[0][1], `"m"`) || strings.Contains(got[0][1], `"x"`) {
+		t.Fatalf("failing rows are %v", got)
+	}
+	if got := query(t, dir, "SELECT string_agg(column_name) FROM (DESCRIBE "+got[0][2]+")"); !cmp.Equal(got, [][]string{{"m"}}) {
+		t.Errorf("kept are %v", got)
+	}
+}
+
+// testPublished tests what is published by dbt: nothing changes, rows are shown without what is personal, and a test of
+// severity error that fails is told by the exit code.
+func testPublished(t *testing.T, dir string) {
+	t.Helper()
+	before := contents(t, dir)
+	edit(t, dir, "analytics/models/schema.yml", "{most: 100000}, config: {severity: warn,", "{most: 1}, config: {")
+	a := do(t, dir, nil, "test", "--rows", "2")
+	for _, want := range []string{
+		"shop.users   unique(id)", "shop.events  freshness(happened_at)", "! warning", "✕ failed   200,000", "dbt_utils_at_most_after_1 of after:\n  m\n  ", "6 tests: 4 passed, 1 warning, 1 failed",
+	} {
+		if !strings.Contains(a.out, want) {
+			t.Errorf("test does not say %q", want)
+		}
+	}
+	if a.code != 65 || t.Failed() {
+		t.Errorf("exit %d, want 65\n%s%s", a.code, a.out, a.errors)
+	}
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Errorf("testing changed what is published (-before +after):\n%s", diff)
+	}
+	edit(t, dir, "analytics/models/schema.yml", "config: {", "config: {severity: warn,")
+	if left, err := filepath.Glob(filepath.Join(dir, "state", "dbt", "runs", "test", "*")); err != nil || left != nil {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+// outdatedByDBT brings a table once more, which leaves what dbt made from it outdated until that is built again.
+func outdatedByDBT(t *testing.T, dir string) {
+	t.Helper()
+	nothing := func() {
+		t.Helper()
+		if got := must(t, dir, nil, "plan", "--outdated").out; !strings.HasPrefix(got, "Nothing is outdated") {
+			t.Errorf("outdated are\n%s", got)
+		}
+	}
+	nothing()
+	must(t, dir, nil, "run", "--date", "2026-01-05", "--again", "--select", "source:raw.happened")
+	if got := must(t, dir, nil, "plan", "--outdated").out; !strings.Contains(got, "\n2026-01-05  batches  shop.events of 2026-01-05 has a newer version") || !strings.Contains(got, "1 day of models on 1 date") {
+		t.Errorf("outdated are\n%s", got)
+	}
+	must(t, dir, nil, "run", "--outdated")
+	nothing()
 }
 
 // awaitSlow waits until dbt works on the model that does not end.

@@ -28,15 +28,16 @@ func (r *reader) entry(n *node) elt.Dataset {
 	}
 }
 
-// materialized is how the node becomes a relation in dbt; what Daybreak publishes of it is always a table.
+// materialized is what is published of the node: a view of dbt's is published as a table, and is out of date like one
+// when something newer comes of what it reads.
 func (n *node) materialized() string {
-	switch n.Resource {
-	case seedNode:
-		return string(elt.AsTable)
-	case snapshotNode:
+	switch {
+	case n.Resource == snapshotNode:
 		return snapshotNode
+	case n.keepsRows():
+		return string(elt.AsIncremental)
 	}
-	return n.Config.Materialized
+	return string(elt.AsTable)
 }
 
 // TableDocs returns what the project says of the extracted tables that are its sources.

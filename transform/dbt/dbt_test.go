@@ -57,7 +57,7 @@ func TestAManifestBecomesDatasets(t *testing.T) {
 	want := []elt.Dataset{
 		{Name: "a", Kind: elt.ModelDataset, Inputs: []elt.DatasetName{"shop.users"}, Relation: "analytics.a", Materialized: "table"},
 		{Name: "b", Kind: elt.ModelDataset, Inputs: []elt.DatasetName{"shop.users"}, Relation: "analytics.b", Materialized: "incremental"},
-		{Name: "c", Kind: elt.ModelDataset, Inputs: []elt.DatasetName{"a", "b"}, Relation: "analytics_marts.c", Materialized: "view", Tags: []string{"nightly"},
+		{Name: "c", Kind: elt.ModelDataset, Inputs: []elt.DatasetName{"a", "b"}, Relation: "analytics_marts.c", Materialized: "table", Tags: []string{"nightly"},
 			Owners: []string{"ada@example.com"}, DeadlineTime: "07:00", Columns: []elt.ColumnDoc{{Name: "z", Description: "Last letter, first column."}, {Name: "id"}}},
 	}
 	if diff := cmp.Diff(want, p.Datasets()); diff != "" {
