@@ -81,7 +81,7 @@ while [ $# -gt 0 ]; do
 	--target-path) OUT=$2 ;;
 	--profiles-dir) PROFILES=$2 ;;
 	--vars) VARS=$2 ;;
-	parse | build) COMMAND=$1 ;;
+	parse | build | test) COMMAND=$1 ;;
 	--select) shift; SELECTED="$*" ;;
 	esac
 	shift
