@@ -56,7 +56,7 @@ func (e *Engine) testIn(ctx context.Context, s transform.Scope, x *session) (res
 	if err != nil {
 		return nil, err
 	}
-	x.place = e.place(s.Run, int(time.Now().UnixMicro()))
+	x.place = e.place(s.Run, int(e.options.Now().UnixMicro()))
 	if err := writeFile(filepath.Join(x.place.Folder, openMark), nil); err != nil {
 		return nil, fileError(err)
 	}
@@ -108,7 +108,7 @@ func (e *Engine) dropOldTests(ctx context.Context) error {
 		return fileError(err)
 	}
 	for _, n := range numbers {
-		if time.Since(time.UnixMicro(int64(n))) < testedFor {
+		if e.options.Now().Sub(time.UnixMicro(int64(n))) < testedFor {
 			continue
 		}
 		if err := e.dropTest(ctx, e.place(testRun, n)); err != nil {
