@@ -148,7 +148,10 @@ func TestADBTProjectNightByNight(t *testing.T) {
 	}
 	testPublished(t, dir)
 	outdatedByDBT(t, dir)
-	must(t, dir, nil, "run", "--date", "2026-01-05", "--again", "--full-refresh", "--select", "daily after", "--select", "names", "--exclude", "names", "--vars", "{shop: elsewhere}")
+	a := do(t, dir, nil, "run", "--date", "2026-01-05", "--again", "--full-refresh", "--select", "daily after", "--select", "names", "--exclude", "names", "--vars", "{shop: elsewhere}")
+	if a.code != 65 || !strings.Contains(a.errors, "test_failed") {
+		t.Errorf("exit %d, want 65 and test_failed\n%s", a.code, a.errors)
+	}
 	if got := query(t, dir, "SELECT string_agg(day || ' ' || shop) FROM analytics.daily"); !cmp.Equal(got, [][]string{{"2026-01-05 elsewhere"}}) {
 		t.Errorf("daily after a full refresh has %v", got)
 	}
@@ -156,7 +159,7 @@ func TestADBTProjectNightByNight(t *testing.T) {
 	if got := ask(t, ledger, "SELECT DISTINCT dataset FROM steps WHERE run = (SELECT run FROM steps WHERE dataset = 'daily' ORDER BY rowid DESC LIMIT 1) AND kind = 'transform' ORDER BY 1"); !cmp.Equal(got, [][]string{{"after"}, {"daily"}}) {
 		t.Errorf("built are %v", got)
 	}
-	// The test that warns shows its rows, and keeps them, without the column that is personal.
+	// The test that fails shows its rows, and keeps them, without the column that is personal.
 	got := ask(t, ledger, "SELECT dataset, sample, relation FROM failing_rows ORDER BY saved_at DESC LIMIT 1")
 	if len(got) != 1 || got[0][0] != "after" || !strings.Contains(got[0][1], `"m"`) || strings.Contains(got[0][1], `"x"`) {
 		t.Fatalf("failing rows are %v", got)
@@ -186,7 +189,6 @@ func testPublished(t *testing.T, dir string) {
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("testing changed what is published (-before +after):\n%s", diff)
 	}
-	edit(t, dir, "analytics/models/schema.yml", "config: {", "config: {severity: warn,")
 	if left, err := filepath.Glob(filepath.Join(dir, "state", "dbt", "runs", "test", "*")); err != nil || left != nil {
 		t.Errorf("left are %v, %v", left, err)
 	}

@@ -142,7 +142,7 @@ func (ws *workspace) dbtOptions(vars map[string]any, log *slog.Logger) (dbt.Opti
 	return dbt.Options{
 		Command: dbt.Command{Program: cfg.Models.DBTCommand, Project: folder, Env: dbt.Environment(os.Environ(), cfg.Env, more), Log: log},
 		Folder:  ws.modelsFolder(), State: state, Builder: ws.dbtBuilder(nil), Target: cfg.Models.Target, Schema: cfg.Models.Schema,
-		Vars: ws.varsWith(vars), Profile: cfg.Models.DBTProfile, Threads: cfg.Threads, Tables: ws.tables(), Masked: ws.masked(), Now: time.Now,
+		Vars: ws.varsWith(vars), OneRun: len(vars) > 0, Profile: cfg.Models.DBTProfile, Threads: cfg.Threads, Tables: ws.tables(), Masked: ws.masked(), Now: time.Now,
 	}, nil
 }
 

@@ -30,6 +30,7 @@ type Options struct {
 	Target  string         // target.name
 	Schema  string         // where models are published; dbt's target.schema
 	Vars    map[string]any // dbt's vars; in texts, {{ data_date }} and the like stand for those of the night
+	OneRun  bool           // the vars are one run's own
 	Profile map[string]any // more keys of the profile
 	Threads int
 	Masked  map[elt.DatasetName][]string // columns of the extracted datasets that nobody is shown
@@ -94,6 +95,9 @@ func Load(ctx context.Context, o Options) (*Project, elt.Problems) {
 		}}
 	}
 	site := filepath.Join(o.State, "parse")
+	if o.OneRun { // that must not cost the nightly runs theirs
+		site = filepath.Join(o.State, "parse_one")
+	}
 	key, err := o.parseKey()
 	if err != nil {
 		return nil, elt.Problems{{File: o.Folder, Code: CodeParse, What: "the project cannot be read: " + err.Error(), Do: "check its permissions"}}
