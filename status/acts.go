@@ -57,6 +57,7 @@ type RequestLedger interface {
 // MessageLedger tells who was told what.
 type MessageLedger interface {
 	Messages(ctx context.Context, incident elt.IncidentID, limit int) ([]elt.Message, error)
+	LineageStates(ctx context.Context) ([]elt.LineageState, error)
 }
 
 // TrailLedger tells what was asked and who was told.

@@ -243,6 +243,20 @@ func (s *Service) getMessages(c echo.Context) error {
 	return s.answer(c, v, false, body, &body.Meta)
 }
 
+// getOpenLineage tells how far events of runs were told.
+func (s *Service) getOpenLineage(c echo.Context) error {
+	v, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	states, err := s.opts.Acts.LineageStates(c.Request().Context())
+	if err != nil {
+		return ledgerAway(err)
+	}
+	body := &api.OpenLineage{Destinations: append([]elt.LineageState{}, states...)}
+	return s.answer(c, v, false, body, &body.Meta)
+}
+
 func (s *Service) getUpdates(c echo.Context) error {
 	id, err := idParam(c, "incident")
 	if err != nil {

@@ -155,6 +155,36 @@ func (s *Service) toldRows(c echo.Context, v view, incident elt.IncidentID) ([]t
 	return rows, nil
 }
 
+// lineageRows are for operators: how far who listens by OpenLineage is.
+func (s *Service) lineageRows(c echo.Context, v view) ([]toldRow, error) {
+	if !s.acting(c) {
+		return nil, nil
+	}
+	states, err := s.opts.Acts.LineageStates(c.Request().Context())
+	if err != nil {
+		return nil, ledgerAway(err)
+	}
+	rows := make([]toldRow, len(states))
+	for i, l := range states {
+		r := toldRow{To: string(l.Destination), Pill: pill{"ready", "✓", "Knows everything"}, Failure: l.Error}
+		r.What = counted(int(l.Delivered), "event") + " told"
+		if l.GivenUp > 0 {
+			r.What += fmt.Sprintf(", %d given up", l.GivenUp)
+		}
+		switch {
+		case l.Behind > 0 && l.Error != nil:
+			r.Pill = pill{"late", "↻", counted(int(l.Behind), "event") + " to be told, tried again"}
+		case l.Behind > 0:
+			r.Pill = pill{"running", "▸", counted(int(l.Behind), "event") + " to be told"}
+		}
+		if !l.DeliveredAt.IsZero() {
+			r.At = stampOf(l.DeliveredAt, v.location, v.today())
+		}
+		rows[i] = r
+	}
+	return rows, nil
+}
+
 func messagePill(m elt.Message) pill {
 	tries := ""
 	if m.Attempt > 1 {

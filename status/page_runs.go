@@ -332,6 +332,9 @@ func (s *Service) incidentsPage(c echo.Context) error {
 		r.Lasted, r.Resolved = span(in.ResolvedAt.Sub(in.OpenedAt)), stampOf(in.ResolvedAt, v.location, today)
 		data.Resolved = append(data.Resolved, r)
 	}
+	if data.Lineage, err = s.lineageRows(c, v); err != nil {
+		return err
+	}
 	switch n := len(data.Open); {
 	case n > 0:
 		data.Sentence = capital(counted(n, "incident")) + " " + be(n) + " open."

@@ -110,6 +110,7 @@ func (s *Service) routes() []route {
 		route{method: get, path: "/v1/audit", handler: s.getAudit, caller: "auditors", role: elt.Operator, answers: api.Audit{}, query: page},
 		route{method: get, path: "/v1/tokens", handler: s.getTokens, caller: "admins' scripts", role: elt.Admin, answers: api.Tokens{}},
 		route{method: get, path: "/v1/incidents/:incident/messages", handler: s.getMessages, caller: "whoever wonders why nobody called", role: elt.Operator, answers: api.Messages{}, query: most},
+		route{method: get, path: "/v1/openlineage", handler: s.getOpenLineage, caller: "whoever wonders why Marquez knows nothing", role: elt.Operator, answers: api.OpenLineage{}},
 		route{method: get, path: "/v1/incidents/:incident/updates", handler: s.getUpdates, caller: "on-call tools", answers: api.Remarks{}, query: most},
 		route{method: get, path: "/v1/datasets/:dataset/notes", handler: s.getNotes, caller: "catalogues", answers: api.Remarks{}, query: most},
 	)

@@ -291,7 +291,15 @@ func (ws *workspace) examineWebhooks(ctx context.Context) (found []finding) {
 		}
 		found = append(found, good(check, "answers"))
 	}
-	if len(found) == 0 {
+	nobody := len(found) == 0
+	if ws.config.OpenLineage.URL != "" {
+		if err := ws.lineage().Reach(ctx, ws.config.Notify.AllowPrivate, doctorTime/2); err != nil {
+			found = append(found, bad("openlineage", err))
+		} else {
+			found = append(found, good("openlineage", "answers"))
+		}
+	}
+	if nobody {
 		found = append(found, doubt("webhooks", "nobody_told", "nobody is told of incidents", "set notify.slack or notify.webhooks"))
 	}
 	return found

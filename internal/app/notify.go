@@ -9,7 +9,7 @@ import (
 	"github.com/daybreak-data/daybreak/internal/notify"
 )
 
-// newSender returns what tells the configured destinations of incidents. The ledger knows them from then on, so that
+// newSender returns what tells the configured destinations of incidents, and an OpenLineage endpoint of runs. The ledger knows them from then on, so that
 // it must be called before the watch begins.
 func (p *parts) newSender(ctx context.Context) (*notify.Sender, error) {
 	cfg := p.ws.config.Notify
@@ -21,8 +21,17 @@ func (p *parts) newSender(ctx context.Context) (*notify.Sender, error) {
 	if err := p.ledger.SyncDestinations(ctx, names); err != nil {
 		return nil, err
 	}
+	lineage := p.ledger.Lineage()
+	names = nil
+	if p.ws.config.OpenLineage.URL != "" {
+		d := p.ws.lineage()
+		all, names = append(all, d), append(names, d.Name())
+	}
+	if err := lineage.Sync(ctx, names); err != nil {
+		return nil, err
+	}
 	return notify.New(notify.Options{
-		Destinations: all, Outbox: p.ledger, BaseURL: p.ws.config.Status.BaseURL, AllowPrivate: cfg.AllowPrivate,
+		Destinations: all, Outbox: p.ledger, Lineage: lineage, BaseURL: p.ws.config.Status.BaseURL, AllowPrivate: cfg.AllowPrivate,
 		Log: p.log, Now: time.Now,
 	}), nil
 }

@@ -56,6 +56,7 @@ func (c *checker) all() {
 	c.limits()
 	c.status()
 	c.notify()
+	c.openLineage()
 	c.retention()
 	c.login()
 	c.calendars()

@@ -45,6 +45,7 @@ type Config struct {
 	Backfills   Backfills                          `yaml:"backfills"`
 	Status      Status                             `yaml:"status"`
 	Notify      Notify                             `yaml:"notify"`
+	OpenLineage OpenLineage                        `yaml:"openlineage"`
 	Retention   Retention                          `yaml:"retention"`
 }
 
@@ -268,18 +269,26 @@ type Webhook struct {
 	Secret Secret              `yaml:"secret"` // of its signature
 }
 
+// OpenLineage is an endpoint that is told of every run and step; nobody is where it has no URL.
+type OpenLineage struct {
+	URL       Secret `yaml:"url"`
+	APIKey    Secret `yaml:"api_key"`
+	Namespace string `yaml:"namespace"` // of the jobs
+}
+
 // defaults is what holds where the file says nothing.
 func defaults() *Config {
 	return &Config{
-		Title:     "Daybreak",
-		Ledger:    "sqlite:state/ledger.db",
-		Lake:      Lake{Folder: "lake"},
-		Warehouse: Warehouse{DuckDB: "state/warehouse.duckdb", ReadCopy: "read/warehouse.duckdb"},
-		Models:    Models{Dir: "sql", Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: "state/artifacts"},
-		Threads:   4,
-		Backfills: Backfills{Threads: 2},
-		Status:    Status{Listen: "127.0.0.1:8080", RequestsPerSecond: 200, Connections: 4096},
-		Retention: Retention{Lake: Limits{Days: 90, Versions: 3}, Warehouse: Versions{1}, Staging: Days{7}, Ledger: Days{400}},
+		Title:       "Daybreak",
+		Ledger:      "sqlite:state/ledger.db",
+		Lake:        Lake{Folder: "lake"},
+		Warehouse:   Warehouse{DuckDB: "state/warehouse.duckdb", ReadCopy: "read/warehouse.duckdb"},
+		Models:      Models{Dir: "sql", Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: "state/artifacts"},
+		Threads:     4,
+		Backfills:   Backfills{Threads: 2},
+		Status:      Status{Listen: "127.0.0.1:8080", RequestsPerSecond: 200, Connections: 4096},
+		OpenLineage: OpenLineage{Namespace: "daybreak"},
+		Retention:   Retention{Lake: Limits{Days: 90, Versions: 3}, Warehouse: Versions{1}, Staging: Days{7}, Ledger: Days{400}},
 	}
 }
 

@@ -18,8 +18,8 @@ func (c *checker) notify() {
 		at := func(key string) []any { return []any{"notify", "webhooks", i, key} }
 		c.destination(fmt.Sprintf("url of %s", w.Name), w.URL, at("url")...)
 		switch {
-		case !elt.ValidPlainName(string(w.Name)) || w.Name == "slack":
-			c.problem(CodeBadNotify, fmt.Sprintf("%q cannot name a webhook", w.Name), "use lower-case letters, digits, _ and -, beginning with a letter; slack is Slack's own", at("name")...)
+		case !elt.ValidPlainName(string(w.Name)) || w.Name == "slack" || w.Name == "openlineage":
+			c.problem(CodeBadNotify, fmt.Sprintf("%q cannot name a webhook", w.Name), "use lower-case letters, digits, _ and -, beginning with a letter; slack and openlineage are taken", at("name")...)
 		case seen[w.Name]:
 			c.problem(CodeBadNotify, fmt.Sprintf("two webhooks are called %s", w.Name), "give each a name of its own", at("name")...)
 		}
@@ -34,12 +34,24 @@ func (c *checker) notify() {
 	}
 }
 
+// openLineage checks the endpoint, which is held to the same rules.
+func (c *checker) openLineage() {
+	if !c.has("openlineage") {
+		return
+	}
+	o := c.config.OpenLineage
+	c.destination("OpenLineage's url", o.URL, "openlineage", "url")
+	if o.Namespace == "" {
+		c.problem(CodeBadNotify, "OpenLineage's namespace is empty: its jobs would have no place", "name it, as after your team or your workspace", "openlineage", "namespace")
+	}
+}
+
 // destination checks the URL of one, which no problem may quote. Where a name leads is found out when it is dialled.
 func (c *checker) destination(what string, s Secret, path ...any) {
 	u, err := url.Parse(s.Reveal())
 	switch {
 	case s == "":
-		c.problem(CodeBadNotify, what+" is missing", "write it as ${env:SLACK_WEBHOOK} or the like", path...)
+		c.problem(CodeBadNotify, what+" is missing", "write it as ${env:NAME}, and set that variable", path...)
 		return
 	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
 		c.problem(CodeBadNotify, what+" is not a URL", "write it as https://host/path, best from ${env:…}", path...)

@@ -69,6 +69,8 @@ type Message struct {
 	NextAttemptAt time.Time       `json:"next_attempt_at,omitzero"`
 	EndedAt       time.Time       `json:"ended_at,omitzero"`
 	Error         *Failure        `json:"error,omitempty"` // of the latest attempt that failed
+	// Lineage is what an OpenLineage destination is told instead of a notice; such messages are in no outbox.
+	Lineage *Lineage `json:"-"`
 }
 
 // Delivery is how an attempt to deliver a message ended.

@@ -80,6 +80,10 @@ func newClient(d Destination, allowPrivate bool, timeout time.Duration) *http.Cl
 // unanswered judges a request that got no answer. The error itself is never kept: it quotes the URL.
 func (d Destination) unanswered(err error) elt.Delivery {
 	if refused, ok := errors.AsType[*errAddress](err); ok {
+		if d.lineage != nil {
+			return withClass(elt.Config, later("destination_private", fmt.Sprintf("%s is not connected to: %s", d.name, refused.what),
+				"correct openlineage.url, or set notify.allow_private if it is meant", 0))
+		}
 		return gaveUp("destination_private", elt.Config, fmt.Sprintf("%s is not connected to: %s", d.name, refused.what),
 			"correct its URL, or set notify.allow_private if it is meant")
 	}

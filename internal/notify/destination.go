@@ -23,6 +23,7 @@ type Destination struct {
 	channel string // Slack only
 	secret  string // webhooks only; Slack checks no signature
 	slack   bool
+	lineage *Lineage // OpenLineage only
 }
 
 // Slack returns the incoming webhook of a Slack channel. Most webhooks are made for one channel and ignore another.
@@ -50,7 +51,10 @@ const maxAnswer = 64 << 10
 // request makes the HTTP request that brings the message. Its body is the same at every attempt.
 func (d Destination) request(ctx context.Context, m elt.Message, baseURL string, now time.Time) (*http.Request, error) {
 	encode := webhookBody
-	if d.slack {
+	switch {
+	case d.lineage != nil:
+		encode = func(m elt.Message, _ string) ([]byte, error) { return d.lineage.body(m) }
+	case d.slack:
 		encode = func(m elt.Message, baseURL string) ([]byte, error) { return slackBody(m, baseURL, d.channel) }
 	}
 	body, err := encode(m, baseURL)
@@ -64,6 +68,9 @@ func (d Destination) request(ctx context.Context, m elt.Message, baseURL string,
 	r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	r.Header.Set("User-Agent", "daybreak")
 	r.Header.Set("Idempotency-Key", string(m.ID))
+	if d.lineage != nil && d.lineage.Key != "" {
+		r.Header.Set("Authorization", "Bearer "+d.lineage.Key)
+	}
 	if d.secret != "" {
 		r.Header.Set("Daybreak-Signature", signature(d.secret, now, body))
 	}
@@ -109,6 +116,8 @@ func (d Destination) answered(answer *http.Response, body []byte, now time.Time)
 		return later("destination_busy", said, "nothing: it is sent when the destination allows", retryAfter(answer.Header, now))
 	case code >= 500:
 		return later("destination_failed", said, "if it stays, ask whoever runs the destination", retryAfter(answer.Header, now))
+	case d.lineage != nil:
+		return d.answeredLineage(code, said)
 	case code >= 300 && code < 400:
 		return gaveUp("destination_redirects", elt.Config, said+", which names another address", "configure the address itself")
 	}

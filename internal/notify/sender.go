@@ -22,6 +22,7 @@ type Outbox interface {
 type Options struct {
 	Destinations []Destination
 	Outbox       Outbox
+	Lineage      Outbox // of OpenLineage destinations
 	BaseURL      string // of the status page; "" for no links
 	AllowPrivate bool   // addresses of this machine and of private networks may be connected to
 	Log          *slog.Logger
@@ -78,9 +79,10 @@ func (s *Sender) Run(ctx context.Context) {
 func (s *Sender) keepSending(ctx context.Context, d Destination, client *http.Client) {
 	log := s.Log.With("destination", d)
 	failures, last := 0, ""
+	outbox := s.outbox(d)
 	for ctx.Err() == nil {
 		wait := s.Look
-		switch m, found, err := s.Outbox.ClaimMessage(ctx, d.name, s.lease()); {
+		switch m, found, err := outbox.ClaimMessage(ctx, d.name, s.lease()); {
 		case err != nil && ctx.Err() != nil:
 			return
 		case err != nil:
@@ -107,6 +109,14 @@ func (s *Sender) keepSending(ctx context.Context, d Destination, client *http.Cl
 	}
 }
 
+// outbox is where the messages to a destination are.
+func (s *Sender) outbox(d Destination) Outbox {
+	if d.lineage != nil {
+		return s.Lineage
+	}
+	return s.Outbox
+}
+
 // lease is how long a claimed message is this sender's: long enough to send and record it.
 func (s *Sender) lease() time.Duration { return 2*s.Timeout + 30*time.Second }
 
@@ -123,13 +133,13 @@ func (s *Sender) deliver(ctx context.Context, d Destination, client *http.Client
 	own := delivery
 	if delivery.State == elt.MessagePending {
 		own.Wait = max(s.backoff(m.Attempt), delivery.Wait)
-		if m.ClaimedAt.Add(own.Wait).Sub(m.CreatedAt) > s.GiveUp {
+		if d.lineage == nil && m.ClaimedAt.Add(own.Wait).Sub(m.CreatedAt) > s.GiveUp {
 			own = gaveUp("notice_expired", elt.Transient, "it could not be delivered in time: "+delivery.Error.Message, delivery.Error.Do)
 		}
 	}
 	recording, end := context.WithTimeout(context.WithoutCancel(ctx), s.Timeout)
 	defer end()
-	if err := s.Outbox.FinishMessage(recording, m, own); err != nil {
+	if err := s.outbox(d).FinishMessage(recording, m, own); err != nil {
 		s.Log.Warn("a delivery could not be recorded", "destination", d, "message", m.ID, "error", err)
 	}
 	own.Wait = delivery.Wait
@@ -139,6 +149,9 @@ func (s *Sender) deliver(ctx context.Context, d Destination, client *http.Client
 // note logs a delivery; what fails in the same way again and again is logged once, and once when it is over.
 func (s *Sender) note(log *slog.Logger, m elt.Message, d elt.Delivery, last string) string {
 	switch {
+	case d.State == elt.MessageDelivered && m.Lineage != nil: // there are many, every night
+		log.Debug("told", "message", m.ID, "attempt", m.Attempt)
+		return ""
 	case d.State == elt.MessageDelivered:
 		log.Info("told", "message", m.ID, "attempt", m.Attempt)
 		return ""

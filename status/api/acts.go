@@ -44,6 +44,12 @@ type Messages struct {
 	Messages []elt.Message `json:"messages"`
 }
 
+// OpenLineage is how far the endpoint is that listens to runs and steps; there is none without one.
+type OpenLineage struct {
+	Meta
+	Destinations []elt.LineageState `json:"destinations"`
+}
+
 // Waiter is who waits for a day of a dataset now.
 type Waiter struct {
 	Name  string    `json:"name"`

@@ -190,6 +190,14 @@ func (a *Acts) Messages(_ context.Context, incident elt.IncidentID, _ int) ([]el
 	}, nil
 }
 
+// LineageStates is part of status.ActLedger: one endpoint is away.
+func (a *Acts) LineageStates(context.Context) ([]elt.LineageState, error) {
+	return []elt.LineageState{{
+		Destination: "openlineage", Seq: 120, Behind: 14, Delivered: 90, GivenUp: 1, DeliveredAt: a.clock(), Attempt: 3, NextAttemptAt: a.clock(),
+		Error: &elt.Failure{Code: "destination_unreachable", Class: elt.Transient, Message: "it does not answer", Do: "look at it"},
+	}}, nil
+}
+
 // BeginRequest is part of status.ActLedger.
 func (a *Acts) BeginRequest(_ context.Context, actor, key string, digest elt.Digest) (int, string, error) {
 	k, ok := a.requests[actor+" "+key]

@@ -1,0 +1,2 @@
+DROP TABLE lineage;
+UPDATE counters SET value = 16 WHERE name = 'schema';
