@@ -279,6 +279,7 @@ type incidentsData struct {
 	Sentence string
 	Open     []incidentRow
 	Resolved []incidentRow
+	Lineage  []toldRow
 }
 
 type incidentRow struct {

@@ -100,7 +100,8 @@ func TestDefaults(t *testing.T) {
 			"old":  {MySQL: "mysql://h/d", Connections: 4},
 		},
 		Models: Models{Dir: in("sql"), Schema: "analytics", Target: "prod", DBTCommand: "dbt", FailingRows: 5, Artifacts: filepath.Join(dir, "state/artifacts")}, Threads: 4, Backfills: Backfills{Threads: 2}, Status: Status{Listen: "127.0.0.1:8080", RequestsPerSecond: 200, Connections: 4096},
-		Retention: Retention{Lake: Limits{Days: 90, Versions: 3}, Warehouse: Versions{1}, Staging: Days{7}, Ledger: Days{400}},
+		OpenLineage: OpenLineage{Namespace: "daybreak"},
+		Retention:   Retention{Lake: Limits{Days: 90, Versions: 3}, Warehouse: Versions{1}, Staging: Days{7}, Ledger: Days{400}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -146,7 +147,8 @@ retention: {lake: {days: 30, versions: 2}, warehouse: {versions: 0}, staging: {d
 				{Name: "pager", URL: "https://b.example.com", Secret: "0123456789abcdef0123456789abcdef"},
 			},
 		},
-		Retention: Retention{Lake: Limits{Days: 30, Versions: 2}, Staging: Days{2}, Ledger: Days{100}, At: "12:30"},
+		OpenLineage: OpenLineage{Namespace: "daybreak"},
+		Retention:   Retention{Lake: Limits{Days: 30, Versions: 2}, Staging: Days{2}, Ledger: Days{100}, At: "12:30"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -51,7 +51,7 @@ func (c *checker) destination(what string, s Secret, path ...any) {
 	u, err := url.Parse(s.Reveal())
 	switch {
 	case s == "":
-		c.problem(CodeBadNotify, what+" is missing", "write it as ${env:NAME}, and set that variable", path...)
+		c.problem(CodeBadNotify, what+" is missing", "write it as ${env:SLACK_WEBHOOK} or the like", path...)
 		return
 	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
 		c.problem(CodeBadNotify, what+" is not a URL", "write it as https://host/path, best from ${env:…}", path...)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -12,10 +13,10 @@ import (
 // nextLineage returns what is to be told first after the events up to seq, of the next of which so many parts are told
 // already; nil when there is nothing. What happened before the instant is passed over, as is a run that was forgotten.
 func nextLineage(ctx context.Context, q queryer, seq int64, told int, since any) (*elt.Lineage, error) {
-	const text = `SELECT seq, at, kind, date, run, step FROM events WHERE seq > $1 AND at >= $2 AND ` + toldAsLineage + ` ORDER BY seq LIMIT 1`
+	const text = `SELECT seq, at, kind, date, run, step, detail FROM events WHERE seq > $1 AND at >= $2 AND ` + toldAsLineage + ` ORDER BY seq LIMIT 1`
 	for {
 		var e elt.Event
-		err := q.QueryRowContext(ctx, text, seq, since).Scan(&e.Seq, intoInstant{&e.At}, &e.Kind, intoDate{&e.Date}, &e.Run, &e.Step)
+		err := q.QueryRowContext(ctx, text, seq, since).Scan(&e.Seq, intoInstant{&e.At}, &e.Kind, intoDate{&e.Date}, &e.Run, &e.Step, intoText[json.RawMessage]{&e.Detail})
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return nil, nil
@@ -47,8 +48,8 @@ func lineageOf(ctx context.Context, q queryer, e elt.Event) ([]elt.Lineage, erro
 		return nil, err
 	}
 	l := elt.Lineage{Seq: e.Seq, At: e.At, Run: run}
-	const ends = `SELECT COUNT(*) FROM past_runs WHERE id = $1 AND state <> 'running' AND until <= $2`
-	if err := q.QueryRowContext(ctx, ends, string(run.ID), instant(e.At)).Scan(&l.Round); err != nil {
+	const again = `SELECT COUNT(*) FROM events WHERE kind = 'run.retried' AND run = $1 AND seq <= $2`
+	if err := q.QueryRowContext(ctx, again, string(run.ID), e.Seq).Scan(&l.Round); err != nil {
 		return nil, err
 	}
 	l.Round++
@@ -74,37 +75,46 @@ func stepLineage(ctx context.Context, q queryer, e elt.Event, l elt.Lineage) (pa
 	if err != nil {
 		return nil, err
 	}
-	type attempt struct {
-		number  int
-		began   bool
-		outcome string
-		failure *elt.Failure
-	}
-	scan := func(row scanner) (a attempt, err error) {
-		return a, row.Scan(&a.number, &a.began, &a.outcome, intoDocument{&a.failure})
-	}
-	const text = `SELECT number, CASE WHEN started_at = $2 THEN 1 ELSE 0 END, CASE WHEN finished_at = $2 THEN COALESCE(outcome, '') ELSE '' END, error
-		FROM attempts WHERE step = $1 AND (started_at = $2 OR finished_at = $2) ORDER BY number`
-	attempts, err := collect(ctx, q, scan, text, string(e.Step), instant(e.At))
-	if err != nil {
-		return nil, err
-	}
-	kinds := map[string]elt.LineageKind{"succeeded": elt.LineageComplete, "failed": elt.LineageFail, "retrying": elt.LineageFail, "lost": elt.LineageFail, "cancelled": elt.LineageAbort}
-	for _, a := range attempts {
-		l.Step, l.Attempt, l.Failure = &step.Step, a.number, nil
-		if kind, ended := kinds[a.outcome]; ended && (a.outcome == "lost") == (e.Kind == "step.running") {
-			l.Kind = kind
-			if kind != elt.LineageComplete {
-				l.Failure = a.failure
-			}
-			parts = append(parts, l)
-		}
-		if a.began && e.Kind == "step.running" {
-			l.Kind, l.Failure = elt.LineageStart, nil
-			parts = append(parts, l)
+	var detail struct{ Attempt int }
+	if len(e.Detail) > 0 {
+		if err := json.Unmarshal(e.Detail, &detail); err != nil {
+			return nil, fmt.Errorf("the detail of event %d: %w", e.Seq, err)
 		}
 	}
-	return parts, nil
+	if e.Kind == "step.cancelled" && detail.Attempt == 0 { // with its run, whatever it was doing
+		const text = `SELECT COALESCE(MAX(number), 0) FROM attempts WHERE step = $1 AND outcome = 'cancelled' AND finished_at = $2`
+		if err := q.QueryRowContext(ctx, text, string(e.Step), instant(e.At)).Scan(&detail.Attempt); err != nil || detail.Attempt == 0 {
+			return nil, err
+		}
+	}
+	add := func(kind elt.LineageKind, attempt int, failure *elt.Failure) {
+		part := l
+		part.Kind, part.Step, part.Attempt, part.Failure = kind, &step.Step, attempt, failure
+		parts = append(parts, part)
+	}
+	ended := func(number int) (outcome string, failure *elt.Failure, err error) {
+		const text = `SELECT COALESCE(outcome, ''), error FROM attempts WHERE step = $1 AND number = $2`
+		err = q.QueryRowContext(ctx, text, string(e.Step), number).Scan(&outcome, intoDocument{&failure})
+		return outcome, failure, withoutNone(err)
+	}
+	if e.Kind == "step.running" {
+		outcome, failure, err := ended(detail.Attempt - 1)
+		if outcome == "lost" { // its worker fell silent, and who takes the step over is the first to say so
+			add(elt.LineageFail, detail.Attempt-1, failure)
+		}
+		add(elt.LineageStart, detail.Attempt, nil)
+		return parts, err
+	}
+	_, failure, err := ended(detail.Attempt)
+	switch e.Kind {
+	case "step.succeeded":
+		add(elt.LineageComplete, detail.Attempt, nil)
+	case "step.cancelled":
+		add(elt.LineageAbort, detail.Attempt, failure)
+	default:
+		add(elt.LineageFail, detail.Attempt, failure)
+	}
+	return parts, err
 }
 
 // describeLineage adds what the catalogue and the manifest say.

@@ -1,5 +1,5 @@
 // Package notify tells people of incidents: it takes messages from the ledger's outbox and brings them to Slack and to
-// webhooks.
+// webhooks, and runs from its events to an OpenLineage endpoint.
 //
 // Each destination has a sender of its own, so that one that is away holds up no other, and nothing that works on the
 // night waits for any. A message is claimed, sent and recorded, one after the other; a sender that dies in between

@@ -1,2 +1,3 @@
+DROP INDEX events_retried;
 DROP TABLE lineage;
 UPDATE counters SET value = 16 WHERE name = 'schema';

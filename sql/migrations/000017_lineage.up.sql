@@ -17,3 +17,6 @@ CREATE TABLE lineage (
     given_up        BIGINT NOT NULL DEFAULT 0, -- messages refused, and events that grew too old
     delivered_at    TEXT                       -- when the latest was
 );
+
+-- How often a run had been taken up again.
+CREATE INDEX events_retried ON events (run, seq) WHERE kind = 'run.retried';
