@@ -3,18 +3,15 @@ package main
 import (
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// A night that happens while nobody serves, and while Marquez is not asked at all, is told to it afterwards; after a kill
-// between telling and recording, the same event comes again under the same key, and nothing else does.
+// A night that happens while nobody tells of it is told afterwards. After a kill between telling and recording, that event
+// comes again under the same key, and nothing else does.
 func TestANightIsToldToMarquez(t *testing.T) {
 	t.Parallel()
 	marquez, told := mailbox(t)
@@ -25,33 +22,59 @@ sources: {shop: {sqlite: shop.db}}
 status: {public: true}
 openlineage: {url: "${env:MARQUEZ}", namespace: shop}
 notify: {allow_private: true}
-`, "schedules/nightly.yaml": "at: \"00:00\"\ntimezone: UTC\nstart: 2099-01-01\ntables:\n  shop.users: {table: users, mode: full, key: [id]}\n"})
+`, "schedules/nightly.yaml": "at: \"00:00\"\ntimezone: UTC\ntables:\n  shop.users: {table: users, mode: full, key: [id]}\n"})
 	trusted := filepath.Join(dir, "trusted.pem")
 	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: marquez.Certificate().Raw}), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	env := []string{"MARQUEZ=" + marquez.URL, "SSL_CERT_FILE=" + trusted}
-	production(t, dir, "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL); INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace')")
-	_, stop := serve(t, dir, env)
+	change(t, filepath.Join(dir, "shop.db"), "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL); INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace')")
+	_, stop := serve(t, dir, env) // from now on it is to be told
 	stop()
-	must(t, dir, env, "run", "--yes", "--date", elt.Date{Year: 2026, Month: 1, Day: 5}.String())
-
+	must(t, dir, env, "run", "--yes", "--date", "2026-01-05")
+	if err := program(t.Context(), t, dir, append(env, crashAt+"=notify.sent@3"), "serve", "--listen", "127.0.0.1:0").Run(); err == nil {
+		t.Error("it was not killed")
+	}
+	change(t, ledgerIn(dir), "UPDATE lineage SET lease_until = claimed_at")
 	_, stop = serve(t, dir, env)
+	defer stop()
 	var got []string
-	keys := make(map[string]bool)
-	for _, l := range await(t, told, `"COMPLETE","producer":"https://github.com/daybreak-data/daybreak/tree/v0.1.0","schemaURL":"https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent","run":{"runId":"`) {
+	seen, again := make(map[string]string), 0
+	for len(got) == 0 || got[len(got)-1] != "COMPLETE nightly" {
+		l := await(t, told, "{")[0]
+		if body, known := seen[l.key]; known {
+			if again++; body != l.body {
+				t.Errorf("%s was told as\n%s\nand then as\n%s", l.key, body, l.body)
+			}
+			continue
+		}
+		seen[l.key] = l.body
 		var e struct {
 			EventType string
 			Job       struct{ Name string }
+			Outputs   []struct{ Namespace, Name string }
 		}
 		if err := json.Unmarshal([]byte(l.body), &e); err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, fmt.Sprint(e.EventType, " ", e.Job.Name))
-		keys[l.key] = true
+		line := e.EventType + " " + e.Job.Name
+		for _, o := range e.Outputs {
+			line += " > " + o.Name
+		}
+		got = append(got, line)
 	}
-	stop()
-	if diff := cmp.Diff([]string{"START nightly", "START nightly.extract.shop.users", "COMPLETE nightly.extract.shop.users"}, got); diff != "" {
+	lake := " > " + filepath.Join(dir, "lake") + "/shop.users"
+	want := []string{
+		"START nightly", "START nightly.extract.shop.users" + lake, "COMPLETE nightly.extract.shop.users" + lake,
+		"START nightly.load.shop.users > warehouse.shop.users", "COMPLETE nightly.load.shop.users > warehouse.shop.users",
+		"START nightly.verify.shop.users", "COMPLETE nightly.verify.shop.users",
+		"START nightly.transform.crowd > warehouse.analytics.crowd", "COMPLETE nightly.transform.crowd > warehouse.analytics.crowd",
+		"START nightly.publish", "COMPLETE nightly.publish", "COMPLETE nightly",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	if again != 1 {
+		t.Errorf("%d events came again after the kill, want the one that was on its way", again)
 	}
 }
