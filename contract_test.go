@@ -47,7 +47,14 @@ bearer = "%[1]s"
 "query.from" = "%[3]s"
 "query.to" = "%[3]s"
 "query.need" = "mrr@%[3]s"
-`, token, run.ID, run.Date)
+"query.as_of" = "%[4]s"
+
+# Of these the document says which fields there are, and not which of them go together.
+[[operations]]
+include-path-regex = "^/v1/(backfills|maintenance)"
+[operations.checks.positive_data_acceptance]
+enabled = false
+`, token, run.ID, run.Date, time.Now().UTC().Format(time.RFC3339))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -88,6 +88,9 @@ func (s *Service) past(next echo.HandlerFunc) echo.HandlerFunc {
 		if text == "" {
 			return next(c)
 		}
+		if method := c.Request().Method; method != http.MethodGet && method != http.MethodHead {
+			return next(c) // nothing is done in the past
+		}
 		if !slices.Contains(pastRoutes, c.Path()) {
 			return refuse(http.StatusBadRequest, codeAsOfNotHere, "this address is about now alone", "leave as_of out; days, datasets, runs and incidents can be asked as they were")
 		}

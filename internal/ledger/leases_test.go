@@ -179,7 +179,7 @@ func TestAStepsLife(t *testing.T) {
 		if s.State != elt.StepSucceeded || s.FinishedAt.IsZero() || s.Error != nil || !cmp.Equal(s.Result, result) || s.Attempt != 2 {
 			t.Errorf("step %+v", s)
 		}
-		wantCode(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepRetrying, NextAttemptAt: time.Unix(1, 0)}), "outcome_invalid")
+		wantCode(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepRetrying}), "outcome_invalid")
 		wantCode(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepBlocked}), "outcome_invalid")
 		checkInvariants(t, l)
 	})
