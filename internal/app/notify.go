@@ -22,12 +22,12 @@ func (p *parts) newSender(ctx context.Context) (*notify.Sender, error) {
 		return nil, err
 	}
 	lineage := p.ledger.Lineage()
-	names = nil
+	var told []elt.DestinationName
 	if p.ws.config.OpenLineage.URL != "" {
 		d := p.ws.lineage()
-		all, names = append(all, d), append(names, d.Name())
+		all, told = append(all, d), append(told, d.Name())
 	}
-	if err := lineage.Sync(ctx, names); err != nil {
+	if err := lineage.Sync(ctx, told); err != nil {
 		return nil, err
 	}
 	return notify.New(notify.Options{
