@@ -202,32 +202,11 @@ func TestAFullDiskInMidTransform(t *testing.T) {
 // rowsRead returns the rows of every published relation, in order, as text.
 func rowsRead(t *testing.T, dir string) map[string][]string {
 	t.Helper()
-	db, err := sql.Open("duckdb", filepath.Join(dir, "read", "warehouse.duckdb")+"?access_mode=read_only")
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := readCopy(t, dir)
 	defer db.Close()
-	texts := func(statement string) (out []string) {
-		rows, err := db.QueryContext(t.Context(), statement)
-		if err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var text string
-			if err := rows.Scan(&text); err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, text)
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
 	out := make(map[string][]string)
-	for _, relation := range texts("SELECT relation FROM _daybreak.published") {
-		out[relation] = texts("SELECT CAST(r AS VARCHAR) FROM " + relation + " AS r ORDER BY 1")
+	for _, relation := range texts(t, db, "SELECT relation FROM _daybreak.published") {
+		out[relation] = texts(t, db, "SELECT CAST(r AS VARCHAR) FROM "+relation+" AS r ORDER BY 1")
 	}
 	return out
 }

@@ -60,6 +60,13 @@ func (r backfillRange) request() (q elt.BackfillRequest, err error) {
 	return q, err
 }
 
+func (r backfillRange) plan(ctx context.Context, d *desk) (q elt.BackfillRequest, p elt.BackfillPlan, err error) {
+	if q, err = r.request(); err == nil {
+		p, err = d.PlanBackfill(ctx, q)
+	}
+	return q, p, err
+}
+
 // BackfillBring is the short way: plan, look, confirm, start.
 type BackfillBring struct {
 	backfillRange
@@ -75,11 +82,7 @@ func (b *BackfillBring) Run(ctx context.Context, g *Globals, c *Console) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, desk.book.Close()) }()
-	request, err := b.request()
-	if err != nil {
-		return err
-	}
-	plan, err := desk.PlanBackfill(ctx, request)
+	request, plan, err := b.plan(ctx, desk)
 	if err != nil {
 		return err
 	}
@@ -108,11 +111,7 @@ func (b *BackfillPlan) Run(ctx context.Context, g *Globals, c *Console) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, desk.book.Close()) }()
-	request, err := b.request()
-	if err != nil {
-		return err
-	}
-	plan, err := desk.PlanBackfill(ctx, request)
+	request, plan, err := b.plan(ctx, desk)
 	if err != nil {
 		return err
 	}
