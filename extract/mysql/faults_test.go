@@ -259,6 +259,59 @@ func TestDefinitionsInMidRun(t *testing.T) {
 	}
 }
 
+// TestNamesakeIsAltered: whoever waits for a table of the same name in another database does not wait for us.
+func TestNamesakeIsAltered(t *testing.T) {
+	t.Parallel()
+	other, altering := database(t, twoTables...)
+	reading, err := connect(t, other, "root").BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reading.ExecContext(t.Context(), `SELECT n FROM large LIMIT 1`); err != nil {
+		t.Fatal(err)
+	}
+	var altered sync.WaitGroup
+	altered.Go(func() {
+		if _, err := altering.ExecContext(context.WithoutCancel(t.Context()), `DROP TABLE large`); err != nil {
+			t.Error(err)
+		}
+	})
+	server, db := database(t, twoTables...)
+	count := func(statement string) (n int) {
+		if err := db.QueryRowContext(t.Context(), statement).Scan(&n); err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	eventually(t, func() bool {
+		return count(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'Waiting for table metadata lock' AND DB = '`+other.Database+`'`) == 1
+	})
+	source := wary(t, user(t, server, db, "watcher", "SELECT, PROCESS ON *.*"), func(o *mysql.Options) { o.Budget.LockWait, o.Glance, o.Connections = time.Millisecond, 5*time.Millisecond, 1 })
+	lake := &extracttest.Lake{}
+	_, large, err := night(t, restless(t, source, lake), lake, betweenChunks, func() {
+		looks, last, patience := 0, 0, time.Now().Add(30*time.Second)
+		for looks < 4 && time.Now().Before(patience) { // whoever looks asks something new each time
+			if next := count(`SELECT COALESCE(SUM(QUERY_ID), 0) FROM information_schema.PROCESSLIST WHERE USER = 'watcher'`); next != last {
+				looks, last = looks+1, next
+			}
+		}
+		if looks < 4 {
+			t.Error("nobody looked after the source")
+		}
+	})
+	if err := reading.Rollback(); err != nil {
+		t.Error(err)
+	}
+	altered.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact(t, lake, large)
+	if large.Source.Epoch != 1 {
+		t.Errorf("the snapshot was let go: %+v", large.Source)
+	}
+}
+
 // TestSnapshotAge: a snapshot that is held for too long is let go, and what does not fit into one fails in a sentence.
 func TestSnapshotAge(t *testing.T) {
 	server, _ := database(t, `CREATE TABLE one (n INT PRIMARY KEY)`, `INSERT INTO one VALUES (1)`, `CREATE VIEW slow AS SELECT n, SLEEP(600) AS s FROM one`)

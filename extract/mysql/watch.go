@@ -120,6 +120,8 @@ func (s *snapshot) findWaiters(ctx context.Context) error {
 
 // whoWaits lists who waits for what we hold. The server tells it exactly, or the statements that wait are looked at
 // for the names of tables: those of others, for a session of ours waits behind whoever alters a table as everybody does.
+// A table of the same name in another database is another table: a statement means ours when it names our database, or
+// is given in it.
 func (s *snapshot) whoWaits(ctx context.Context) (all []waiter, err error) {
 	held := s.held()
 	if len(held) == 0 {
@@ -148,7 +150,8 @@ func (s *snapshot) whoWaits(ctx context.Context) (all []waiter, err error) {
 		}
 		statement := strings.ToLower(row[2])
 		for _, n := range held {
-			if row[3] == "Waiting for table flush" || strings.Contains(statement, strings.ToLower(n.table)) {
+			here := strings.EqualFold(row[1], n.database) || strings.Contains(statement, strings.ToLower(n.database))
+			if row[3] == "Waiting for table flush" || here && strings.Contains(statement, strings.ToLower(n.table)) {
 				all = append(all, waiter{row[0], "table " + n.String()})
 				break
 			}
