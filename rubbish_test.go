@@ -210,7 +210,7 @@ func TestWhatFailsIsHeldBackAndTheRestAppears(t *testing.T) {
 			ALTER TABLE companies ADD COLUMN employees TEXT; UPDATE companies SET employees = 'many'`), 65, []string{"app.companies"},
 			[]string{`column "employees" was int64 and is string`, "on_type_change: string", "replace", "schema_changed"}},
 		"a source that is away": {func(t *testing.T, dir string) {
-			edit(t, dir, "daybreak.yaml", "sqlite: production.db", "postgres: postgres://reader@"+closedPort(t)+"/shop")
+			edit(t, dir, "daybreak.yaml", "sqlite: production.db", "postgres: postgres://reader@"+testenv.NobodyListens(t)+"/shop")
 		}, 69, sourceTables, []string{"cannot reach source app at 127.0.0.1:", "connection refused", "source_unreachable"}},
 		"a wrong password": {func(t *testing.T, dir string) {
 			edit(t, dir, "daybreak.yaml", "sqlite: production.db", "postgres: "+locked)
@@ -240,17 +240,6 @@ func takenPort(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	return l.Addr().String()
-}
-
-// closedPort returns an address on which nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
 	return l.Addr().String()
 }
 

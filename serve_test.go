@@ -272,7 +272,7 @@ func TestANightOfServe(t *testing.T) {
 	}
 	wantRefusal(t, do(t, dir, env, "wait", "--timeout", "1s", need), 2, "waiting "+need)
 	wantRefusal(t, do(t, dir, env, "wait", "--url", s.url, "--timeout", "0", need), 2, "waiting "+need)
-	wantRefusal(t, do(t, dir, env, "wait", "--url", "http://"+closedPort(t), "--timeout", "1s", need), 3, "unknown: ")
+	wantRefusal(t, do(t, dir, env, "wait", "--url", "http://"+testenv.NobodyListens(t), "--timeout", "1s", need), 3, "unknown: ")
 
 	// A second signal ends it at once, in the middle of the step.
 	s.signal(t)

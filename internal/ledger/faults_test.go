@@ -3,7 +3,6 @@ package ledger_test
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,11 +118,8 @@ func TestACancelledContextNeverCommits(t *testing.T) {
 }
 
 func TestAServerThatIsAway(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	ok(t, err)
-	address := listener.Addr().String()
-	ok(t, listener.Close())
-	_, err = ledger.Open(t.Context(), "postgres://daybreak:hunter2@"+address+"/ledger", discard())
+	address := testenv.NobodyListens(t)
+	_, err := ledger.Open(t.Context(), "postgres://daybreak:hunter2@"+address+"/ledger", discard())
 	e := wantCode(t, err, "ledger_unreachable")
 	if e.Class != elt.Transient || strings.Contains(e.Error(), "hunter2") || !strings.Contains(e.Error(), address) {
 		t.Errorf("error %q of class %s", e, e.Class)

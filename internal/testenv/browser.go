@@ -16,7 +16,7 @@ import (
 
 // browserTime is how long a test may use its browser: a page that never shows what is waited for must
 // not use up the time of all tests.
-const browserTime = 3 * time.Minute
+const browserTime = 10 * time.Minute
 
 // Browser starts a headless Chromium with an empty profile and returns the context of its one tab, for
 // chromedp.Do and chromedp.Run. It ends with the test.
@@ -30,6 +30,7 @@ func Browser(t testing.TB) context.Context {
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, // Chromium's sandbox refuses root, and the pages are our own
 		chromedp.DisableGPU,
+		chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("hide-scrollbars", true),

@@ -82,7 +82,7 @@ func (m *MariaDBServer) Restart(t testing.TB) {
 		err = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	if err == nil {
-		err = m.server.await(60 * time.Second)
+		err = m.server.await(patience)
 	}
 	if err != nil {
 		t.Fatalf("restart MariaDB: %v", err)
@@ -164,7 +164,7 @@ func (m *mariadb) start(line []string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := m.await(30 * time.Second); err != nil {
+	if err := m.await(patience); err != nil {
 		log, readErr := os.ReadFile(filepath.Join(m.dir, "log"))
 		return errors.Join(fmt.Errorf("start %s: %w\n%s", line[0], err, log), readErr, m.keeper.end())
 	}

@@ -248,7 +248,8 @@ func (c *cluster) command(name string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Dir = c.dir
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") })
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") }),
+		fmt.Sprintf("PGCTLTIMEOUT=%.0f", patience.Seconds()))
 	return cmd
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -54,19 +53,8 @@ func (k *keeper) end() error {
 	return closed
 }
 
-// freePort returns a port of the loopback interface that nobody listens on. Another process may take it
-// before the caller does, so the caller tries again with another.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
-}
-
-// ports is how many ports a server is tried on before its start is given up.
-const ports = 5
+// patience is how long a server may take to start, or to do what it is told, on a machine that does much else.
+const patience = 2 * time.Minute
 
 // moduleDir returns the root of the source tree, which this file is part of.
 func moduleDir() (string, error) {

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -99,7 +98,7 @@ func (s *S3Server) start(program string) error {
 	if err != nil {
 		return err
 	}
-	if err := awaitOK(s.Endpoint+health, 20*time.Second); err != nil {
+	if err := awaitOK(s.Endpoint+health, patience); err != nil {
 		log, readErr := os.ReadFile(filepath.Join(dir, "log"))
 		return errors.Join(fmt.Errorf("start the S3 server: %w\n%s", err, log), readErr, s.keeper.end())
 	}

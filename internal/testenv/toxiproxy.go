@@ -64,8 +64,17 @@ func (s *ToxiproxyServer) Before(t testing.TB, server string) *Proxy {
 		address = parsed.Host
 	}
 	name := fmt.Sprintf("proxy-%d", s.proxies.Add(1))
+	var err error
 	var made struct{ Listen string }
-	err := call(t, http.MethodPost, s.api+"/proxies", map[string]any{"name": name, "listen": "127.0.0.1:0", "upstream": address}, &made)
+	for range ports { // a port of the proxy's own, that it has again after a cut
+		var port int
+		if port, err = freePort(); err != nil {
+			break
+		}
+		if err = call(t, http.MethodPost, s.api+"/proxies", map[string]any{"name": name, "listen": loopback(port), "upstream": address}, &made); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +163,7 @@ func call(t testing.TB, method, address string, body, answer any) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(text))
 	if err != nil {
@@ -212,7 +221,7 @@ func (s *ToxiproxyServer) start(program string, port int) error {
 	if err != nil {
 		return err
 	}
-	if err := awaitOK(s.api+"/proxies/"+mark, 20*time.Second); err != nil {
+	if err := awaitOK(s.api+"/proxies/"+mark, patience); err != nil {
 		log, readErr := os.ReadFile(filepath.Join(dir, "log"))
 		return errors.Join(fmt.Errorf("start toxiproxy: %w\n%s", err, log), readErr, s.keeper.end())
 	}

@@ -3,7 +3,6 @@ package client_test
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
 	"github.com/daybreak-data/daybreak/status"
 	"github.com/daybreak-data/daybreak/status/api"
 	"github.com/daybreak-data/daybreak/status/client"
@@ -93,7 +93,7 @@ func TestErrors(t *testing.T) {
 		unknown    bool
 	}{
 		"wrong token": {server.URL, "wrong", "unauthorized", false},
-		"no service":  {"http://" + unused(t), token, "status_unreachable", true},
+		"no service":  {"http://" + testenv.NobodyListens(t), token, "status_unreachable", true},
 		"not ours":    {other.URL, token, "bad_answer", false},
 	} {
 		_, err := connect(t, test.url, test.token).Summary(t.Context())
@@ -117,17 +117,6 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%q is taken for a need", text)
 		}
 	}
-}
-
-// unused is a loopback address on which nobody listens.
-func unused(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // inMemory answers requests by calling a handler: no sockets, so that time can be the bubble's.
