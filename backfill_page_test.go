@@ -36,7 +36,7 @@ func TestABackfillIsPlannedAndStartedOnThePage(t *testing.T) {
 		} else {
 			again := time.NewTicker(200 * time.Millisecond)
 			defer again.Stop()
-			for deadline := time.After(2 * time.Minute); !shown[bool](t, browser, `document.querySelector(".facts .pill.ready") !== null`); {
+			for deadline := time.After(patience); !shown[bool](t, browser, `document.querySelector(".facts .pill.ready") !== null`); {
 				select {
 				case <-deadline:
 					t.Fatalf("it does not end: %s", shown[string](t, browser, heading))

@@ -30,11 +30,11 @@ func TestPausedForTheSource(t *testing.T) {
 		t.Helper()
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
-		for deadline := time.After(2 * time.Minute); !holds(); {
+		for deadline := time.After(patience); !holds(); {
 			select {
 			case <-tick.C:
 			case <-deadline:
-				t.Fatalf("not within two minutes: %s", what)
+				t.Fatalf("not within %s: %s", patience, what)
 			}
 		}
 	}
@@ -59,7 +59,7 @@ tables:
   shop.orders: {table: public.orders, mode: full, key: [id]}
 `,
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), processTime)
 	defer cancel()
 	night := program(ctx, t, dir, env, "run", "--yes")
 	var said bytes.Buffer

@@ -115,7 +115,7 @@ type scene struct {
 // perform runs the command to its end, which is one of the exit codes, and reports whether it died by SIGKILL.
 func (s scene) perform(t *testing.T, dir string, env []string, codes ...int) (died bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), processTime)
 	defer cancel()
 	cmd := program(ctx, t, dir, append(env, s.env...), s.args...)
 	var out bytes.Buffer

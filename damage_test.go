@@ -132,13 +132,13 @@ func (d *disk) do(t *testing.T, dir string, args ...string) answer {
 // withLimit runs daybreak in a process that may not write files beyond so many KiB.
 func withLimit(t *testing.T, dir string, kib int, args ...string) answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), processTime)
 	defer cancel()
 	cmd := program(ctx, t, dir, nil, args...)
 	limited := exec.CommandContext(ctx, "bash", append([]string{"-c", fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, kib), cmd.Path}, args...)...)
 	limited.Dir, limited.Env = cmd.Dir, cmd.Env
 	limited.Cancel = func() error { return limited.Process.Signal(syscall.SIGQUIT) } // who hangs says where
-	limited.WaitDelay = 20 * time.Second
+	limited.WaitDelay = time.Minute
 	var out, errs bytes.Buffer
 	limited.Stdout, limited.Stderr = &out, &errs
 	var exit *exec.ExitError

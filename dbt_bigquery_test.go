@@ -272,7 +272,7 @@ models: {dbt: analytics, dbt_command: %q}
 // awaitJob waits until dbt has had a job done since a request.
 func awaitJob(t *testing.T, server *bigquerytest.Server, since int) {
 	t.Helper()
-	deadline := time.NewTimer(3 * time.Minute)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()

@@ -215,7 +215,7 @@ func outdatedByDBT(t *testing.T, dir string) {
 // awaitSlow waits until dbt works on the model that does not end.
 func awaitSlow(t *testing.T, dir string) {
 	t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func TestABackupOfANightUnderWay(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), processTime)
 	defer cancel()
 	cmd := program(ctx, t, dir, nil, "run", "--date", date)
 	if err := cmd.Start(); err != nil {
@@ -102,8 +103,15 @@ func TestABackupOfANightUnderWay(t *testing.T) {
 		case <-at.C:
 		}
 	}
+	// The night stands still meanwhile, or it could be over before the backup is begun. Nothing of it keeps readers out.
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "ledger.gz")
-	must(t, dir, nil, "ledger", "backup", file)
+	backup := do(t, dir, nil, "ledger", "backup", file)
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil || backup.code != 0 {
+		t.Fatalf("the backup: exit %d, %v\n%s", backup.code, err, backup.errors)
+	}
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +176,7 @@ func TestANightBegunByThePreviousReleaseIsFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, undisturbed, nil, "run", "--date", date)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), processTime)
 	defer cancel()
 	cmd := program(ctx, t, dir, nil, "run", "--date", date)
 	if err := cmd.Start(); err != nil {

@@ -13,6 +13,13 @@ import (
 	"time"
 )
 
+// How long a test waits for what should happen soon, and a process of daybreak may take, before something is held to be
+// wrong: nothing of it is lost on a quiet machine, and a busy one is slow.
+const (
+	patience    = 3 * time.Minute
+	processTime = 10 * time.Minute
+)
+
 // asProgram makes the test binary behave as daybreak itself, so that tests run the real program as processes of
 // their own, with the race detector where the tests have it.
 const asProgram = "DAYBREAK_TEST_AS_PROGRAM"
@@ -53,7 +60,7 @@ func program(ctx context.Context, t *testing.T, dir string, env []string, args .
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Dir = dir
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // who hangs says where
-	cmd.WaitDelay = 20 * time.Second
+	cmd.WaitDelay = time.Minute
 	// The race detector would let every process sleep for a second at its end.
 	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
@@ -68,7 +75,7 @@ type answer struct {
 // do runs daybreak to its end.
 func do(t *testing.T, dir string, env []string, args ...string) answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), processTime)
 	defer cancel()
 	cmd := program(ctx, t, dir, env, args...)
 	var out, errs bytes.Buffer

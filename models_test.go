@@ -123,7 +123,7 @@ func TestKilledInMidTransform(t *testing.T) {
 	write(undisturbed)
 	must(t, undisturbed, nil, "run", "--date", date)
 	write(dir)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), processTime)
 	defer cancel()
 	cmd := program(ctx, t, dir, nil, "run", "--date", date)
 	if err := cmd.Start(); err != nil {

@@ -148,7 +148,7 @@ func TestDemoEqualsItsSource(t *testing.T) {
 // killAfter starts a night and kills it with SIGKILL as soon as its ledger holds that many events.
 func killAfter(t *testing.T, dir, date string, events int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), processTime)
 	defer cancel()
 	cmd := program(ctx, t, dir, nil, "run", "--date", date)
 	var out bytes.Buffer

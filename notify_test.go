@@ -70,13 +70,13 @@ func mailbox(t *testing.T) (s *httptest.Server, letters chan letter) {
 // await returns the letters up to the first one that holds the text.
 func await(t *testing.T, letters chan letter, text string) (got []letter) {
 	t.Helper()
-	for patience := time.After(time.Minute); ; {
+	for over := time.After(patience); ; {
 		select {
 		case l := <-letters:
 			if got = append(got, l); strings.Contains(l.body, text) {
 				return got
 			}
-		case <-patience:
+		case <-over:
 			t.Fatalf("nobody was told %q, but: %v", text, got)
 		}
 	}

@@ -32,7 +32,7 @@ notify: {allow_private: true}
 	_, stop := serve(t, dir, env) // from now on it is to be told
 	stop()
 	must(t, dir, env, "run", "--yes", "--date", "2026-01-05")
-	if err := program(t.Context(), t, dir, append(env, crashAt+"=notify.sent@3"), "serve", "--listen", "127.0.0.1:0").Run(); err == nil {
+	if a := do(t, dir, append(env, crashAt+"=notify.sent@3"), "serve", "--listen", "127.0.0.1:0"); a.code >= 0 {
 		t.Error("it was not killed")
 	}
 	change(t, ledgerIn(dir), "UPDATE lineage SET lease_until = claimed_at")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,44 +25,9 @@ import (
 // has to end well.
 func serving(t *testing.T, dir string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 4*time.Minute)
-	cmd := program(ctx, t, dir, nil, "serve", "--listen", "127.0.0.1:0", "--log", "json")
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address, rest := make(chan string, 1), make(chan struct{})
-	go func() {
-		defer close(rest)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			var line struct{ Msg, URL string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-				address <- line.URL
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		defer cancel()
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		<-rest
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("daybreak serve: %v", err)
-		}
-	})
-	select {
-	case url := <-address:
-		return url
-	case <-rest:
-		t.Fatal("daybreak serve ended before it served")
-	case <-ctx.Done():
-		t.Fatal("daybreak serve does not say where it serves")
-	}
-	return ""
+	s, stop := serve(t, dir, nil)
+	t.Cleanup(stop)
+	return s.url
 }
 
 // told reads a resource of the API.

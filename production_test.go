@@ -115,7 +115,7 @@ func TestPgbenchUnderLoadIsOneSnapshot(t *testing.T) {
 // waitForHistory waits until the load has written its first rows, so that the sums are not all zero.
 func waitForHistory(t *testing.T, url string) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -128,7 +128,7 @@ func waitForHistory(t *testing.T, url string) {
 		}
 		select {
 		case <-deadline:
-			t.Fatal("pgbench wrote nothing within a minute")
+			t.Fatalf("pgbench wrote nothing within %s", patience)
 		case <-tick.C:
 		}
 	}

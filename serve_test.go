@@ -28,6 +28,7 @@ type server struct {
 	cmd   *exec.Cmd
 	lines chan string // what it logs
 	ended chan error
+	gone  chan struct{} // closed after that
 }
 
 // serve starts daybreak serve and waits until it serves. stop asks it to end and waits until it has.
@@ -47,8 +48,9 @@ func start(t *testing.T, dir string, env []string, args ...string) (s *server, s
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s = &server{cmd: cmd, lines: make(chan string, 10_000), ended: make(chan error, 1)}
+	s = &server{cmd: cmd, lines: make(chan string, 10_000), ended: make(chan error, 1), gone: make(chan struct{})}
 	go func() {
+		defer close(s.gone)
 		for lines := bufio.NewScanner(log); lines.Scan(); {
 			s.lines <- lines.Text()
 		}
@@ -56,9 +58,8 @@ func start(t *testing.T, dir string, env []string, args ...string) (s *server, s
 		s.ended <- cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			_ = cmd.Process.Kill() // it may have ended meanwhile
-		}
+		_ = cmd.Process.Kill() // it may have ended
+		<-s.gone               // and writes no more into the test's folder
 	})
 	var first struct{ URL string }
 	if err := json.Unmarshal([]byte(s.logged(t, `"msg":"serving"`)), &first); err != nil {
@@ -85,7 +86,7 @@ func (s *server) signal(t *testing.T) {
 func (s *server) logged(t *testing.T, text string) string {
 	t.Helper()
 	var all []string
-	for patience := time.After(time.Minute); ; {
+	for over := time.After(patience); ; {
 		select {
 		case line, open := <-s.lines:
 			if strings.Contains(line, text) {
@@ -94,8 +95,8 @@ func (s *server) logged(t *testing.T, text string) string {
 			if all = append(all, line); !open {
 				t.Fatalf("serve ended without saying %s:\n%s", text, strings.Join(all, "\n"))
 			}
-		case <-patience:
-			t.Fatalf("serve did not say %s within a minute:\n%s", text, strings.Join(all, "\n"))
+		case <-over:
+			t.Fatalf("serve did not say %s within %s:\n%s", text, patience, strings.Join(all, "\n"))
 		}
 	}
 }
@@ -106,8 +107,8 @@ func (s *server) end(t *testing.T) error {
 	select {
 	case err := <-s.ended:
 		return err
-	case <-time.After(time.Minute):
-		t.Fatal("serve did not end within a minute")
+	case <-time.After(patience):
+		t.Fatalf("serve did not end within %s", patience)
 		return nil
 	}
 }
@@ -145,11 +146,11 @@ func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for patience := time.After(time.Minute); !done(); {
+	for over := time.After(patience); !done(); {
 		select {
 		case <-again.C:
-		case <-patience:
-			t.Fatalf("not within a minute: %s", what)
+		case <-over:
+			t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }
@@ -161,7 +162,7 @@ func TestServePicksUpAKilledNight(t *testing.T) {
 		dir, date := brought(t), lastDate(t).String()
 		killAfter(t, dir, date, seen(dir)+events)
 		s, stop := serve(t, dir, nil)
-		if a := do(t, dir, nil, "wait", "--url", s.url, "--timeout", "2m", "mrr@"+date, "customer_health@"+date); a.code != 0 {
+		if a := do(t, dir, nil, "wait", "--url", s.url, "--timeout", "5m", "mrr@"+date, "customer_health@"+date); a.code != 0 {
 			t.Errorf("wait: exit %d: %s%s", a.code, a.out, a.errors)
 		}
 		stop()
@@ -302,7 +303,7 @@ func TestANightOfServe(t *testing.T) {
 
 	s, stop := serve(t, dir, env)
 	events = s.follow(t)
-	wantRefusal(t, do(t, dir, env, "wait", "--url", s.url, "--timeout", "1m", need), 0, "ready "+need)
+	wantRefusal(t, do(t, dir, env, "wait", "--url", s.url, "--timeout", "5m", need), 0, "ready "+need)
 	until(t, "the stream tells that the run succeeded", func() bool {
 		select {
 		case kind := <-events:

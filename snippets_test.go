@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 var shownSnippet = regexp.MustCompile(`(?s)<details id="wait-(\w+)".*?<pre[^>]*>(.*?)</pre>`)
@@ -118,7 +117,7 @@ func TestSnippets(t *testing.T) {
 				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), processTime)
 				defer cancel()
 				plain := run[m[1]](dir, name, need)
 				cmd := exec.CommandContext(ctx, plain.Path, plain.Args[1:]...)
