@@ -8,6 +8,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // linesBefore is how many lines stand ahead of a person's SQL in the statements that wrap it. In parentheses, it can
@@ -85,17 +86,13 @@ func (s *staging) mergeable(ctx context.Context, columns elt.Schema, b elt.Build
 		return nil
 	}
 	if len(b.Key) == 0 && (b.Strategy == elt.Merge || b.Strategy == elt.DeleteInsert) {
-		return &elt.Error{
-			Code: codeKeyMissing, Class: elt.Config,
-			What: fmt.Sprintf("the strategy %s of %s needs a key", b.Strategy, b.Dataset),
-			Do:   "declare unique_key, or use the strategy append",
-		}
+		return warehouse.NeedsKey(b)
 	}
 	return s.hasKey(ctx, columns, b.Key, b.Strategy == elt.Merge)
 }
 
 func (w *Warehouse) modelRefused(ctx context.Context, d elt.DatasetName, err error) error {
-	return w.refused(ctx, codeRefused, fmt.Sprintf("the warehouse refuses the SQL of %s", d),
+	return w.refused(ctx, warehouse.CodeRefused, fmt.Sprintf("the warehouse refuses the SQL of %s", d),
 		"correct the model's SQL; the line counts in the SQL as it was rendered", linesBefore, err)
 }
 
@@ -105,7 +102,7 @@ func (w *Warehouse) Count(ctx context.Context, query string) (int64, error) {
 		what: "count the rows of a query", step: "test", labels: labels("test", "", ""),
 		sql: "SELECT COUNT(*) FROM " + wrapped(query), guard: true,
 	})
-	return n, w.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query",
+	return n, w.refused(ctx, warehouse.CodeRefused, "the warehouse refuses the SQL of a query",
 		"correct the SQL; the line counts in the SQL as it was rendered", linesBefore, err)
 }
 
@@ -114,7 +111,7 @@ func (w *Warehouse) Count(ctx context.Context, query string) (int64, error) {
 func (w *Warehouse) Columns(ctx context.Context, relation string) ([]elt.ColumnDoc, error) {
 	md, err := metadata(ctx, w.named(relation))
 	if err != nil {
-		return nil, w.refused(ctx, codeRefused, "cannot read the columns of "+relation, "build the relation first", 0, err)
+		return nil, w.refused(ctx, warehouse.CodeRefused, "cannot read the columns of "+relation, "build the relation first", 0, err)
 	}
 	docs := make([]elt.ColumnDoc, len(md.Schema))
 	for i, f := range md.Schema {

@@ -11,6 +11,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // catalogTables are Daybreak's own tables.
@@ -148,17 +149,13 @@ func (w *Warehouse) staleFence(ctx context.Context, fence int64, datasets []elt.
 		what: "read the fences", step: "catalog", labels: labels("catalog", "", ""),
 		sql: fmt.Sprintf("SELECT dataset, fence FROM %s WHERE dataset IN (%s) AND fence > %d", w.catalog("fences"), literals(datasets), fence),
 	}, func(row []bigquery.Value) error {
-		stale = staleError(fmt.Sprintf("cannot publish %v under fence %d: it was published under fence %v since", row[0], fence, row[1]))
+		stale = warehouse.StaleFence(fmt.Sprintf("cannot publish %v under fence %d: it was published under fence %v since", row[0], fence, row[1]))
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	return stale
-}
-
-func staleError(what string) error {
-	return &elt.Error{Code: codeStaleFence, Class: elt.Conflict, What: what, Do: "nothing: a newer worker has published; this one stops"}
 }
 
 // mayTake refuses a name under which somebody else keeps a relation.
@@ -174,9 +171,5 @@ func (w *Warehouse) mayTake(ctx context.Context, relation string) error {
 	if md.Type != bigquery.RegularTable {
 		is = strings.ToLower(string(md.Type))
 	}
-	return &elt.Error{
-		Code: codeRelationTaken, Class: elt.Config,
-		What: fmt.Sprintf("cannot publish %s: the warehouse has a %s of that name which Daybreak did not make", relation, is),
-		Do:   fmt.Sprintf("rename or drop the %s, or publish under another name", is),
-	}
+	return warehouse.RelationTaken(relation, is)
 }

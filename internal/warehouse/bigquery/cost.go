@@ -8,6 +8,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // usageOf returns what a job that has ended was billed and how long it kept slots at work.
@@ -37,7 +38,7 @@ func (w *Warehouse) Estimate(ctx context.Context, b elt.Build) (int64, error) {
 func (w *Warehouse) QueryColumns(ctx context.Context, query string) ([]string, error) {
 	statistics, err := w.dryRun(ctx, "SELECT * FROM "+wrapped(query), labels("estimate", "", ""))
 	if err != nil {
-		return nil, w.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
+		return nil, w.refused(ctx, warehouse.CodeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
 	}
 	return columnsOf(statistics.Schema).Names(), nil
 }

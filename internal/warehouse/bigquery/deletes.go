@@ -10,6 +10,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // beside returns a table that belongs to a staged one and goes with it.
@@ -28,7 +29,7 @@ func (w *Warehouse) Deletes(ctx context.Context, run elt.RunID, m *elt.Manifest,
 		return found, w.fail(ctx, what, err)
 	}
 	if shape == nothing || shape == view {
-		return found, w.stagingMissing(run, m.Dataset)
+		return found, warehouse.StagingMissing(run, m.Dataset)
 	}
 	if c, soft := m.Schema.Column(m.SoftDelete); soft {
 		found.Gone, err = w.number(ctx, statement{

@@ -10,6 +10,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Digest takes the digest of every row that the run staged for the dataset, of the delta where it staged one.
@@ -20,7 +21,7 @@ func (w *Warehouse) Digest(ctx context.Context, run elt.RunID, d elt.DatasetName
 		return elt.RowDigest{}, w.fail(ctx, what, err)
 	}
 	if shape == nothing || shape == view {
-		return elt.RowDigest{}, w.stagingMissing(run, d)
+		return elt.RowDigest{}, warehouse.StagingMissing(run, d)
 	}
 	sum, err := w.rowDigest(ctx, statement{what: what, step: "verify", labels: labels("verify", run, d)}, nameOf(table), schema)
 	return sum, w.fail(ctx, what, err)

@@ -13,36 +13,21 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // The codes of this package; docs/runbook.md explains them.
 const (
-	codeSetting        elt.Code = "warehouse_setting"
-	codeDenied         elt.Code = "warehouse_denied"
-	codeUnreachable    elt.Code = "warehouse_unreachable"
-	codeBusy           elt.Code = "warehouse_busy"
-	codeQuota          elt.Code = "warehouse_quota"
-	codeBytesLimit     elt.Code = "bytes_limit"
-	codeTooBig         elt.Code = "resources_exceeded"
-	codeJobStopped     elt.Code = "job_stopped"
-	codeJobTaken       elt.Code = "job_id_taken"
-	codeRefused        elt.Code = "sql_refused"
-	codePartUnreadable elt.Code = "part_unreadable"
-	codeSeedUnreadable elt.Code = "seed_unreadable"
-	codeSchemaChanged  elt.Code = "schema_changed"
-	codeSchemaInvalid  elt.Code = "schema_invalid"
-	codeDuplicateKey   elt.Code = "duplicate_key"
-	codeKeyMissing     elt.Code = "key_missing"
-	codeStagingMissing elt.Code = "staging_missing"
-	codePublished      elt.Code = "already_published"
-	codeStaleFence     elt.Code = "stale_fence"
-	codeRelationTaken  elt.Code = "relation_taken"
-	codeNotKept        elt.Code = "version_not_kept"
-	codeBucketObject   elt.Code = "bucket_object"
-	codeLayoutInvalid  elt.Code = "layout_invalid"
-	codePublishedGone  elt.Code = "published_gone"
-	codeNotBuilt       elt.Code = "relation_not_built"
-	codeTakenWrong     elt.Code = "relation_changed"
+	codeDenied        elt.Code = "warehouse_denied"
+	codeUnreachable   elt.Code = "warehouse_unreachable"
+	codeQuota         elt.Code = "warehouse_quota"
+	codeBytesLimit    elt.Code = "bytes_limit"
+	codeTooBig        elt.Code = "resources_exceeded"
+	codeJobStopped    elt.Code = "job_stopped"
+	codeJobTaken      elt.Code = "job_id_taken"
+	codeBucketObject  elt.Code = "bucket_object"
+	codeLayoutInvalid elt.Code = "layout_invalid"
+	codePublishedGone elt.Code = "published_gone"
 )
 
 // reasonOf returns BigQuery's word for what went wrong and the HTTP status, as far as err tells them.
@@ -108,8 +93,8 @@ var verdicts = map[string]struct {
 	"jobBackendError":          {codeUnreachable, elt.Transient, "nothing: the step is tried again"},
 	"internalError":            {codeUnreachable, elt.Transient, "nothing: the step is tried again"},
 	"jobInternalError":         {codeUnreachable, elt.Transient, "nothing: the step is tried again"},
-	"rateLimitExceeded":        {codeBusy, elt.Transient, "nothing: the step is tried again; if it goes on, run fewer steps at a time"},
-	"jobRateLimitExceeded":     {codeBusy, elt.Transient, "nothing: the step is tried again; if it goes on, run fewer steps at a time"},
+	"rateLimitExceeded":        {warehouse.CodeBusy, elt.Transient, "nothing: the step is tried again; if it goes on, run fewer steps at a time"},
+	"jobRateLimitExceeded":     {warehouse.CodeBusy, elt.Transient, "nothing: the step is tried again; if it goes on, run fewer steps at a time"},
 }
 
 // fail explains an error of BigQuery's while doing what; an error that has a code is kept.
@@ -130,7 +115,7 @@ func (w *Warehouse) fail(ctx context.Context, what string, err error) error {
 	}
 	switch {
 	case strings.Contains(sentence, "concurrent update"):
-		return &elt.Error{Code: codeBusy, Class: elt.Transient, What: sentence, Do: "nothing: the step is tried again"}
+		return warehouse.Busy(sentence)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return &elt.Error{Code: codeDenied, Class: elt.Config, What: sentence, Do: verdicts["accessDenied"].do}
 	case reason == "" && (status == 0 || status >= 500):

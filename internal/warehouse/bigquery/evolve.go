@@ -8,6 +8,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // evolve works out how the published table's rows will be shown among those of the schema; the error is schema_changed.
@@ -28,7 +29,7 @@ func (s *staging) evolve(ctx context.Context, columns bigquery.Schema, changes [
 func evolution(d elt.DatasetName, published, columns bigquery.Schema, changes []elt.SchemaChange) (elt.Evolution, map[string]string, error) {
 	holds := func(a, b elt.Column) bool { return holdsAll(fieldOf(published, a.Name), fieldOf(columns, b.Name)) }
 	e, unexplained := elt.Evolve(columnsOf(published), columnsOf(columns), changes, holds)
-	if err := schemaChanged(d, unexplained); err != nil {
+	if err := warehouse.SchemaChanged(d, unexplained); err != nil {
 		return e, nil, err
 	}
 	carry := make(map[string]string)

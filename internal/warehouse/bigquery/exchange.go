@@ -14,6 +14,7 @@ import (
 	"google.golang.org/api/iterator"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // placeMark is within the names of datasets in which another program builds a run.
@@ -67,10 +68,7 @@ func (w *Warehouse) handOut(ctx context.Context, run elt.RunID, r elt.Exchange) 
 		return err
 	}
 	if md.Type != bigquery.RegularTable {
-		return &elt.Error{
-			Code: codeSchemaChanged, Class: elt.Data,
-			What: fmt.Sprintf("%s is published as a view, and rows cannot be added to a view", r.Dataset), Do: "build it whole once: a full refresh",
-		}
+		return warehouse.IsView(r.Dataset)
 	}
 	return w.copyOnce(ctx, "lend", run, r.Dataset, from, into)
 }
@@ -116,11 +114,7 @@ func (w *Warehouse) takeBack(ctx context.Context, run elt.RunID, r elt.Exchange)
 	from := w.client.Dataset(r.Schema).Table(r.Name)
 	before, err := metadata(ctx, from)
 	if isStatus(err, http.StatusNotFound) {
-		return 0, &elt.Error{
-			Code: codeNotBuilt, Class: elt.Data,
-			What: fmt.Sprintf("%s was reported as built, but there is no relation %s.%s", r.Dataset, r.Schema, r.Name),
-			Do:   "use a materialization that leaves a relation of the model's own name",
-		}
+		return 0, warehouse.NotBuilt(r)
 	}
 	if err != nil {
 		return 0, err
@@ -146,11 +140,8 @@ func (w *Warehouse) takeBack(ctx context.Context, run elt.RunID, r elt.Exchange)
 	want, got := columnsOf(before.Schema), columnsOf(after.Schema)
 	same := slices.EqualFunc(want, got, func(a, b elt.Column) bool { return a.Name == b.Name && a.Type == b.Type })
 	if !same || table && before.NumRows != after.NumRows {
-		return 0, &elt.Error{
-			Code: codeTakenWrong, Class: elt.Data,
-			What: fmt.Sprintf("%s changed while it was taken back: %d rows of %d columns became %d of %d", r.Dataset, before.NumRows, len(want), after.NumRows, len(got)),
-			Do:   "run the night again; nothing but dbt may write to datasets whose names have " + placeMark + " in them",
-		}
+		return 0, warehouse.TakenWrong(r.Dataset, warehouse.Extent{Rows: int64(before.NumRows), Columns: len(want)}, warehouse.Extent{Rows: int64(after.NumRows), Columns: len(got)},
+			"run the night again; nothing but dbt may write to datasets whose names have "+placeMark+" in them")
 	}
 	return int64(after.NumRows), s.finish(ctx, got.Names())
 }

@@ -14,12 +14,13 @@ import (
 	"google.golang.org/api/iterator"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Sample returns at most most rows of a SELECT as text, without the hidden columns. Which rows is not determined.
 func (w *Warehouse) Sample(ctx context.Context, query string, hide []string, most int) (s elt.Sample, err error) {
 	refuse := func(err error) error {
-		return w.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query", "correct the SQL; the line counts in the SQL as it was rendered", linesBefore, err)
+		return w.refused(ctx, warehouse.CodeRefused, "the warehouse refuses the SQL of a query", "correct the SQL; the line counts in the SQL as it was rendered", linesBefore, err)
 	}
 	at, _, err := w.execute(ctx, statement{
 		what: "read some rows of a query", step: "test", labels: labels("test", "", ""),

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 const (
@@ -86,7 +87,7 @@ func (s *staging) loadParts(ctx context.Context, l loading, since time.Time) (in
 func (s *staging) runLoad(ctx context.Context, j job, part string) (int64, error) {
 	_, status, err := s.w.run(ctx, j)
 	if err != nil {
-		return 0, s.w.refused(ctx, codePartUnreadable, fmt.Sprintf("cannot load part %s of %s", part, s.dataset),
+		return 0, s.w.refused(ctx, warehouse.CodePartUnreadable, fmt.Sprintf("cannot load part %s of %s", part, s.dataset),
 			"extract the day again; if it happens again, report it with the part", 0, err)
 	}
 	loaded, ok := status.Statistics.Details.(*bigquery.LoadStatistics)

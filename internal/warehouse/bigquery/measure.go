@@ -11,6 +11,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // prefixDigits is how many hexadecimal digits of a least or greatest value are kept: 64 octets.
@@ -29,7 +30,7 @@ func (w *Warehouse) Measure(ctx context.Context, run elt.RunID, d elt.DatasetNam
 		return elt.TableStats{}, w.fail(ctx, what, err)
 	}
 	if shape == nothing || shape == view {
-		return elt.TableStats{}, w.stagingMissing(run, d)
+		return elt.TableStats{}, warehouse.StagingMissing(run, d)
 	}
 	stats, err := w.facts(ctx, statement{what: what, step: "verify", labels: labels("verify", run, d)}, table, schema)
 	return stats, w.fail(ctx, what, err)
@@ -174,23 +175,9 @@ func (m *measurement) floats(name string, s *elt.ColumnStats) {
 			if !ok {
 				return unexpected(v)
 			}
-			*to = floatText(f)
+			*to = warehouse.FloatText(f)
 			return nil
 		})
-	}
-}
-
-// floatText returns the shortest decimal that reads back equal.
-func floatText(f float64) string {
-	switch text := strconv.FormatFloat(f, 'g', -1, 64); text {
-	case "-0":
-		return "0"
-	case "+Inf":
-		return "inf"
-	case "-Inf":
-		return "-inf"
-	default:
-		return text
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // plan is how one item is published.
@@ -89,13 +90,13 @@ func (w *Warehouse) planItem(ctx context.Context, run elt.RunID, p *plan) (err e
 	}
 	switch {
 	case p.shape == nothing:
-		return w.stagingMissing(run, d)
+		return warehouse.StagingMissing(run, d)
 	case p.shape == view, p.shape == delta && !p.merges():
 		return fmt.Errorf("publish %s: run %s staged what strategy %q cannot publish as %s", d, run, p.Strategy, p.Relation)
 	}
 	md, err := metadata(ctx, p.from)
 	if isStatus(err, http.StatusNotFound) {
-		return w.stagingMissing(run, d)
+		return warehouse.StagingMissing(run, d)
 	}
 	if err != nil {
 		return err

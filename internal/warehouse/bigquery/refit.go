@@ -8,6 +8,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // refit compares the columns of a model's SELECT, by a dry run, with those that are published, and returns the query
@@ -29,7 +30,7 @@ func (s *staging) refit(ctx context.Context, b elt.Build, query string) (string,
 		return holdsAll(fieldOf(md.Schema, was.Name), fieldOf(statistics.Schema, is.Name))
 	}
 	r, refused := b.OnSchemaChange.Refit(columnsOf(md.Schema), columnsOf(statistics.Schema), b.Key, fits)
-	if err := schemaChanged(b.Dataset, refused); err != nil || r.Plain() {
+	if err := warehouse.SchemaChanged(b.Dataset, refused); err != nil || r.Plain() {
 		return query, nil, err
 	}
 	for _, c := range r.Retyped {
@@ -58,14 +59,14 @@ func (s *staging) keepsValues(ctx context.Context, was, is *bigquery.FieldSchema
 		what: "compare values of " + string(s.dataset), step: "transform", labels: labels("transform", s.run, s.dataset), guard: true,
 		sql: fmt.Sprintf("SELECT COUNT(*) FROM %s WHERE SAFE_CAST(SAFE_CAST(%s AS %s) AS %s) IS DISTINCT FROM %[2]s", s.w.Published(s.base), name, to, from),
 	})
-	err = s.w.refused(ctx, codeRefused, "compare values of "+string(s.dataset), "report it", 0, err)
+	err = s.w.refused(ctx, warehouse.CodeRefused, "compare values of "+string(s.dataset), "report it", 0, err)
 	switch {
-	case elt.CodeOf(err) == codeRefused:
-		return schemaChanged(s.dataset, []string{fmt.Sprintf("column %q was %s and is %s, and no value of the one can be one of the other", was.Name, from, to)})
+	case elt.CodeOf(err) == warehouse.CodeRefused:
+		return warehouse.SchemaChanged(s.dataset, []string{fmt.Sprintf("column %q was %s and is %s, and no value of the one can be one of the other", was.Name, from, to)})
 	case err != nil:
 		return err
 	case lost > 0:
-		return schemaChanged(s.dataset, []string{fmt.Sprintf("column %q was %s and is %s, and %d published values would not be the same as that", was.Name, from, to, lost)})
+		return warehouse.SchemaChanged(s.dataset, []string{fmt.Sprintf("column %q was %s and is %s, and %d published values would not be the same as that", was.Name, from, to, lost)})
 	}
 	return nil
 }

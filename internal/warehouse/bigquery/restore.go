@@ -9,6 +9,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Restore makes a version that was published before visible again. Its table comes back from a snapshot by one copy job,
@@ -90,14 +91,11 @@ func (w *Warehouse) putBack(ctx context.Context, r elt.Restoration, k keptVersio
 }
 
 func notKept(id elt.VersionID, kept []keptVersion) error {
-	do := "daybreak load --publish brings a table's data from the lake; a model is built again by daybreak run --again; BigQuery's own time travel reaches back up to seven days"
+	var oldest elt.VersionID
 	if len(kept) > 0 {
-		do = fmt.Sprintf("the oldest that can be restored is %s; %s", kept[0].id, do)
+		oldest = kept[0].id
 	}
-	return &elt.Error{
-		Code: codeNotKept, Class: elt.Data,
-		What: fmt.Sprintf("the warehouse has not kept what it takes to restore %s", id), Do: do,
-	}
+	return warehouse.NotKept(id, oldest, "daybreak load --publish brings a table's data from the lake; a model is built again by daybreak run --again; BigQuery's own time travel reaches back up to seven days")
 }
 
 // Restorable returns the versions of a published relation that can be restored, oldest first; the last one is what

@@ -19,6 +19,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // SeedCSV loads a local CSV file with a header line into the run's staging relation for the dataset and returns its
@@ -29,7 +30,7 @@ func (w *Warehouse) SeedCSV(ctx context.Context, run elt.RunID, d elt.DatasetNam
 	const do = "correct the file, or the column types that schema.yml gives it"
 	seed, err := readSeed(path, types)
 	if err != nil {
-		return 0, &elt.Error{Code: codeSeedUnreadable, Class: elt.Data, What: what + ": " + err.Error(), Do: do}
+		return 0, &elt.Error{Code: warehouse.CodeSeedUnreadable, Class: elt.Data, What: what + ": " + err.Error(), Do: do}
 	}
 	body, err := seed.encode()
 	if err != nil {
@@ -49,7 +50,7 @@ func (w *Warehouse) SeedCSV(ctx context.Context, run elt.RunID, d elt.DatasetNam
 		},
 	})
 	if err != nil {
-		return 0, w.refused(ctx, codeSeedUnreadable, what, do, 0, err)
+		return 0, w.refused(ctx, warehouse.CodeSeedUnreadable, what, do, 0, err)
 	}
 	return int64(len(seed.rows)), w.fail(ctx, what, s.finish(ctx, nil))
 }

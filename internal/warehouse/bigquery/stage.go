@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/file"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Stage loads the manifest's parts, local Parquet files in the manifest's order, into the run's staging relation for
@@ -34,7 +35,7 @@ func (w *Warehouse) Stage(ctx context.Context, run elt.RunID, m *elt.Manifest, r
 		f, err := os.Open(files[part])
 		if err != nil {
 			return nil, &elt.Error{
-				Code: codePartUnreadable, Class: elt.Transient,
+				Code: warehouse.CodePartUnreadable, Class: elt.Transient,
 				What: fmt.Sprintf("cannot read part %s of %s: %v", filepath.Base(files[part]), m.Dataset, err), Do: "check the lake's or the spool's disk",
 			}
 		}
@@ -123,7 +124,7 @@ type conversion struct {
 func tableSchema(d elt.DatasetName, columns elt.Schema) (bigquery.Schema, conversion, error) {
 	invalid := func(err error) error {
 		return &elt.Error{
-			Code: codeSchemaInvalid, Class: elt.Data,
+			Code: warehouse.CodeSchemaInvalid, Class: elt.Data,
 			What: fmt.Sprintf("cannot stage %s: %v", d, err), Do: "exclude the column, or rename it in the source",
 		}
 	}
@@ -160,7 +161,7 @@ func tableSchema(d elt.DatasetName, columns elt.Schema) (bigquery.Schema, conver
 func checkPart(m *elt.Manifest, path string) error {
 	unreadable := func(why any) error {
 		return &elt.Error{
-			Code: codePartUnreadable, Class: elt.Data,
+			Code: warehouse.CodePartUnreadable, Class: elt.Data,
 			What: fmt.Sprintf("cannot load part %s of %s: %v", filepath.Base(path), m.Dataset, why),
 			Do:   "extract the day again; if it happens again, report it with the part",
 		}

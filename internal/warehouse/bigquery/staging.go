@@ -2,6 +2,7 @@ package bigquery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // staging is one attempt at the staged relation of a dataset: a table of its own, to which the dataset's staging name
@@ -49,11 +51,7 @@ func (s *staging) onto(ctx context.Context, relation string, strategy elt.Strate
 		return err
 	}
 	if kind != asTable {
-		return &elt.Error{
-			Code: codeSchemaChanged, Class: elt.Data,
-			What: fmt.Sprintf("%s is published as a view, and rows cannot be merged into a view", s.dataset),
-			Do:   "build it whole once: a full refresh",
-		}
+		return warehouse.IsView(s.dataset)
 	}
 	s.base, s.strategy, s.key = relation, strategy, key
 	return nil
@@ -61,31 +59,13 @@ func (s *staging) onto(ctx context.Context, relation string, strategy elt.Strate
 
 // fitsTable reports an error schema_changed when the columns are not those of the table.
 func fitsTable(d elt.DatasetName, md *bigquery.TableMetadata, columns elt.Schema) error {
-	return schemaChanged(d, columnsOf(md.Schema).Diff(columns))
-}
-
-// schemaChanged is the error of columns that cannot be merged into a published table, or nil when nothing differs.
-func schemaChanged(d elt.DatasetName, diff []string) error {
-	if len(diff) == 0 {
-		return nil
-	}
-	return &elt.Error{
-		Code: codeSchemaChanged, Class: elt.Data,
-		What: fmt.Sprintf("the columns of %s changed since it was published: %s", d, strings.Join(diff, "; ")),
-		Do:   "take the change back, or load it whole again: a full refresh for a model, whose on_schema_change may also allow it; for a table make it mode full for one night",
-	}
+	return warehouse.SchemaChanged(d, columnsOf(md.Schema).Diff(columns))
 }
 
 // hasKey checks that the key's columns are there and, when unique is wanted, that no two rows share a key.
 func (s *staging) hasKey(ctx context.Context, columns elt.Schema, key []string, unique bool) error {
-	for _, k := range key {
-		if _, ok := columns.Column(k); !ok {
-			return &elt.Error{
-				Code: codeKeyMissing, Class: elt.Config,
-				What: fmt.Sprintf("%s has no column %q, which its key names", s.dataset, k),
-				Do:   "correct the key; the columns are " + strings.Join(columns.Names(), ", "),
-			}
-		}
+	if err := warehouse.HasColumns(s.dataset, columns, key); err != nil {
+		return err
 	}
 	if len(key) == 0 || !unique {
 		return nil
@@ -103,12 +83,11 @@ func (s *staging) hasKey(ctx context.Context, columns elt.Schema, key []string, 
 		sql: fmt.Sprintf("SELECT CONCAT(%s), n, COUNT(*) OVER () FROM (SELECT %s, COUNT(*) AS n FROM %s GROUP BY %s HAVING COUNT(*) > 1) ORDER BY n DESC LIMIT 1",
 			strings.Join(exprs, ", ', ', "), quoteAll("", key), nameOf(s.table()), quoteAll("", key)),
 	}, func(row []bigquery.Value) error {
-		found = &elt.Error{
-			Code: codeDuplicateKey, Class: elt.Data,
-			What: fmt.Sprintf("%s brings %v rows with the key (%s) = (%v); %v keys come more than once",
-				s.dataset, row[1], strings.Join(key, ", "), row[0], row[2]),
-			Do: "declare a key that is unique, or remove the duplicates",
+		var rows, values int64
+		if err := errors.Join(integer(&rows)(row[1]), integer(&values)(row[2])); err != nil {
+			return err
 		}
+		found = warehouse.DuplicateKey(s.dataset, key, fmt.Sprint(row[0]), rows, values)
 		return nil
 	})
 	if err != nil {
@@ -183,11 +162,7 @@ func (s *staging) point(ctx context.Context, as shape, query string) error {
 		return err
 	}
 	if len(done) > 0 {
-		return &elt.Error{
-			Code: codePublished, Class: elt.Conflict,
-			What: fmt.Sprintf("run %s has published %s already", s.run, s.dataset),
-			Do:   "nothing: what is published stays; start another run to load it again",
-		}
+		return warehouse.Published(s.run, s.dataset)
 	}
 	physical := s.physical
 	if as == view {
@@ -220,12 +195,4 @@ func (w *Warehouse) stagedShape(ctx context.Context, run elt.RunID, d elt.Datase
 		return nothing, nil, err
 	}
 	return shape(md.Labels[shapeLabel]), w.staged(md.Description), nil
-}
-
-func (w *Warehouse) stagingMissing(run elt.RunID, d elt.DatasetName) error {
-	return &elt.Error{
-		Code: codeStagingMissing, Class: elt.Data,
-		What: fmt.Sprintf("run %s has nothing staged for %s; a newer night may have cleaned it up", run, d),
-		Do:   "start the run again from its load",
-	}
 }

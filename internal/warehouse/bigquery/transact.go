@@ -11,6 +11,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // maxTables is how many tables one transaction changes beside Daybreak's own five: BigQuery allows a hundred.
@@ -33,7 +34,7 @@ func (w *Warehouse) together(ctx context.Context, plans []plan) (group, rest []p
 		case !item.inPlace:
 			err = fitsTable(item.Version.Dataset, item.published, item.schema)
 		}
-		if elt.CodeOf(err) == codeSchemaChanged {
+		if elt.CodeOf(err) == warehouse.CodeSchemaChanged {
 			w.Log.Warn("published by itself, not together with the others", "dataset", item.Version.Dataset, "reason", err)
 			rest = append(rest, item)
 			continue
@@ -88,10 +89,10 @@ func (w *Warehouse) transact(ctx context.Context, p elt.Publication, items []pla
 	case err == nil:
 		return nil
 	case strings.Contains(err.Error(), staleMark):
-		return staleError(fmt.Sprintf("cannot publish run %s under fence %d: one of its datasets was published under a newer one since", p.Run, p.Fence))
+		return warehouse.StaleFence(fmt.Sprintf("cannot publish run %s under fence %d: one of its datasets was published under a newer one since", p.Run, p.Fence))
 	case strings.Contains(err.Error(), recordedMark):
 		return &elt.Error{
-			Code: codeBusy, Class: elt.Transient, What: fmt.Sprintf("another worker has published a version of run %s in the meantime", p.Run),
+			Code: warehouse.CodeBusy, Class: elt.Transient, What: fmt.Sprintf("another worker has published a version of run %s in the meantime", p.Run),
 			Do: "nothing: the step is tried again and leaves it as it is",
 		}
 	}

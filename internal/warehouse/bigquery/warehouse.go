@@ -14,6 +14,7 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Options say where the warehouse is and what it may cost.
@@ -111,7 +112,7 @@ func (o Options) withDefaults() Options {
 }
 
 func setting(what, do string) error {
-	return &elt.Error{Code: codeSetting, Class: elt.Config, What: what, Do: do}
+	return &elt.Error{Code: warehouse.CodeSetting, Class: elt.Config, What: what, Do: do}
 }
 
 // prepare makes the datasets and tables that are Daybreak's own.

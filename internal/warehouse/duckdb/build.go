@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // linesBefore is how many lines stand ahead of a person's SQL in the statements that wrap it. In parentheses,
@@ -91,17 +92,13 @@ func (s *staging) mergeable(ctx context.Context, columns elt.Schema, b elt.Build
 		return nil
 	}
 	if len(b.Key) == 0 && (b.Strategy == elt.Merge || b.Strategy == elt.DeleteInsert) {
-		return &elt.Error{
-			Code: codeKeyMissing, Class: elt.Config,
-			What: fmt.Sprintf("the strategy %s of %s needs a key", b.Strategy, b.Dataset),
-			Do:   "declare unique_key, or use the strategy append",
-		}
+		return warehouse.NeedsKey(b)
 	}
 	return s.hasKey(ctx, columns, b.Key, b.Strategy == elt.Merge)
 }
 
 func (w *Warehouse) modelRefused(ctx context.Context, d elt.DatasetName, err error) error {
-	return w.refused(ctx, codeRefused, fmt.Sprintf("the warehouse refuses the SQL of %s", d),
+	return w.refused(ctx, warehouse.CodeRefused, fmt.Sprintf("the warehouse refuses the SQL of %s", d),
 		"correct the model's SQL; the line counts in the SQL as it was rendered", linesBefore, err)
 }
 
@@ -113,6 +110,6 @@ func (w *Warehouse) Count(ctx context.Context, query string) (n int64, err error
 	}
 	defer release()
 	err = w.db.QueryRowContext(ctx, "SELECT count(*) FROM "+wrapped(query)).Scan(&n)
-	return n, w.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query",
+	return n, w.refused(ctx, warehouse.CodeRefused, "the warehouse refuses the SQL of a query",
 		"correct the SQL; the line counts in the SQL as it was rendered", linesBefore, err)
 }

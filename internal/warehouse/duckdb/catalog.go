@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // catalogTables makes Daybreak's own tables.
@@ -129,7 +130,7 @@ func (w *Warehouse) Columns(ctx context.Context, relation string) ([]elt.ColumnD
 	}
 	defer release()
 	docs, err := describe(ctx, w.db, relationSQL(relation))
-	return docs, w.refused(ctx, codeRefused, "cannot read the columns of "+relation, "build the relation first", 0, err)
+	return docs, w.refused(ctx, warehouse.CodeRefused, "cannot read the columns of "+relation, "build the relation first", 0, err)
 }
 
 func describe(ctx context.Context, q queryer, relation string) ([]elt.ColumnDoc, error) {

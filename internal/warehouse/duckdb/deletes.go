@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Names of what stands beside a delta in its run's schema. No dataset's name has a colon.
@@ -28,7 +29,7 @@ func (w *Warehouse) Deletes(ctx context.Context, run elt.RunID, m *elt.Manifest,
 		return found, w.fail(ctx, what, err)
 	}
 	if shape == nothing {
-		return found, w.stagingMissing(run, m.Dataset)
+		return found, warehouse.StagingMissing(run, m.Dataset)
 	}
 	if m.SoftDelete != "" {
 		c, _ := m.Schema.Column(m.SoftDelete)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Digest takes the digest of every row that the run staged for the dataset, of the delta where it staged one.
@@ -22,7 +23,7 @@ func (w *Warehouse) Digest(ctx context.Context, run elt.RunID, d elt.DatasetName
 		return elt.RowDigest{}, w.fail(ctx, what, err)
 	}
 	if shape == nothing {
-		return elt.RowDigest{}, w.stagingMissing(run, d)
+		return elt.RowDigest{}, warehouse.StagingMissing(run, d)
 	}
 	sum, err := rowDigest(ctx, w.db, table, schema)
 	return sum, w.fail(ctx, what, err)
@@ -31,7 +32,7 @@ func (w *Warehouse) Digest(ctx context.Context, run elt.RunID, d elt.DatasetName
 // Digest takes the digest of every row of a published relation.
 func (r *Reader) Digest(ctx context.Context, relation string, schema elt.Schema) (elt.RowDigest, error) {
 	sum, err := rowDigest(ctx, r.db, publishedName(relation), schema)
-	return sum, r.w.refused(ctx, codeRefused, "cannot take the digest of "+relation, "run a night that publishes it first", 0, err)
+	return sum, r.w.refused(ctx, warehouse.CodeRefused, "cannot take the digest of "+relation, "run a night that publishes it first", 0, err)
 }
 
 func rowDigest(ctx context.Context, q queryer, table string, schema elt.Schema) (sum elt.RowDigest, err error) {

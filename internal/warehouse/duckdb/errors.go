@@ -11,34 +11,19 @@ import (
 	"github.com/duckdb/duckdb-go/v2"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // The codes of this package; docs/runbook.md explains them.
 const (
 	codeLocked         elt.Code = "warehouse_locked"
 	codeUnreadable     elt.Code = "warehouse_unreadable"
-	codeSetting        elt.Code = "warehouse_setting"
 	codeStopped        elt.Code = "warehouse_stopped"
 	codeIO             elt.Code = "warehouse_io"
-	codeBusy           elt.Code = "warehouse_busy"
 	codeDiskFull       elt.Code = "disk_full"
 	codeOutOfMemory    elt.Code = "out_of_memory"
-	codeRefused        elt.Code = "sql_refused"
-	codePartUnreadable elt.Code = "part_unreadable"
-	codeSeedUnreadable elt.Code = "seed_unreadable"
-	codeSchemaChanged  elt.Code = "schema_changed"
-	codeSchemaInvalid  elt.Code = "schema_invalid"
-	codeDuplicateKey   elt.Code = "duplicate_key"
-	codeKeyMissing     elt.Code = "key_missing"
-	codeStagingMissing elt.Code = "staging_missing"
-	codePublished      elt.Code = "already_published"
-	codeStaleFence     elt.Code = "stale_fence"
-	codeRelationTaken  elt.Code = "relation_taken"
 	codeNoReadCopy     elt.Code = "read_copy_missing"
-	codeNotKept        elt.Code = "version_not_kept"
-	codeNotBuilt       elt.Code = "relation_not_built"
 	codeNotReadable    elt.Code = "relation_unreadable"
-	codeTakenWrong     elt.Code = "relation_changed"
 	codeFileBusy       elt.Code = "file_busy"
 	codeFileUnreadable elt.Code = "file_unreadable"
 )
@@ -114,7 +99,7 @@ func (w *Warehouse) fail(ctx context.Context, what string, err error) error {
 			Do: "start daybreak again: DuckDB stopped after a fault and opens with its last commit",
 		}
 	case kind == duckdb.ErrorTypeTransaction || strings.Contains(text, "write-write conflict"):
-		return &elt.Error{Code: codeBusy, Class: elt.Transient, What: sentence, Do: "nothing: the step is tried again"}
+		return warehouse.Busy(sentence)
 	case kind == duckdb.ErrorTypeIO:
 		return &elt.Error{Code: codeIO, Class: elt.Transient, What: sentence, Do: "check the warehouse's disk; the step is tried again"}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // evolution compares a published relation with columns of rows that are to join it. carry says how a row of the
@@ -15,7 +16,7 @@ func evolution(ctx context.Context, q queryer, d elt.DatasetName, base string, c
 		return elt.Evolution{}, nil, err
 	}
 	e, unexplained := elt.Evolve(published, columns, changes, func(a, b elt.Column) bool { return a.Type.Equal(b.Type) })
-	if err := schemaChanged(d, unexplained); err != nil {
+	if err := warehouse.SchemaChanged(d, unexplained); err != nil {
 		return e, nil, err
 	}
 	carry := make(map[string]string)

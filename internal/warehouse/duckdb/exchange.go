@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // HandOut makes a new DuckDB file and copies relations into it, all as of one moment, for a program of its own
@@ -70,11 +71,7 @@ func (w *Warehouse) takeBack(ctx context.Context, run elt.RunID, db string, r el
 		return 0, w.fail(ctx, what, err)
 	}
 	if !there {
-		return 0, &elt.Error{
-			Code: codeNotBuilt, Class: elt.Data,
-			What: fmt.Sprintf("%s was reported as built, but there is no relation %s.%s", r.Dataset, r.Schema, r.Name),
-			Do:   "use a materialization that leaves a relation of the model's own name",
-		}
+		return 0, warehouse.NotBuilt(r)
 	}
 	s, err := w.stage(ctx, run, r.Dataset)
 	if err != nil {
@@ -102,11 +99,8 @@ func (w *Warehouse) takeBack(ctx context.Context, run elt.RunID, db string, r el
 		return 0, w.fail(ctx, what, err)
 	}
 	if before != rows || !slices.EqualFunc(want, got, func(a, b elt.ColumnDoc) bool { return a.Name == b.Name && a.Type == b.Type }) {
-		return 0, &elt.Error{
-			Code: codeTakenWrong, Class: elt.Data,
-			What: fmt.Sprintf("%s changed while it was taken back: %d rows of %d columns became %d of %d", r.Dataset, before, len(want), rows, len(got)),
-			Do:   "if it is a view, make it a table: its SQL does not give the same rows twice",
-		}
+		return 0, warehouse.TakenWrong(r.Dataset, warehouse.Extent{Rows: before, Columns: len(want)}, warehouse.Extent{Rows: rows, Columns: len(got)},
+			"if it is a view, make it a table: its SQL does not give the same rows twice")
 	}
 	return rows, s.finish(ctx, nil)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // anyValues is a SELECT of values that lesser formats than a DuckDB file would not bring back as they were.
@@ -93,9 +94,9 @@ func TestWhatCannotBeTakenBack(t *testing.T) {
 	file := filepath.Join(dir, "built.duckdb")
 	builtIn(t, file, "CREATE TABLE numbers AS SELECT range AS n FROM range(2)", "CREATE VIEW wrong AS SELECT CAST('x' AS INTEGER) / n AS q FROM numbers",
 		"CREATE VIEW other AS SELECT n FROM numbers, range((random() * 1000000)::BIGINT)")
-	wantCode(t, take(file, "absent"), codeNotBuilt)
+	wantCode(t, take(file, "absent"), warehouse.CodeNotBuilt)
 	wantCode(t, take(file, "wrong"), codeNotReadable)
-	wantCode(t, take(file, "other"), codeTakenWrong)
+	wantCode(t, take(file, "other"), warehouse.CodeTakenWrong)
 	if has, err := w.HasStaged(t.Context(), "n", "d"); has || err != nil {
 		t.Errorf("something of it is staged: %v, %v", has, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/failpoint"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // failuresSchema holds the rows of tests with store_failures, a table for each; failuresKept is for how long.
@@ -44,7 +45,7 @@ func (w *Warehouse) SampleIn(ctx context.Context, file, query string, hide []str
 
 func (w *Warehouse) sample(ctx context.Context, query string, hide []string, most int) (s elt.Sample, err error) {
 	refuse := func(err error) error {
-		return w.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
+		return w.refused(ctx, warehouse.CodeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
 	}
 	if s.Columns, err = visible(ctx, w.db, query, hide); err != nil || len(s.Columns) == 0 {
 		return s, refuse(err)
@@ -116,7 +117,7 @@ func (w *Warehouse) KeepFailuresIn(ctx context.Context, file, name, query string
 func (w *Warehouse) keepFailures(ctx context.Context, name, query string, hide []string, most int) (table string, err error) {
 	columns, err := visible(ctx, w.db, query, hide)
 	if err != nil || len(columns) == 0 {
-		return "", w.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
+		return "", w.refused(ctx, warehouse.CodeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
 	}
 	if err := w.publishing.Acquire(ctx, 1); err != nil {
 		return "", fmt.Errorf("wait for a publish to end: %w", err)

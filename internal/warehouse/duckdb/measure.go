@@ -5,10 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"math/big"
-	"strconv"
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // prefixDigits is how many hexadecimal digits of a least or greatest value are kept: 64 octets.
@@ -28,7 +28,7 @@ func (w *Warehouse) Measure(ctx context.Context, run elt.RunID, d elt.DatasetNam
 		return elt.TableStats{}, w.fail(ctx, what, err)
 	}
 	if shape == nothing {
-		return elt.TableStats{}, w.stagingMissing(run, d)
+		return elt.TableStats{}, warehouse.StagingMissing(run, d)
 	}
 	stats, err := measure(ctx, w.db, table, schema)
 	return stats, w.fail(ctx, what, err)
@@ -170,23 +170,9 @@ func (m *measurement) floats(name string, s *elt.ColumnStats) {
 		m.take(fact.fn+"("+name+") FILTER (WHERE NOT isnan("+name+"))", got)
 		m.settle = append(m.settle, func() error {
 			if got.Valid {
-				*fact.to = floatText(got.Float64)
+				*fact.to = warehouse.FloatText(got.Float64)
 			}
 			return nil
 		})
-	}
-}
-
-// floatText returns the shortest decimal that reads back equal.
-func floatText(f float64) string {
-	switch text := strconv.FormatFloat(f, 'g', -1, 64); text {
-	case "-0":
-		return "0"
-	case "+Inf":
-		return "inf"
-	case "-Inf":
-		return "-inf"
-	default:
-		return text
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/failpoint"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Publish makes every item visible in one transaction, or none: it checks the fences, points the published
@@ -185,7 +186,7 @@ func (w *Warehouse) settle(ctx context.Context, tx *sql.Tx, run elt.RunID, item 
 	shape, staged := w.shapeOf(kinds, run, d)
 	switch {
 	case shape == nothing:
-		return settled{}, w.stagingMissing(run, d)
+		return settled{}, warehouse.StagingMissing(run, d)
 	case shape == whole && (item.Strategy == "" || current == ""):
 		return settled{physical: staged}, nil
 	case shape == delta && current == "" && item.SoftDelete != "": // a first load, of which deleted rows were verified, too
@@ -302,11 +303,7 @@ func checkFence(ctx context.Context, tx *sql.Tx, d elt.DatasetName, fence int64)
 	case err != nil:
 		return err
 	}
-	return &elt.Error{
-		Code: codeStaleFence, Class: elt.Conflict,
-		What: fmt.Sprintf("cannot publish %s under fence %d: it was published under fence %d since", d, fence, seen),
-		Do:   "nothing: a newer worker has published; this one stops",
-	}
+	return warehouse.PublishedUnder(d, fence, seen)
 }
 
 // mayTake refuses a name under which somebody else keeps a relation.
@@ -323,11 +320,7 @@ func mayTake(ctx context.Context, names *names, schema, table, relation string) 
 	if view {
 		kind = "view"
 	}
-	return &elt.Error{
-		Code: codeRelationTaken, Class: elt.Config,
-		What: fmt.Sprintf("cannot publish %s: the warehouse has a %s of that name which Daybreak did not make", relation, kind),
-		Do:   fmt.Sprintf("rename or drop the %s, or publish under another name", kind),
-	}
+	return warehouse.RelationTaken(relation, kind)
 }
 
 // record writes what an item's publication is into Daybreak's own tables.

@@ -18,6 +18,7 @@ import (
 	"github.com/duckdb/duckdb-go/v2"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Reader reads the read copy of a warehouse: the state after one publish, whole.
@@ -55,7 +56,7 @@ func (r *Reader) Versions(ctx context.Context) ([]elt.Version, error) {
 // Measure takes the facts of elt.TableStats over a published relation.
 func (r *Reader) Measure(ctx context.Context, relation string, schema elt.Schema) (elt.TableStats, error) {
 	stats, err := measure(ctx, r.db, publishedName(relation), schema)
-	return stats, r.w.refused(ctx, codeRefused, "cannot measure "+relation, "run a night that publishes it first", 0, err)
+	return stats, r.w.refused(ctx, warehouse.CodeRefused, "cannot measure "+relation, "run a night that publishes it first", 0, err)
 }
 
 // Export writes every row of a published relation to a Parquet file.
@@ -69,7 +70,7 @@ func (r *Reader) Export(ctx context.Context, relation, path string) error {
 // []any or map[string]any. Dates and times are text as SQL writes them, instants in UTC; JSON is its text.
 func (r *Reader) Query(ctx context.Context, query string) (columns, types []string, rows iter.Seq2[[]any, error], err error) {
 	refuse := func(err error) error {
-		return r.w.refused(ctx, codeRefused, "the warehouse refuses the query", "correct the SQL", 0, err)
+		return r.w.refused(ctx, warehouse.CodeRefused, "the warehouse refuses the query", "correct the SQL", 0, err)
 	}
 	query = strings.TrimRight(query, "; \t\r\n")
 	if query, err = r.jsonAsText(ctx, query); err != nil {

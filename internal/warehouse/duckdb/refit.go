@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // refit compares the columns of a model's SELECT, before it runs, with those that are published, and returns the query
@@ -26,7 +27,7 @@ func (s *staging) refit(ctx context.Context, b elt.Build) (query string, changes
 		return "", nil, err
 	}
 	r, refused := b.OnSchemaChange.Refit(published, selected, b.Key, func(a, b elt.Column) bool { return a.Type.Equal(b.Type) })
-	if err := schemaChanged(b.Dataset, refused); err != nil || r.Plain() {
+	if err := warehouse.SchemaChanged(b.Dataset, refused); err != nil || r.Plain() {
 		return query, nil, err
 	}
 	types, err := typesOf(ctx, s.w.db, base)
@@ -71,14 +72,14 @@ func (s *staging) keepsValues(ctx context.Context, c elt.Column, from, to string
 	name := quote(c.Name)
 	query := fmt.Sprintf("SELECT count(*) FROM %s WHERE TRY_CAST(TRY_CAST(%s AS %s) AS %s) IS DISTINCT FROM %[2]s", publishedName(s.base), name, to, from)
 	var lost int64
-	err := s.w.refused(ctx, codeRefused, "compare values", "report it", 0, s.w.db.QueryRowContext(ctx, query).Scan(&lost))
+	err := s.w.refused(ctx, warehouse.CodeRefused, "compare values", "report it", 0, s.w.db.QueryRowContext(ctx, query).Scan(&lost))
 	switch {
-	case elt.CodeOf(err) == codeRefused:
-		return schemaChanged(s.dataset, []string{fmt.Sprintf("column %q was %s and is %s, and no value of the one can be one of the other", c.Name, from, to)})
+	case elt.CodeOf(err) == warehouse.CodeRefused:
+		return warehouse.SchemaChanged(s.dataset, []string{fmt.Sprintf("column %q was %s and is %s, and no value of the one can be one of the other", c.Name, from, to)})
 	case err != nil:
 		return err
 	case lost > 0:
-		return schemaChanged(s.dataset, []string{fmt.Sprintf("column %q was %s and is %s, and %d published values would not be the same as that", c.Name, from, to, lost)})
+		return warehouse.SchemaChanged(s.dataset, []string{fmt.Sprintf("column %q was %s and is %s, and %d published values would not be the same as that", c.Name, from, to, lost)})
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Rehearsal is a warehouse in memory whose tables stay empty: models are built in it to learn their columns, without
@@ -57,13 +58,13 @@ func (r *Rehearsal) Build(ctx context.Context, b elt.Build) (elt.BuiltModel, err
 // SeedCSV makes an empty table of a seed's columns.
 func (r *Rehearsal) SeedCSV(ctx context.Context, _ elt.RunID, d elt.DatasetName, path string, types map[string]string) (int64, error) {
 	_, err := r.db.ExecContext(ctx, "CREATE TABLE "+r.Staged("", d)+" AS SELECT * FROM "+readCSV(path, types)+" LIMIT 0")
-	return 0, r.texts.refused(ctx, codeSeedUnreadable, "cannot load the seed "+string(d), "correct the file, or the column types that schema.yml gives it", 0, err)
+	return 0, r.texts.refused(ctx, warehouse.CodeSeedUnreadable, "cannot load the seed "+string(d), "correct the file, or the column types that schema.yml gives it", 0, err)
 }
 
 // Count returns how many rows a SELECT finds in empty tables: it tells whether the SQL is right.
 func (r *Rehearsal) Count(ctx context.Context, query string) (n int64, err error) {
 	err = r.db.QueryRowContext(ctx, "SELECT count(*) FROM "+wrapped(query)).Scan(&n)
-	return n, r.texts.refused(ctx, codeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
+	return n, r.texts.refused(ctx, warehouse.CodeRefused, "the warehouse refuses the SQL of a query", "correct the SQL", linesBefore, err)
 }
 
 // Columns returns the columns of what was made.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/failpoint"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Restore makes a version that was published before visible again, in one transaction that checks the fence and records
@@ -121,14 +122,11 @@ func (w *Warehouse) takeOut(ctx context.Context, tx *sql.Tx, v elt.Version, to k
 }
 
 func (w *Warehouse) notKept(id elt.VersionID, kept []keptVersion) error {
-	do := "daybreak load --publish brings a table's data from the lake; a model is built again by daybreak run --again"
-	if n := len(kept); n > 1 {
-		do = fmt.Sprintf("the oldest that can be restored is %s; %s", kept[0].id, do)
+	var oldest elt.VersionID
+	if len(kept) > 1 { // the last one is what people read
+		oldest = kept[0].id
 	}
-	return &elt.Error{
-		Code: codeNotKept, Class: elt.Data,
-		What: fmt.Sprintf("the warehouse has not kept what it takes to restore %s", id), Do: do,
-	}
+	return warehouse.NotKept(id, oldest, "daybreak load --publish brings a table's data from the lake; a model is built again by daybreak run --again")
 }
 
 // Restorable returns the versions of a published relation that can be restored, oldest first; the last one is what

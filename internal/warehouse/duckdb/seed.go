@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // SeedCSV loads a local CSV file with a header line into the run's staging relation for the dataset and
@@ -21,7 +22,7 @@ import (
 // an empty field is NULL. A file that is not a table is the error seed_unreadable, with its line.
 func (w *Warehouse) SeedCSV(ctx context.Context, run elt.RunID, d elt.DatasetName, path string, types map[string]string) (rows int64, err error) {
 	refuse := func(err error) error {
-		return w.refused(ctx, codeSeedUnreadable, fmt.Sprintf("cannot load the seed %s from %s", d, filepath.Base(path)),
+		return w.refused(ctx, warehouse.CodeSeedUnreadable, fmt.Sprintf("cannot load the seed %s from %s", d, filepath.Base(path)),
 			"correct the file, or the column types that schema.yml gives it", 0, err)
 	}
 	if err := checkCSV(path, types); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Stage loads the manifest's parts, local Parquet files in the manifest's order, into the run's staging
@@ -68,7 +69,7 @@ func (s *staging) insertPart(ctx context.Context, file, values string) (int64, e
 	res, err := s.w.db.ExecContext(ctx, "INSERT INTO "+s.table()+" SELECT "+values+
 		" FROM read_parquet("+fileLiteral(file)+", hive_partitioning = false)")
 	if err != nil {
-		return 0, s.w.refused(ctx, codePartUnreadable, fmt.Sprintf("cannot load part %s of %s", filepath.Base(file), s.dataset),
+		return 0, s.w.refused(ctx, warehouse.CodePartUnreadable, fmt.Sprintf("cannot load part %s of %s", filepath.Base(file), s.dataset),
 			"extract the day again; if it happens again, report it with the part", 0, err)
 	}
 	return res.RowsAffected()
@@ -78,7 +79,7 @@ func (s *staging) insertPart(ctx context.Context, file, values string) (int64, e
 func tableDefinition(d elt.DatasetName, schema elt.Schema) (definition, values string, err error) {
 	invalid := func(why string) error {
 		return &elt.Error{
-			Code: codeSchemaInvalid, Class: elt.Data,
+			Code: warehouse.CodeSchemaInvalid, Class: elt.Data,
 			What: fmt.Sprintf("cannot stage %s: %s", d, why), Do: "exclude the column, or report it",
 		}
 	}

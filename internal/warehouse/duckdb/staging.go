@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // staging is one attempt at the staged relation of a dataset. It is built under a name of its own and takes
@@ -71,11 +72,7 @@ func (s *staging) onto(ctx context.Context, relation string, strategy elt.Strate
 		return err
 	}
 	if physical == "" {
-		return &elt.Error{
-			Code: codeSchemaChanged, Class: elt.Data,
-			What: fmt.Sprintf("%s is published as a view, and rows cannot be merged into a view", s.dataset),
-			Do:   "build it whole once: a full refresh",
-		}
+		return warehouse.IsView(s.dataset)
 	}
 	s.base, s.strategy, s.key = relation, strategy, key
 	return nil
@@ -101,28 +98,10 @@ func (s *staging) evolve(ctx context.Context, columns elt.Schema, changes []elt.
 	return err
 }
 
-// schemaChanged is the error of columns that cannot be merged into a published relation, or nil when nothing differs.
-func schemaChanged(d elt.DatasetName, diff []string) error {
-	if len(diff) == 0 {
-		return nil
-	}
-	return &elt.Error{
-		Code: codeSchemaChanged, Class: elt.Data,
-		What: fmt.Sprintf("the columns of %s changed since it was published: %s", d, strings.Join(diff, "; ")),
-		Do:   "take the change back, or load it whole again: a full refresh for a model, whose on_schema_change may also allow it; for a table make it mode full for one night: daybreak run --again, and back to incremental",
-	}
-}
-
 // hasKey checks that the key's columns are there and, when unique is wanted, that no two rows share a key.
 func (s *staging) hasKey(ctx context.Context, columns elt.Schema, key []string, unique bool) error {
-	for _, k := range key {
-		if _, ok := columns.Column(k); !ok {
-			return &elt.Error{
-				Code: codeKeyMissing, Class: elt.Config,
-				What: fmt.Sprintf("%s has no column %q, which its key names", s.dataset, k),
-				Do:   "correct the key; the columns are " + strings.Join(columns.Names(), ", "),
-			}
-		}
+	if err := warehouse.HasColumns(s.dataset, columns, key); err != nil {
+		return err
 	}
 	if len(key) == 0 || !unique {
 		return nil
@@ -146,12 +125,7 @@ func (s *staging) hasKey(ctx context.Context, columns elt.Schema, key []string, 
 	if err != nil {
 		return err
 	}
-	return &elt.Error{
-		Code: codeDuplicateKey, Class: elt.Data,
-		What: fmt.Sprintf("%s brings %d rows with the key (%s) = (%s); %d keys come more than once",
-			s.dataset, times, strings.Join(key, ", "), value, keys),
-		Do: "declare a key that is unique, or remove the duplicates",
-	}
+	return warehouse.DuplicateKey(s.dataset, key, value, times, keys)
 }
 
 func coalesced(exprs []string) string {
@@ -233,11 +207,7 @@ func (s *staging) replace(ctx context.Context, put func(*sql.Tx) error) error {
 			return err
 		}
 		if len(done) > 0 {
-			return &elt.Error{
-				Code: codePublished, Class: elt.Conflict,
-				What: fmt.Sprintf("run %s has published %s already", s.run, s.dataset),
-				Do:   "nothing: what is published stays; start another run to load it again",
-			}
+			return warehouse.Published(s.run, s.dataset)
 		}
 		for _, name := range []string{string(s.dataset), deltaName(s.dataset), keysName(s.dataset), goneName(s.dataset)} {
 			if err := dropAny(ctx, tx, schema, name); err != nil {
@@ -281,12 +251,4 @@ func (w *Warehouse) shapeOf(kinds map[string]bool, run elt.RunID, d elt.DatasetN
 		return view, w.Staged(run, d)
 	}
 	return whole, w.Staged(run, d)
-}
-
-func (w *Warehouse) stagingMissing(run elt.RunID, d elt.DatasetName) error {
-	return &elt.Error{
-		Code: codeStagingMissing, Class: elt.Data,
-		What: fmt.Sprintf("run %s has nothing staged for %s; a newer night may have cleaned it up", run, d),
-		Do:   "start the run again from its load",
-	}
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/failpoint"
+	"github.com/daybreak-data/daybreak/internal/warehouse"
 )
 
 // Options say where the warehouse lies and what it may use.
@@ -140,7 +141,7 @@ func create(ctx context.Context, path string) error {
 func connect(ctx context.Context, path, accessMode string) (*sql.DB, error) {
 	if strings.ContainsAny(path, "?#%") {
 		return nil, &elt.Error{
-			Code: codeSetting, Class: elt.Config,
+			Code: warehouse.CodeSetting, Class: elt.Config,
 			What: fmt.Sprintf("cannot open the warehouse %s: DuckDB's driver reads ?, # and %% in a path as options", path),
 			Do:   "put the workspace into a folder without these characters",
 		}
@@ -174,7 +175,7 @@ func (w *Warehouse) configure(ctx context.Context, o Options) error {
 	for _, s := range settings {
 		if _, err := w.db.ExecContext(ctx, "SET GLOBAL "+s[0]+" = "+s[1]); err != nil {
 			return &elt.Error{
-				Code: codeSetting, Class: elt.Config,
+				Code: warehouse.CodeSetting, Class: elt.Config,
 				What: fmt.Sprintf("the warehouse's %s cannot be %s: %s", s[0], s[1], essence(err.Error())),
 				Do:   "correct it in daybreak.yaml",
 			}
