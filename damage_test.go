@@ -134,20 +134,23 @@ func withLimit(t *testing.T, dir string, kib int, args ...string) answer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), processTime)
 	defer cancel()
-	cmd := program(ctx, t, dir, nil, args...)
-	limited := exec.CommandContext(ctx, "bash", append([]string{"-c", fmt.Sprintf(`ulimit -f %d; exec "$0" "$@"`, kib), cmd.Path}, args...)...)
-	limited.Dir, limited.Env = cmd.Dir, cmd.Env
-	limited.Cancel = func() error { return limited.Process.Signal(syscall.SIGQUIT) } // who hangs says where
-	limited.WaitDelay = time.Minute
+	cmd := limited(program(ctx, t, dir, nil, args...), kib)
 	var out, errs bytes.Buffer
-	limited.Stdout, limited.Stderr = &out, &errs
+	cmd.Stdout, cmd.Stderr = &out, &errs
 	var exit *exec.ExitError
-	if err := limited.Run(); ctx.Err() != nil {
+	if err := cmd.Run(); ctx.Err() != nil {
 		t.Fatalf("it hangs on a full disk:\n%s%s", &out, &errs)
 	} else if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return answer{limited.ProcessState.ExitCode(), out.String(), errs.String()}
+	return answer{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+// limited has a program begin as a process that may not write files beyond so many KiB, until prlimit lets it.
+func limited(cmd *exec.Cmd, kib int) *exec.Cmd {
+	cmd.Args = append([]string{"bash", "-c", fmt.Sprintf(`ulimit -S -f %d; exec "$0" "$@"`, kib), cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/bash"
+	return cmd
 }
 
 // move moves a file or folder, to another file system too.

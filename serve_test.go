@@ -40,7 +40,18 @@ func serve(t *testing.T, dir string, env []string, args ...string) (s *server, s
 // start starts a command that serves, and waits until it does.
 func start(t *testing.T, dir string, env []string, args ...string) (s *server, stop func()) {
 	t.Helper()
-	cmd := program(context.WithoutCancel(t.Context()), t, dir, env, append(args, "--listen", "127.0.0.1:0", "--log", "json")...)
+	return startProgram(t, toServe(t, dir, env, args...))
+}
+
+// toServe returns a command that serves on a free port until it is asked to end.
+func toServe(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	return program(context.WithoutCancel(t.Context()), t, dir, env, append(args, "--listen", "127.0.0.1:0", "--log", "json")...)
+}
+
+// startProgram starts what toServe returned, and waits until it serves.
+func startProgram(t *testing.T, cmd *exec.Cmd) (s *server, stop func()) {
+	t.Helper()
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ const (
 	codePartCorrupt        elt.Code = "part_corrupt"
 	codeRowsDiffer         elt.Code = "rows_differ"
 	codeSpoolFailed        elt.Code = "spool_failed"
+	codeSpoolFull          elt.Code = "spool_full"
 	codeVerificationFailed elt.Code = "verification_failed"
 	codeKeysDiffer         elt.Code = "keys_differ"
 	codeDeletesOverCap     elt.Code = "deletes_over_cap"

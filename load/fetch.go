@@ -181,10 +181,16 @@ func (l *Loader) spoolDir() (string, error) {
 }
 
 func spoolError(err error) error {
+	const what = "cannot keep the lake's parts in the spool folder while they are loaded"
+	if elt.NoRoom(err) {
+		return &elt.Error{
+			Code: codeSpoolFull, Class: elt.Quota, Err: err, What: what,
+			Do: "free some space on the warehouse's disk, beside whose file the folder lies, or move that to a larger one",
+		}
+	}
 	return &elt.Error{
-		Code: codeSpoolFailed, Class: elt.Transient, Err: err,
-		What: "cannot keep the lake's parts in the spool folder while they are loaded",
-		Do:   "free some space, or put the spool folder on a larger disk",
+		Code: codeSpoolFailed, Class: elt.Transient, Err: err, What: what,
+		Do: "check the disk of the folder spool, beside the warehouse's file, and that this user may write there",
 	}
 }
 

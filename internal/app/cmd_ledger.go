@@ -72,7 +72,7 @@ func writeBackup(ctx context.Context, book *ledger.Ledger, path string) (taken e
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	buffered := bufio.NewWriter(f)
+	buffered := bufio.NewWriter(backupWriter{f, path})
 	if taken, err = book.Backup(ctx, buffered); err == nil {
 		err = errors.Join(buffered.Flush(), f.Sync())
 	}
@@ -83,6 +83,20 @@ func writeBackup(ctx context.Context, book *ledger.Ledger, path string) (taken e
 		return taken, backupFile(path, err)
 	}
 	return taken, os.Remove(f.Name())
+}
+
+// backupWriter tells the backup's failures from the ledger's.
+type backupWriter struct {
+	f    *os.File
+	path string
+}
+
+func (w backupWriter) Write(b []byte) (int, error) {
+	n, err := w.f.Write(b)
+	if err != nil {
+		err = backupFile(w.path, err)
+	}
+	return n, err
 }
 
 // backupFile explains what kept a backup's file from being written or read; an error that has a code is kept.

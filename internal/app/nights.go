@@ -223,6 +223,26 @@ func newRunID(now time.Time) elt.RunID {
 // sweepEvery is how often the ledger is asked for due steps when nothing in this process has ended meanwhile.
 const sweepEvery = 500 * time.Millisecond
 
+// ledgerPatience is how long a night that a command carries goes on without its ledger: a server that is started again is
+// back by then, and a disk that has died is not.
+const ledgerPatience = time.Minute
+
+// away says for how long the ledger has refused, to give up on it.
+type away struct{ since, last time.Time }
+
+// bears reports whether the night goes on in spite of the ledger's error. A ledger that is away may come back; one that is
+// full or damaged does not by itself.
+func (a *away) bears(err error, now time.Time) bool {
+	if elt.NewFailure(err).Class != elt.Transient {
+		return false
+	}
+	if now.Sub(a.last) > ledgerPatience { // of an earlier trouble
+		a.since = now
+	}
+	a.last = now
+	return now.Sub(a.since) < ledgerPatience
+}
+
 // finish carries the run to its end and returns it. When ctx ends, no step is begun any more and those that
 // run are stopped; the run stays as it is in the ledger, for whoever goes on with it.
 func (n *nights) finish(ctx context.Context, run elt.Run) (elt.Run, []elt.Step, error) {
@@ -247,19 +267,17 @@ func (n *nights) carry(ctx context.Context, run elt.Run, forward func(context.Co
 	n.show.began(run, len(steps))
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	var trouble away
 	for {
-		if err := forward(ctx, workers); err != nil {
-			return run, nil, err
-		}
-		if run, err = n.ledger.Run(ctx, run.ID); err != nil {
-			return run, nil, err
-		}
-		if run.State.Terminal() {
+		ended, err := n.advance(ctx, &run, workers, forward)
+		if ended {
 			break
 		}
-		// A ledger that is away may come back; one that is full or damaged does not by itself.
-		if err := workers.Err(); err != nil && elt.NewFailure(err).Class != elt.Transient {
+		if err != nil && (ctx.Err() != nil || !trouble.bears(err, time.Now())) {
 			return run, nil, err
+		}
+		if err != nil && trouble.since.Equal(trouble.last) {
+			n.log.Warn("the ledger does not take what happens; the night goes on when it does", "patience", ledgerPatience, "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -280,4 +298,21 @@ func (n *nights) carry(ctx context.Context, run elt.Run, forward func(context.Co
 		n.show.wrote(run, folder)
 	}
 	return run, steps, nil
+}
+
+// advance carries the run forward once, renews what is known of it, and reports whether it has ended. The error is the
+// ledger's, from the sweep or from a step whose end could not be recorded.
+func (n *nights) advance(ctx context.Context, run *elt.Run, workers *pool.Pool, forward func(context.Context, *pool.Pool) error) (ended bool, err error) {
+	if err := forward(ctx, workers); err != nil {
+		return false, err
+	}
+	now, err := n.ledger.Run(ctx, run.ID)
+	if err != nil {
+		return false, err
+	}
+	*run = now
+	if run.State.Terminal() {
+		return true, nil
+	}
+	return false, workers.Err()
 }

@@ -79,7 +79,9 @@ func (l *Ledger) Backup(ctx context.Context, to io.Writer) (b elt.Backup, err er
 	zipped := gzip.NewWriter(to)
 	w := backupWriter{to: zipped, tail: backupTail{make(map[string]contents)}}
 	err = l.writeBackup(ctx, t, &w)
-	if err = errors.Join(err, rollback(t)); err != nil {
+	if err = errors.Join(err, rollback(t)); elt.CodeOf(err) != "" {
+		return b, err // of the writer, which knows better what it could not write
+	} else if err != nil {
 		return b, l.fault(op, err)
 	}
 	if err := zipped.Close(); err != nil {

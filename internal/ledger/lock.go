@@ -39,7 +39,7 @@ func LockWorker(dsn string) (release func() error, err error) {
 			Do:   "let it finish, or stop that process; `daybreak status` shows what it does",
 		}
 	}
-	if errors.Is(err, syscall.ENOSPC) {
+	if elt.NoRoom(err) {
 		return nil, &elt.Error{
 			Code: "ledger_full", Class: elt.Quota, Err: err,
 			What: "cannot lock ledger " + file.path, Do: "free space on the disk that holds " + file.path,

@@ -94,12 +94,11 @@ func (e *sqliteEngine) migrator(ctx context.Context) (*migrator, error) {
 }
 
 func (e *sqliteEngine) diagnose(err error) (fault, bool) {
-	full := fault{"ledger_full", elt.Quota, "no space is left for it", "free space on the disk that holds " + e.path}
 	var path *os.PathError
 	var s *sqlite.Error
 	switch {
-	case errors.Is(err, syscall.ENOSPC):
-		return full, true
+	case elt.NoRoom(err):
+		return e.full(err), true
 	case errors.As(err, &path):
 		return fault{"ledger_unreadable", elt.Config, path.Error(), "check the path and that this user may write there"}, true
 	case !errors.As(err, &s):
@@ -110,7 +109,7 @@ func (e *sqliteEngine) diagnose(err error) (fault, bool) {
 		return fault{"ledger_busy", elt.Transient, "another process is writing and did not end within " + e.busy.String(),
 			"nothing: it is tried again; if it lasts, look for a process that holds " + e.path + " open in a transaction"}, true
 	case sqlite3.SQLITE_FULL:
-		return full, true
+		return e.full(syscall.ENOSPC), true
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fault{"ledger_unreadable", elt.Config, "the file is damaged, or no ledger at all",
 			"restore " + e.path + " from a backup, or move it away to begin a new one: versions are reconciled from the warehouse"}, true
@@ -118,7 +117,37 @@ func (e *sqliteEngine) diagnose(err error) (fault, bool) {
 		return fault{"ledger_unreadable", elt.Config, "this user may not open or write it",
 			"give the user that runs daybreak write access to " + e.path + " and its folder"}, true
 	case sqlite3.SQLITE_IOERR:
+		if why := e.extend(); elt.NoRoom(why) {
+			return e.full(why), true
+		}
 		return fault{"ledger_unreachable", elt.Transient, "the disk did not answer as it should: " + s.Error(), "check the disk that holds " + e.path}, true
 	}
 	return fault{}, false
+}
+
+// full is the fault of a ledger whose files may not grow.
+func (e *sqliteEngine) full(why error) fault {
+	if errors.Is(why, syscall.EFBIG) {
+		return fault{"ledger_full", elt.Quota, "its file is as large as this process, or the file system, lets one become",
+			"raise the limit on the size of files (ulimit -f), or move " + e.path + " to a file system that takes larger ones"}
+	}
+	return fault{"ledger_full", elt.Quota, "no space is left for it", "free space on the disk that holds " + e.path}
+}
+
+// extend tries what SQLite has just failed to do, to learn why: SQLite tells that a write failed, and of the reasons only a
+// full disk. It writes one byte of a file beside the ledger, as far from its beginning as the ledger's log is long.
+func (e *sqliteEngine) extend() (err error) {
+	f, err := os.CreateTemp(filepath.Dir(e.path), "."+filepath.Base(e.path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	var end int64
+	for _, file := range []string{e.path, e.path + "-wal"} {
+		if info, err := os.Stat(file); err == nil {
+			end = max(end, info.Size())
+		}
+	}
+	_, err = f.WriteAt([]byte{0}, end)
+	return err
 }

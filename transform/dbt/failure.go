@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/transform"
@@ -157,7 +156,7 @@ func fileError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
+	if elt.NoRoom(err) {
 		return &elt.Error{
 			Code: codeDiskFull, Class: elt.Quota, Err: err, What: "the folder in which dbt works is full",
 			Do: freeSpace,

@@ -22,7 +22,7 @@ func (s *Store) failure(operation, key string, err error) error {
 		return fmt.Errorf("%s: %w", what, err)
 	case operation == "read" && (errors.Is(err, fs.ErrNotExist) || isNotFolder(err)):
 		return lake.Missing(s.String(), key)
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case elt.NoRoom(err):
 		return &elt.Error{Code: lake.CodeFull, Class: elt.Quota, What: what, Err: err,
 			Do: "free space on the disk of " + s.dir + "; what was published stays readable"}
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

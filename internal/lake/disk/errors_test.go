@@ -22,6 +22,7 @@ func TestFailure(t *testing.T) {
 	}{
 		{"write", syscall.ENOSPC, lake.CodeFull, elt.Quota},
 		{"write", syscall.EDQUOT, lake.CodeFull, elt.Quota},
+		{"write", syscall.EFBIG, lake.CodeFull, elt.Quota},
 		{"write", syscall.EROFS, lake.CodeAccessDenied, elt.Config},
 		{"read", syscall.EACCES, lake.CodeAccessDenied, elt.Config},
 		{"write", syscall.ENOTDIR, lake.CodeMisconfigured, elt.Config},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -17,11 +18,19 @@ type Pool struct {
 	idle    chan struct{} // one token for each worker that is free
 	running sync.WaitGroup
 
-	mu   sync.Mutex
-	held map[elt.StepID]bool // enqueued and not ended
-	err  error               // of the newest step that could not be recorded, until Err returns it
-	wake chan struct{}       // receives after each step that was recorded
+	mu    sync.Mutex
+	held  map[elt.StepID]bool // enqueued and not ended
+	err   error               // of the newest step that could not be recorded, until Err returns it
+	wake  chan struct{}       // receives after each step that was recorded
+	pause time.Duration       // how long no step is begun after one could not be recorded; each lasts twice as long as the one before
+	until time.Time           // when the last pause ends
 }
+
+// How long the pool begins no step after one whose end could not be recorded: its work would be for nothing again.
+const (
+	firstPause   = time.Second
+	longestPause = 16 * time.Second
+)
 
 // New returns a pool of the given number of workers, each of which calls work with a step.
 func New(workers int, log *slog.Logger, work func(context.Context, elt.Step) error) *Pool {
@@ -42,7 +51,7 @@ func New(workers int, log *slog.Logger, work func(context.Context, elt.Step) err
 func (p *Pool) Enqueue(ctx context.Context, s elt.Step) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held[s.ID] || ctx.Err() != nil {
+	if p.held[s.ID] || ctx.Err() != nil || time.Now().Before(p.until) {
 		return ctx.Err()
 	}
 	select {
@@ -58,9 +67,7 @@ func (p *Pool) Enqueue(ctx context.Context, s elt.Step) error {
 		}
 		p.mu.Lock()
 		delete(p.held, s.ID)
-		if err != nil {
-			p.err = err
-		}
+		p.rest(err)
 		p.mu.Unlock()
 		p.idle <- struct{}{}
 		if err != nil {
@@ -72,6 +79,21 @@ func (p *Pool) Enqueue(ctx context.Context, s elt.Step) error {
 		}
 	})
 	return nil
+}
+
+// rest notes how the record of a step's end ended, and has the pool rest after one that could not be written.
+func (p *Pool) rest(err error) {
+	now := time.Now()
+	switch {
+	case err == nil:
+		p.pause = 0
+	case !now.Before(p.until): // of several that end at once, one counts
+		p.pause = min(max(firstPause, 2*p.pause), longestPause)
+		p.until = now.Add(p.pause)
+	}
+	if err != nil {
+		p.err = err
+	}
 }
 
 // Err returns why the newest of the steps could not be recorded that ended so since it was last called; nil when all

@@ -74,8 +74,51 @@ func TestPoolRunsAStepOnceAtATime(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.Drain()
+		if begun.Load() != 1 {
+			t.Errorf("begun %d times: the pool did not rest", begun.Load())
+		}
+		time.Sleep(firstPause)
+		if err := p.Enqueue(t.Context(), step(1)); err != nil {
+			t.Fatal(err)
+		}
+		p.Drain()
 		if begun.Load() != 2 {
 			t.Errorf("begun %d times, want 2: a step whose end was not recorded is taken up again", begun.Load())
+		}
+	})
+}
+
+// A ledger that is away for long is not asked twice a second: the pauses grow to a limit, and end with the first step that
+// is recorded.
+func TestPausesGrowAndEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		away.Store(true)
+		var begun int
+		p := New(1, slog.New(slog.DiscardHandler), func(context.Context, elt.Step) error {
+			if begun++; away.Load() {
+				return errors.New("the ledger is away")
+			}
+			return nil
+		})
+		sweepFor := func(d time.Duration) int {
+			before := begun
+			for range d / (100 * time.Millisecond) {
+				if err := p.Enqueue(t.Context(), step(1)); err != nil {
+					t.Fatal(err)
+				}
+				p.Drain()
+				time.Sleep(100 * time.Millisecond)
+			}
+			return begun - before
+		}
+		if n := sweepFor(2 * time.Minute); n < 8 || n > 12 {
+			t.Errorf("in two minutes the step was begun %d times, want about one at 0, 1, 3, 7, 15, 31, 47, … seconds", n)
+		}
+		away.Store(false)
+		sweepFor(longestPause)
+		if n := sweepFor(time.Second); n != 10 {
+			t.Errorf("the ledger is back, and of ten sweeps %d began the step", n)
 		}
 	})
 }
