@@ -34,7 +34,9 @@ func (s *Service) answer(c echo.Context, v view, fromSnapshot bool, body any, me
 	sum := sha256.Sum256(bare)
 	// Weak: the body's age differs from one answer to the next, the resource doesn't.
 	a := answer{tag: `W/"` + hex.EncodeToString(sum[:10]) + `"`, rest: rest}
+	a.tags = []string{a.tag}
 	if fromSnapshot {
+		a.reader, a.spared = s.readers[c.Path()], s.metrics.spared(c.Path())
 		v.answers.keep(c.Request().URL.RequestURI(), a)
 	}
 	return a.write(c, v)
@@ -68,8 +70,11 @@ func (s *Service) answered(next echo.HandlerFunc) echo.HandlerFunc {
 
 // answer is a resource as it is sent: its age, and the rest, which is the same for everybody.
 type answer struct {
-	tag  string
-	rest []byte
+	tag    string
+	tags   []string // the same, as a header has it
+	rest   []byte
+	reader elt.Role // the least role that may ask for it
+	spared spared
 }
 
 // compressedFrom is the size from which an answer is compressed for those who take it so: what is smaller fits into
@@ -81,7 +86,7 @@ var noAge = []byte(`{"as_of":"0001-01-01T00:00:00Z","evaluator_lag_s":0`)
 
 func (a answer) write(c echo.Context, v view) error {
 	h := c.Response().Header()
-	h["Etag"] = []string{a.tag}
+	h["Etag"] = a.tags
 	h["Cache-Control"] = noCache
 	h["Vary"] = varies
 	if matches(c.Request().Header.Get("If-None-Match"), a.tag) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/daybreak-data/daybreak/status/statustest"
 )
@@ -43,6 +44,58 @@ func TestPollersCostLittle(t *testing.T) {
 		if allocs > mostAllocations {
 			t.Errorf("an answer %d takes %.0f allocations, want at most %d", want, allocs, mostAllocations)
 		}
+	}
+}
+
+// silent is a connection that takes an answer and keeps nothing of it.
+type silent struct {
+	header http.Header
+	code   int
+}
+
+func (w *silent) Header() http.Header         { return w.header }
+func (w *silent) Write(b []byte) (int, error) { return len(b), nil }
+func (w *silent) WriteHeader(code int)        { w.code = code }
+
+// BenchmarkPollers answers one poller in turns with a body and without, so that the ratio holds whatever else the
+// machine does: what the service itself takes, without a connection.
+func BenchmarkPollers(b *testing.B) {
+	for name, header := range map[string]string{"public": "", "with a token": "Bearer " + testToken} {
+		b.Run(name, func(b *testing.B) {
+			w := statustest.Busy()
+			s, err := New(Options{Ledger: w, Public: header == "", Token: testToken, RequestsPerSecond: 1 << 30, Location: w.Zone, Schedules: w.Schedules, Now: w.Now})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Refresh(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			full := httptest.NewRequest(http.MethodGet, "/v1/datasets/shop.users", nil)
+			if header != "" {
+				full.Header.Set("Authorization", header)
+			}
+			ask := func(r *http.Request, want int) (string, time.Duration) {
+				w := silent{header: make(http.Header)}
+				began := time.Now()
+				if s.Handler().ServeHTTP(&w, r); w.code != want {
+					b.Fatalf("%d, want %d", w.code, want)
+				}
+				return w.header.Get("Etag"), time.Since(began)
+			}
+			tag, _ := ask(full, http.StatusOK)
+			same := full.Clone(b.Context())
+			same.Header.Set("If-None-Match", tag)
+			var answered, spared time.Duration
+			for b.Loop() {
+				_, took := ask(full, http.StatusOK)
+				answered += took
+				_, took = ask(same, http.StatusNotModified)
+				spared += took
+			}
+			b.ReportMetric(float64(answered.Nanoseconds())/float64(b.N), "ns/200")
+			b.ReportMetric(float64(spared.Nanoseconds())/float64(b.N), "ns/304")
+			b.ReportMetric(float64(answered)/float64(spared), "200/304")
+		})
 	}
 }
 

@@ -75,6 +75,17 @@ func (f *feed) viewLocked() (view, bool) {
 	return v, true
 }
 
+// answer returns what the latest snapshot says to a request, if it was asked before.
+func (f *feed) answer(uri string) (answer, bool) {
+	f.mu.Lock()
+	snap := f.snap
+	f.mu.Unlock()
+	if snap == nil {
+		return answer{}, false
+	}
+	return snap.answers.of(uri)
+}
+
 // next returns the current view together with a channel that is closed when a newer one exists, so
 // that nothing can slip between looking and waiting.
 func (f *feed) next() (view, bool, <-chan struct{}) {

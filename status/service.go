@@ -96,6 +96,7 @@ type Service struct {
 
 	pages   *pages
 	metrics *metrics
+	readers map[string]elt.Role // the least role that may read a route
 	access  *access
 	waiters *waiters
 	usuals  *usuals
@@ -143,10 +144,12 @@ func New(o Options) (*Service, error) {
 	if s.pages, err = newPages(assets); err != nil {
 		return nil, fmt.Errorf("read the page templates: %w", err)
 	}
-	if s.openAPI, err = newOpenAPI(s.routes(), o.Version, o.Public); err != nil {
+	routes := s.routes()
+	if s.openAPI, err = newOpenAPI(routes, o.Version, o.Public); err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
 	}
-	s.handler = s.newHandler()
+	s.readers = readers(routes)
+	s.handler = s.spare(s.newHandler())
 	return s, nil
 }
 

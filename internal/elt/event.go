@@ -38,5 +38,6 @@ type Incident struct {
 	Affected       []DatasetName `json:"affected"` // with the cause itself, in name order
 	OpenedAt       time.Time     `json:"opened_at"`
 	AcknowledgedBy string        `json:"acknowledged_by,omitempty"`
+	AcknowledgedAt time.Time     `json:"acknowledged_at,omitzero"` // by the latest who did; zero also where it was before this was kept
 	ResolvedAt     time.Time     `json:"resolved_at,omitzero"`
 }

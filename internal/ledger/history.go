@@ -19,6 +19,7 @@ var keptColumns = map[string]string{
 	"days":      dayColumns,
 	"versions":  versionColumns + `, is_newest`,
 	"incidents": incidentColumns + `, opened_seq`,
+	"ticks":     tickColumns,
 }
 
 // executor is a transaction.
@@ -137,7 +138,7 @@ func (l *Ledger) forgetPast(ctx context.Context, before elt.Date) error {
 		return err
 	}
 	at := instant(before.Start(time.UTC)).(string)
-	for _, table := range []string{"past_days", "past_versions", "past_steps", "past_runs"} {
+	for _, table := range []string{"past_days", "past_versions", "past_steps", "past_runs", "past_ticks"} {
 		if err := l.drop(ctx, `DELETE FROM `+table+` WHERE date < $1`, before.String()); err != nil {
 			return err
 		}
@@ -147,7 +148,7 @@ func (l *Ledger) forgetPast(ctx context.Context, before elt.Date) error {
 			return err
 		}
 	}
-	return nil
+	return l.drop(ctx, `DELETE FROM past_pauses WHERE over_at < $1`, at)
 }
 
 // known returns those of some days that the ledger has a row of.

@@ -44,6 +44,9 @@ func TestAsOf(t *testing.T) {
 			Versions  []elt.Version
 			Incidents []elt.Incident
 			Remarks   []elt.Remark
+			Ticks     []elt.Tick
+			Pauses    []elt.Pause
+			Windows   []elt.Maintenance
 			Events    int
 			Acts      int
 		}
@@ -53,19 +56,34 @@ func TestAsOf(t *testing.T) {
 			slices.SortFunc(p.Facts.Days, func(a, b elt.Day) int { return strings.Compare(string(a.Dataset), string(b.Dataset)) })
 			p.Run, p.Steps, p.Attempts = must(l.Run(ctx, "run-1"))(t), must(l.Steps(ctx, "run-1"))(t), must(l.Attempts(ctx, steps[0].ID))(t)
 			p.Versions, p.Incidents = must(l.Versions(ctx, "shop.users", 0))(t), must(l.Incidents(ctx, false, 0))(t)
+			p.Ticks, p.Pauses, p.Windows = must(l.Ticks(ctx, "nightly", 0))(t), must(l.Pauses(ctx))(t), must(l.Maintenance(ctx, time.Time{}))(t)
 			p.Remarks, p.Events = must(l.Remarks(ctx, in.ID, "shop.users", 0))(t), len(must(l.Events(ctx, 0, 500))(t))
 			acts, _, err := l.AuditTrail(ctx, 0, 100)
 			ok(t, err)
 			p.Acts = len(acts)
 			return p
 		}
+		tick := elt.Tick{Schedule: "nightly", Date: date, DueAt: date.AddDays(1).Start(time.UTC), Hold: &elt.Hold{Kind: elt.HoldPaused, Reason: "paused by ann"}}
+		must(l.RecordTick(ctx, tick))(t)
+		must(l.PauseSchedule(ctx, elt.Pause{Schedule: "nightly", By: "ann", Reason: "the disk is full"}))(t)
+		now := must(l.Now(ctx))(t)
+		window := must(l.AddMaintenance(ctx, elt.Maintenance{From: now, To: now.Add(hour), Zone: "UTC", Everything: true, Reason: "a migration", By: "ann"}))(t)
 		l.KeepEveryBeat()
 		then, was := moment(t, l), draw(l)
 
 		users.Description = "nobody"
 		ok(t, l.SyncDatasets(ctx, []elt.Dataset{users}))
 		lease = must(l.Heartbeat(ctx, lease, 2*hour, elt.Progress{Rows: 7}))(t)
+		tick.Hold.Reason = "paused by ben"
+		must(l.RecordTick(ctx, tick))(t)
+		must(l.PauseSchedule(ctx, elt.Pause{Schedule: "nightly", By: "ben", Reason: "still", Until: must(l.Now(ctx))(t).Add(hour)}))(t)
+		must2(l.EndMaintenance(ctx, window.ID, "ben", "quicker"))(t)
+		must(l.AcknowledgeIncident(ctx, in.ID, "ann"))(t)
 		beating, beat := moment(t, l), draw(l)
+		must(l.ResumeSchedule(ctx, "nightly", "ben", "mended"))(t)
+		tick.Hold, tick.Run = nil, "run-1"
+		must(l.RecordTick(ctx, tick))(t)
+		must(l.RecordTick(ctx, elt.Tick{Schedule: "nightly", Date: date.AddDays(1), DueAt: date.AddDays(2).Start(time.UTC), Skipped: "too late"}))(t)
 		ok(t, l.Finish(ctx, lease, elt.Outcome{State: elt.StepFailed, Error: &elt.Failure{Code: "cut", Message: "cut"}}))
 		must2(l.CreateRun(ctx, elt.Run{ID: "run-2", Schedule: "nightly", Date: date, Kind: elt.ManualRun}, nil, []elt.Day{{Dataset: "shop.users", Date: date, Deadline: date.Start(time.UTC)}}))(t)
 		ok(t, l.RecordVersions(ctx, []elt.Version{version("shop.users", date, "run-2", "2026-01-07T05:00:00Z")}))
@@ -100,7 +118,7 @@ func TestAsOf(t *testing.T) {
 		ok(t, err)
 		_, err = l.AsOf(ctx, beating)
 		wantCode(t, err, "as_of_forgotten")
-		for _, table := range []string{"past_datasets", "past_days", "past_versions", "past_steps", "past_runs", "past_incidents"} {
+		for _, table := range []string{"past_datasets", "past_days", "past_versions", "past_steps", "past_runs", "past_incidents", "past_ticks", "past_pauses"} {
 			var left int
 			ok(t, l.Writer().QueryRowContext(ctx, `SELECT COUNT(*) FROM `+table).Scan(&left))
 			if left > 0 {

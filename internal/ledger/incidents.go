@@ -5,15 +5,16 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-const incidentColumns = `id, cause, date, title, failure, affected, opened_at, acknowledged_by, resolved_at`
+const incidentColumns = `id, cause, date, title, failure, affected, opened_at, acknowledged_by, acknowledged_at, resolved_at`
 
 func scanIncident(row scanner) (i elt.Incident, err error) {
 	err = row.Scan(&i.ID, &i.Cause, intoDate{&i.Date}, &i.Title, intoDocument{&i.Failure}, intoDocument{&i.Affected},
-		intoInstant{&i.OpenedAt}, &i.AcknowledgedBy, intoInstant{&i.ResolvedAt})
+		intoInstant{&i.OpenedAt}, &i.AcknowledgedBy, intoInstant{&i.AcknowledgedAt}, intoInstant{&i.ResolvedAt})
 	return i, err
 }
 
@@ -28,7 +29,10 @@ func (l *Ledger) OpenIncident(ctx context.Context, in elt.Incident) (incident el
 			return err
 		}
 		incident, opened = in, true
-		incident.OpenedAt = c.now
+		incident.OpenedAt, incident.AcknowledgedAt = c.now, time.Time{}
+		if incident.AcknowledgedBy != "" {
+			incident.AcknowledgedAt = c.now
+		}
 		seq, err := c.record(incidentEvent("opened", incident), nil)
 		if err != nil {
 			return err
@@ -40,8 +44,8 @@ func (l *Ledger) OpenIncident(ctx context.Context, in elt.Incident) (incident el
 		if err != nil {
 			return err
 		}
-		row := []any{string(incident.ID), string(incident.Cause), incident.Date.String(), incident.Title, failure, affected, instant(incident.OpenedAt), seq, incident.AcknowledgedBy, instant(incident.OpenedAt)}
-		if err := c.insert(ctx, "incidents (id, cause, date, title, failure, affected, opened_at, opened_seq, acknowledged_by, since)", [][]any{row}); err != nil {
+		row := []any{string(incident.ID), string(incident.Cause), incident.Date.String(), incident.Title, failure, affected, instant(incident.OpenedAt), seq, incident.AcknowledgedBy, instant(incident.AcknowledgedAt), instant(incident.OpenedAt)}
+		if err := c.insert(ctx, "incidents (id, cause, date, title, failure, affected, opened_at, opened_seq, acknowledged_by, acknowledged_at, since)", [][]any{row}); err != nil {
 			return err
 		}
 		return c.tell(ctx, elt.NoticeOpened, incident, nil)
@@ -79,6 +83,9 @@ func (l *Ledger) UpdateIncident(ctx context.Context, i elt.Incident) error {
 		if i.AcknowledgedBy == "" { // whoever read the incident before a person took it does not take it back
 			i.AcknowledgedBy = old.AcknowledgedBy
 		}
+		if i.AcknowledgedAt = old.AcknowledgedAt; i.AcknowledgedBy != old.AcknowledgedBy {
+			i.AcknowledgedAt = c.now
+		}
 		failure, affected, err := incidentTexts(i)
 		if err != nil {
 			return err
@@ -87,8 +94,8 @@ func (l *Ledger) UpdateIncident(ctx context.Context, i elt.Incident) error {
 		if err := c.keep(ctx, "incidents", other, string(i.ID), i.Title, failure, affected, i.AcknowledgedBy); err != nil {
 			return err
 		}
-		const text = `UPDATE incidents SET title = $2, failure = $3, affected = $4, acknowledged_by = $5 WHERE ` + other
-		n, err := c.exec(ctx, text, string(i.ID), i.Title, failure, affected, i.AcknowledgedBy)
+		const text = `UPDATE incidents SET title = $2, failure = $3, affected = $4, acknowledged_by = $5, acknowledged_at = $6 WHERE ` + other
+		n, err := c.exec(ctx, text, string(i.ID), i.Title, failure, affected, i.AcknowledgedBy, instant(i.AcknowledgedAt))
 		if err != nil || n == 0 {
 			return err
 		}
@@ -118,7 +125,7 @@ func (l *Ledger) AcknowledgeIncident(ctx context.Context, id elt.IncidentID, act
 		if err := c.keep(ctx, "incidents", `id = $1`, string(id)); err != nil {
 			return err
 		}
-		if _, err := c.exec(ctx, `UPDATE incidents SET acknowledged_by = $2 WHERE id = $1`, string(id), actor); err != nil {
+		if _, err := c.exec(ctx, `UPDATE incidents SET acknowledged_by = $2, acknowledged_at = $3 WHERE id = $1`, string(id), actor, instant(c.now)); err != nil {
 			return err
 		}
 		if _, err := c.record(incidentEvent("acknowledged", old), nil); err != nil {
@@ -126,7 +133,7 @@ func (l *Ledger) AcknowledgeIncident(ctx context.Context, id elt.IncidentID, act
 		}
 		changed = true
 		taken := old
-		taken.AcknowledgedBy = actor
+		taken.AcknowledgedBy, taken.AcknowledgedAt = actor, c.now
 		if err := c.tell(ctx, elt.NoticeAcknowledged, taken, nil); err != nil {
 			return err
 		}

@@ -145,8 +145,13 @@ func (l *Ledger) maintenanceOf(ctx context.Context, q queryer, days []elt.Day) (
 		}
 	}
 	windows, err := readMaintenance(ctx, q, first.Start(time.UTC))
+	return l.announced(windows), err
+}
+
+// announced are those of the windows that had been, as they were known, at the ledger's moment.
+func (l *Ledger) announced(windows []elt.Maintenance) []elt.Maintenance {
 	if l.moment.IsZero() {
-		return windows, err
+		return windows
 	}
 	known := windows[:0]
 	for _, m := range windows {
@@ -158,13 +163,14 @@ func (l *Ledger) maintenanceOf(ctx context.Context, q queryer, days []elt.Day) (
 		}
 		known = append(known, m)
 	}
-	return known, err
+	return known
 }
 
 // Maintenance returns the windows that end after the given moment, in the order in which they begin.
 func (l *Ledger) Maintenance(ctx context.Context, since time.Time) (windows []elt.Maintenance, err error) {
 	err = l.read(ctx, "list the maintenance windows", func(ctx context.Context, q queryer) error {
 		windows, err = readMaintenance(ctx, q, since)
+		windows = l.announced(windows)
 		return err
 	})
 	return windows, err

@@ -22,10 +22,14 @@ func (l *Ledger) RecordTick(ctx context.Context, t elt.Tick) (recorded bool, err
 		if err != nil {
 			return err
 		}
-		const text = `INSERT INTO ticks (` + tickColumns + `) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (schedule, date) DO UPDATE
+		const other = `schedule = $1 AND date = $2 AND hold IS NOT NULL AND hold IS DISTINCT FROM $3`
+		if err := c.keep(ctx, "ticks", other, string(t.Schedule), t.Date.String(), hold); err != nil {
+			return err
+		}
+		const text = `INSERT INTO ticks (` + tickColumns + `, since) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (schedule, date) DO UPDATE
 			SET due_at = excluded.due_at, run = excluded.run, skipped = excluded.skipped, hold = excluded.hold
 			WHERE ticks.hold IS NOT NULL AND ticks.hold IS DISTINCT FROM excluded.hold`
-		n, err := c.exec(ctx, text, string(t.Schedule), t.Date.String(), instant(t.DueAt), string(t.Run), t.Skipped, hold)
+		n, err := c.exec(ctx, text, string(t.Schedule), t.Date.String(), instant(t.DueAt), string(t.Run), t.Skipped, hold, instant(c.now))
 		if err != nil || n == 0 {
 			return err
 		}
@@ -45,7 +49,11 @@ func (l *Ledger) RecordTick(ctx context.Context, t elt.Tick) (recorded bool, err
 
 // Ticks returns a schedule's ticks, the newest date first.
 func (l *Ledger) Ticks(ctx context.Context, s elt.ScheduleName, limit int) (ticks []elt.Tick, err error) {
-	text := fmt.Sprintf(`SELECT `+tickColumns+` FROM ticks WHERE schedule = $1 ORDER BY date DESC LIMIT %d`, limited(limit))
+	known := `1 = 1`
+	if !l.moment.IsZero() { // of a tick that was decided before history told when, all that is known is when it was due
+		known = l.until("due_at")
+	}
+	text := fmt.Sprintf(`SELECT %s FROM %s WHERE schedule = $1 AND %s ORDER BY date DESC LIMIT %d`, tickColumns, l.table("ticks"), known, limited(limit))
 	err = l.read(ctx, fmt.Sprintf("list the ticks of %s", s), func(ctx context.Context, q queryer) error {
 		ticks, err = collect(ctx, q, scanTick, text, string(s))
 		return err
