@@ -101,10 +101,10 @@ func (s *Service) scheduleParam(c echo.Context) (api.Schedule, error) {
 // schedules returns every schedule, with who has paused it.
 func (s *Service) schedules(ctx context.Context) ([]api.Schedule, error) {
 	all := append([]api.Schedule{}, s.opts.Schedules(s.now())...)
-	if s.opts.Controls == nil {
+	if s.calendar == nil {
 		return all, nil
 	}
-	pauses, err := s.opts.Controls.Pauses(ctx)
+	pauses, err := s.calendar.Pauses(ctx)
 	if err != nil {
 		return nil, ledgerAway(err)
 	}
@@ -129,7 +129,7 @@ func (s *Service) getTicks(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	ticks, err := s.opts.Controls.Ticks(c.Request().Context(), sch.Name, limit)
+	ticks, err := s.calendar.Ticks(c.Request().Context(), sch.Name, limit)
 	if err != nil {
 		return ledgerAway(err)
 	}
@@ -142,7 +142,7 @@ func (s *Service) getMaintenance(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	windows, err := s.opts.Controls.Maintenance(c.Request().Context(), s.now().AddDate(0, 0, -historyDays))
+	windows, err := s.calendar.Maintenance(c.Request().Context(), s.now().AddDate(0, 0, -historyDays))
 	if err != nil {
 		return ledgerAway(err)
 	}

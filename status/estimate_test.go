@@ -88,7 +88,7 @@ func TestNoEstimate(t *testing.T) {
 	s := serve(t, w)
 	v := estimated(t, s)
 	_, detail := v.describeDataset(v.byName["response_times"])
-	if want := "Nobody can tell when it comes: the load of shop.message_parts has run for 7h14m0s, longer than it ever did."; !strings.Contains(detail, want) {
+	if want := "Nobody can tell when it comes: the load of shop.message_parts has run for 7 h 14 min, longer than it ever did."; !strings.Contains(detail, want) {
 		t.Errorf("it says %q, want %q", detail, want)
 	}
 	if d := datasetOf(t, s, "response_times"); d.NoEstimate != "longer_than_ever" || d.DeadlineRisk != nil || !d.ExpectedAt.IsZero() {

@@ -108,9 +108,10 @@ func (s *Service) datasetPage(c echo.Context) error {
 	if d := set.headline.Latest; d.Good() && len(set.ahead) > 0 {
 		waitFor = set.ahead[0].Date
 	}
-	needed := fmt.Sprintf("%s@%s", set.Name, waitFor)
-	if data.Snippets, err = s.snippets(c, needed); err != nil {
-		return err
+	if s.moment.IsZero() { // nothing waits for what was
+		if data.Snippets, err = s.snippets(c, fmt.Sprintf("%s@%s", set.Name, waitFor)); err != nil {
+			return err
+		}
 	}
 	if len(set.Inputs)+len(set.feeds) > 0 {
 		data.Lineage = v.drawLineage(set)

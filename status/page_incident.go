@@ -70,6 +70,9 @@ func (s *Service) incidentPage(c echo.Context) error {
 	}
 	opened := stampOf(in.OpenedAt, v.location, today)
 	data.Facts = []fact{{Term: "State", Pill: &p}, {Term: "Opened", Time: &opened}, {Term: "Data of", Text: shortDate(in.Date, today), Href: dayHref(in.Cause, in.Date)}, {Term: "Looked after by", Text: orNobody(in.AcknowledgedBy)}}
+	if !in.AcknowledgedAt.IsZero() {
+		data.Facts[3].Small = "since " + moment(in.AcknowledgedAt, v.location, today) + ", after " + span(in.AcknowledgedAt.Sub(in.OpenedAt))
+	}
 	for _, d := range in.Affected {
 		row := affectedRow{Dataset: link{string(d), dayHref(d, in.Date)}, Cause: d == in.Cause}
 		if day, ok := v.day(d, in.Date); ok && v.byName[d] != nil {
@@ -110,8 +113,11 @@ func (s *Service) timeline(c echo.Context, v view, in elt.Incident) ([]happening
 	if !in.ResolvedAt.IsZero() {
 		out = append(out, happening{at: in.ResolvedAt, Class: "ready", Icon: "✓", Text: "Resolved: every day that it held up is ready."})
 	}
-	if s.opts.Acts != nil {
-		remarks, err := s.opts.Acts.Remarks(c.Request().Context(), in.ID, "", 500)
+	if !in.AcknowledgedAt.IsZero() {
+		out = append(out, happening{at: in.AcknowledgedAt, Class: "word", Icon: "✋", Text: in.AcknowledgedBy + " looks after it."})
+	}
+	if s.said != nil {
+		remarks, err := s.said.Remarks(c.Request().Context(), in.ID, "", 500)
 		if err != nil {
 			return nil, ledgerAway(err)
 		}

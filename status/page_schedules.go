@@ -112,10 +112,10 @@ func (s *Service) schedulesPage(c echo.Context) error {
 
 // windowRows are the windows that last or are to come, and the latest that are over.
 func (s *Service) windowRows(c echo.Context, v view) ([]windowRow, error) {
-	if s.opts.Controls == nil {
+	if s.calendar == nil {
 		return nil, nil
 	}
-	windows, err := s.opts.Controls.Maintenance(c.Request().Context(), v.asOf.AddDate(0, 0, -14))
+	windows, err := s.calendar.Maintenance(c.Request().Context(), v.asOf.AddDate(0, 0, -14))
 	if err != nil {
 		return nil, ledgerAway(err)
 	}
@@ -181,7 +181,7 @@ func (s *Service) schedulePage(c echo.Context) error {
 	}
 	zone := zoneOf(sch.Zone, v.location)
 	today := elt.DateOf(v.asOf.In(zone))
-	ticks, err := s.opts.Controls.Ticks(c.Request().Context(), sch.Name, 60)
+	ticks, err := s.calendar.Ticks(c.Request().Context(), sch.Name, 60)
 	if err != nil {
 		return ledgerAway(err)
 	}

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 // PastLedger is the ledger as it was at a moment.
 type PastLedger interface {
 	Ledger
+	CalendarLedger
 	remarkLedger
 }
 
@@ -34,10 +36,11 @@ type remarkLedger interface {
 // Of these routes ?as_of= can be asked. Gates, streams, feeds and metrics are about now alone: a job must not start
 // because of what was ready once.
 var pastRoutes = []string{
-	"/", "/datasets/:dataset", "/datasets/:dataset/:date", "/lineage", "/runs", "/runs/:run", "/incidents",
+	"/", "/datasets/:dataset", "/datasets/:dataset/:date", "/lineage", "/runs", "/runs/:run", "/incidents", "/incidents/:incident", "/schedules", "/schedules/:schedule",
 	"/v1/summary", "/v1/datasets", "/v1/datasets/:dataset", "/v1/datasets/:dataset/days", "/v1/datasets/:dataset/days/:date",
 	"/v1/lineage", "/v1/datasets/:dataset/lineage", "/v1/runs", "/v1/runs/:run", "/v1/runs/:run/steps",
 	"/v1/incidents", "/v1/incidents/:incident/updates", "/v1/datasets/:dataset/notes",
+	"/v1/schedules", "/v1/schedules/:schedule/ticks", "/v1/maintenance",
 }
 
 const asOf = "as_of"
@@ -145,6 +148,9 @@ func (s *Service) asItWas(ctx context.Context, moment time.Time) (*Service, erro
 	}
 	then := *s
 	then.moment, then.opts.Ledger, then.said = moment, ledger, ledger
+	if s.calendar != nil {
+		then.calendar = ledger
+	}
 	then.now = func() time.Time { return moment }
 	then.waiters = newWaiters(then.now) // who waited then nobody knows
 	then.feed = &feed{
@@ -226,6 +232,9 @@ func (s *Service) frameAsOf(c echo.Context, f *frame) {
 	f.Known = false // its age says nothing
 }
 
+// leaving is how the link begins that leads back to now.
+var leaving = []byte(`<a class="leave"`)
+
 var (
 	ownLink = regexp.MustCompile(`(<a [^>]*?href=")(/[^"]*)"`)
 	getForm = regexp.MustCompile(`<form class="find"[^>]*>`)
@@ -236,9 +245,12 @@ func (s *Service) keepMoment(page []byte) []byte {
 	value := s.moment.Format(time.RFC3339Nano)
 	page = ownLink.ReplaceAllFunc(page, func(link []byte) []byte {
 		part := ownLink.FindSubmatch(link)
+		if bytes.HasPrefix(link, leaving) {
+			return link
+		}
 		address := html.UnescapeString(string(part[2]))
 		u, err := url.Parse(address)
-		if err != nil || slices.ContainsFunc([]string{"/static/", "/openapi.json", "/metrics", "/feed.", "/badge/", "/login", "/v1/", "/schedules", "/audit", "/tokens", "/backfills"}, func(p string) bool { return strings.HasPrefix(u.Path, p) }) {
+		if err != nil || slices.ContainsFunc([]string{"/static/", "/openapi.json", "/metrics", "/feed.", "/badge/", "/login", "/v1/", "/audit", "/tokens", "/backfills"}, func(p string) bool { return strings.HasPrefix(u.Path, p) }) {
 			return link
 		}
 		query := u.Query()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/status"
+	"github.com/daybreak-data/daybreak/status/api"
 )
 
 // story is a random history of a ledger, and two services that follow it.
@@ -35,6 +37,7 @@ type story struct {
 	leases    []elt.Lease
 	incidents []elt.IncidentID
 	remarks   []elt.RemarkID
+	windows   []elt.MaintenanceID
 	versions  []elt.Version
 }
 
@@ -64,7 +67,10 @@ func newStory(t *testing.T, seed uint64) *story {
 
 func (st *story) serve() *status.Service {
 	s, err := status.New(status.Options{
-		Ledger: st.book, Acts: st.book, Public: true,
+		Ledger: st.book, Acts: st.book, Controls: st.book, Public: true,
+		Schedules: func(time.Time) []api.Schedule {
+			return []api.Schedule{{Name: "nightly", When: "daily at 02:00", Zone: "UTC", Datasets: len(st.datasets), CatchUp: "each date"}}
+		},
 		Past: func(ctx context.Context, moment time.Time) (status.PastLedger, error) {
 			return st.book.AsOf(ctx, moment)
 		},
@@ -113,7 +119,7 @@ func (st *story) days(date elt.Date) (days []elt.Day) {
 // act has one thing happen.
 func (st *story) act() {
 	ctx := st.Context()
-	switch st.IntN(20) {
+	switch st.IntN(23) {
 	case 0, 1:
 		date, n := st.date(), len(st.runs)
 		run := elt.Run{ID: elt.RunID(fmt.Sprintf("nightly-%s-%d", date, n)), Schedule: "nightly", Date: date, Kind: elt.ManualRun, Sequence: n, Reason: "again"}
@@ -190,7 +196,43 @@ func (st *story) act() {
 		some := append([]elt.Dataset(nil), st.datasets...)
 		some[st.IntN(len(some))].Description = fmt.Sprint("in other words ", st.IntN(9))
 		st.must(st.book.SyncDatasets(ctx, some[:len(some)-st.IntN(2)]))
+	case 20, 21, 22:
+		st.schedule()
 	}
+}
+
+// schedule has a tick held or decided, the schedule rest or start again, or maintenance announced or ended.
+func (st *story) schedule() {
+	ctx := st.Context()
+	now, err := st.book.Now(ctx)
+	st.must(err)
+	switch st.IntN(6) {
+	case 0, 1:
+		date := st.date()
+		tick := elt.Tick{Schedule: "nightly", Date: date, DueAt: date.AddDays(1).Start(time.UTC)}
+		switch st.IntN(3) {
+		case 0:
+			tick.Hold = &elt.Hold{Kind: elt.HoldPaused, Reason: fmt.Sprint("paused for reason ", st.IntN(3))}
+		case 1:
+			tick.Skipped = "too late"
+		default:
+			tick.Run = "nightly-1"
+		}
+		_, err = st.book.RecordTick(ctx, tick)
+	case 2:
+		_, err = st.book.PauseSchedule(ctx, elt.Pause{Schedule: "nightly", By: "ops@example.com", Reason: fmt.Sprint("the disk is full, ", st.IntN(9)), Until: now.Add(time.Hour)})
+	case 3:
+		_, err = st.book.ResumeSchedule(ctx, "nightly", "ops@example.com", "mended")
+	case 4:
+		var m elt.Maintenance
+		m, err = st.book.AddMaintenance(ctx, elt.Maintenance{From: now.Add(-time.Hour), To: now.Add(time.Hour), Zone: "UTC", Datasets: []elt.DatasetName{st.dataset()}, By: "ops@example.com", Reason: "the server moves"})
+		st.windows = append(st.windows, m.ID)
+	default:
+		if id, ok := pick(st, st.windows); ok {
+			_, _, err = st.book.EndMaintenance(ctx, id, "ops@example.com", "it was quicker")
+		}
+	}
+	st.must(err)
 }
 
 // publish records versions of a run, or one that restores another.
@@ -264,7 +306,7 @@ func (st *story) clock() {
 
 // paths are everything that can be asked as of a moment.
 func (st *story) paths() []string {
-	paths := []string{"/v1/summary", "/v1/datasets", "/v1/lineage", "/v1/runs", "/v1/incidents"}
+	paths := []string{"/v1/summary", "/v1/datasets", "/v1/lineage", "/v1/runs", "/v1/incidents", "/v1/schedules", "/v1/schedules/nightly/ticks", "/v1/maintenance"}
 	for _, d := range st.datasets {
 		at := "/v1/datasets/" + string(d.Name)
 		paths = append(paths, at, at+"/days", at+"/lineage", at+"/notes")
@@ -298,11 +340,27 @@ func said(t *testing.T, s *status.Service, path string, moment time.Time) (answe
 	}
 	delete(body, "as_of")
 	delete(body, "evaluator_lag_s")
+	forgetLeases(body) // of heartbeats history tells to the minute
 	b, err := json.MarshalIndent(body, "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return fmt.Sprint(rec.Code, " ", string(b)), asOf
+}
+
+// forgetLeases takes out of a body until when leases last.
+func forgetLeases(body any) {
+	switch body := body.(type) {
+	case map[string]any:
+		delete(body, "lease_until")
+		for _, part := range body {
+			forgetLeases(part)
+		}
+	case []any:
+		for _, part := range body {
+			forgetLeases(part)
+		}
+	}
 }
 
 // look has the service see everything that has happened, and what can be expected of it.
@@ -377,10 +435,20 @@ func TestPagesOfThePast(t *testing.T) {
 	for len(st.versions) == 0 {
 		st.act()
 	}
+	in, _, err := st.book.OpenIncident(t.Context(), elt.Incident{Cause: "shop.users", Date: st.first, Title: "it failed", Affected: []elt.DatasetName{"shop.users"}})
+	st.must(err)
+	_, err = st.book.ResumeSchedule(t.Context(), "nightly", "ops@example.com", "mended")
+	st.must(err)
+	_, err = st.book.PauseSchedule(t.Context(), elt.Pause{Schedule: "nightly", By: "ops@example.com", Reason: "the disk is full"})
+	st.must(err)
 	st.clock()
 	at := st.look()
 	st.clock()
-	_, err := st.book.Withdraw(t.Context(), st.versions[0].Dataset, st.versions[0].Date, "ops@example.com", "wrong prices")
+	_, err = st.book.AcknowledgeIncident(t.Context(), in.ID, "late@example.com")
+	st.must(err)
+	_, err = st.book.ResumeSchedule(t.Context(), "nightly", "ops@example.com", "mended")
+	st.must(err)
+	_, err = st.book.Withdraw(t.Context(), st.versions[0].Dataset, st.versions[0].Date, "ops@example.com", "wrong prices")
 	st.must(err)
 	st.clock()
 	st.look()
@@ -393,7 +461,7 @@ func TestPagesOfThePast(t *testing.T) {
 	}
 	moment := url.QueryEscape(at.Format(time.RFC3339Nano))
 	day := fmt.Sprintf("/datasets/%s/%s", st.versions[0].Dataset, st.versions[0].Date)
-	for _, path := range []string{"/", "/?q=shop", "/datasets/shop.users", day, "/lineage", "/runs", "/runs/" + string(st.runs[0].ID), "/incidents"} {
+	for _, path := range []string{"/", "/?q=shop", "/datasets/shop.users", day, "/lineage", "/runs", "/runs/" + string(st.runs[0].ID), "/incidents", "/incidents/" + string(in.ID), "/schedules", "/schedules/nightly"} {
 		join := "?"
 		if strings.Contains(path, "?") {
 			join = "&"
@@ -406,9 +474,12 @@ func TestPagesOfThePast(t *testing.T) {
 		for part := range strings.SplitSeq(page, "<a ") {
 			_, href, _ := strings.Cut(part, `href="`)
 			href, _, _ = strings.Cut(href, `"`)
-			if strings.HasPrefix(href, "/datasets/") && !strings.Contains(href, "as_of=") {
+			if !strings.HasPrefix(part, `class="leave"`) && (strings.HasPrefix(href, "/datasets/") || strings.HasPrefix(href, "/schedules")) && !strings.Contains(href, "as_of=") {
 				t.Errorf("%s leads out of the past: %s", path, href)
 			}
+		}
+		if _, leave, _ := strings.Cut(page, `<a class="leave" href="`); !strings.HasPrefix(leave, html.EscapeString(path)+`"`) {
+			t.Errorf("%s leads back to %.60s, not to itself as it is now", path, leave)
 		}
 		if strings.Contains(page, `method="post"`) {
 			t.Errorf("%s offers to change the past", path)
@@ -422,6 +493,14 @@ func TestPagesOfThePast(t *testing.T) {
 	}
 	if page := get(day).Body.String(); !strings.Contains(page, "wrong prices") {
 		t.Error("now does not know of what came")
+	}
+	for path, what := range map[string]string{"/schedules": "The disk is full", "/schedules/nightly": "nightly is paused", "/incidents/" + string(in.ID): "nobody looks after it yet"} {
+		if then, now := get(path+"?as_of="+moment).Body.String(), get(path).Body.String(); !strings.Contains(then, what) || strings.Contains(now, what) {
+			t.Errorf("%s does not say %q then and then alone: %s", path, what, then)
+		}
+	}
+	if page := get("/datasets/shop.users?as_of=" + moment).Body.String(); strings.Contains(page, "Wait for it from a job") {
+		t.Error("a page of the past tells how to wait for it")
 	}
 	if page := get("/?as_of=").Body.String(); strings.Contains(page, "As it was on") {
 		t.Error("an empty field is no moment")

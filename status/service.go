@@ -90,9 +90,10 @@ type Service struct {
 	estimator *eta.Estimator
 	estimated int64 // the revision that was estimated last
 
-	said   remarkLedger // nil where nobody can say anything
-	pasts  *pasts
-	moment time.Time // as of which everything is said; zero for now
+	said     remarkLedger   // nil where nobody can say anything
+	calendar CalendarLedger // nil where nothing is known of ticks, pauses and maintenance
+	pasts    *pasts
+	moment   time.Time // as of which everything is said; zero for now
 
 	pages   *pages
 	metrics *metrics
@@ -134,6 +135,9 @@ func New(o Options) (*Service, error) {
 	s := &Service{opts: o, log: o.Log, now: o.Now, assets: assets, access: newAccess(o), waiters: newWaiters(o.Now), usuals: new(usuals), limits: newLimits(o.RequestsPerSecond), closing: make(chan struct{}), pasts: newPasts()}
 	if o.Acts != nil {
 		s.said = o.Acts
+	}
+	if o.Controls != nil {
+		s.calendar = o.Controls
 	}
 	s.metrics = newMetrics(s.current)
 	s.feed = &feed{

@@ -29,6 +29,7 @@ type webhookIncident struct {
 	Code           elt.Code        `json:"code,omitempty"`
 	OpenedAt       time.Time       `json:"opened_at"`
 	AcknowledgedBy string          `json:"acknowledged_by,omitempty"`
+	AcknowledgedAt time.Time       `json:"acknowledged_at,omitzero"`
 	ResolvedAt     time.Time       `json:"resolved_at,omitzero"`
 	LastedSeconds  int64           `json:"lasted_s,omitempty"`
 	URL            string          `json:"url,omitempty"`
@@ -54,7 +55,7 @@ func webhookBody(m elt.Message, baseURL string) ([]byte, error) {
 		ID: m.ID, Event: "incident." + string(w.Kind), At: w.At, Text: w.sentence(), Added: w.Added,
 		Incident: webhookIncident{
 			ID: in.ID, Revision: w.Revision, Title: in.Title, Cause: in.Cause, Date: in.Date, OpenedAt: in.OpenedAt,
-			AcknowledgedBy: in.AcknowledgedBy, ResolvedAt: in.ResolvedAt, URL: link(baseURL, in),
+			AcknowledgedBy: in.AcknowledgedBy, AcknowledgedAt: in.AcknowledgedAt, ResolvedAt: in.ResolvedAt, URL: link(baseURL, in),
 		},
 		Affected: make([]webhookAffected, len(w.Affected)),
 	}

@@ -26,7 +26,7 @@ type Forecast struct {
 	Miss     float64   // the share of simulated nights in which it misses its deadline; 0 without deadline or number
 	Path     []Link    // what it hangs on, the step at work first
 	Reason   Reason
-	Why      string // the reason in a clause: "load of shop.orders has run for 2h10m, longer than it ever did"
+	Why      string // the reason in a clause: "load of shop.orders has run for 2 h 10 min, longer than it ever did"
 }
 
 // Known reports whether there is a number.
@@ -107,6 +107,17 @@ func (f *Forecast) read(arrivals []float64, now, deadline time.Time) {
 		return
 	}
 	f.Expected, f.LikelyBy = now.Add(duration(quantile(arrivals, 0.5))), now.Add(duration(likely))
+}
+
+// lasting is a duration as people say it.
+func lasting(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
 }
 
 func duration(secs float64) time.Duration { return time.Duration(secs * float64(time.Second)) }

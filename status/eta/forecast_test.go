@@ -212,7 +212,7 @@ func TestReasons(t *testing.T) {
 	}{
 		"too few nights":          {model(4, chain), chain(4), 0, nil, map[elt.DatasetName]eta.Reason{"shop.a": eta.TooFewNights, "b": eta.TooFewNights}, "only 4 of the 5 nights"},
 		"few nights":              {model(5, chain), chain(5), 0, nil, map[elt.DatasetName]eta.Reason{"shop.a": "", "b": ""}, ""},
-		"longer than ever":        {m, chain(60), 29, func(s *eta.State) { s.Now = s.Now.Add(10 * time.Minute) }, map[elt.DatasetName]eta.Reason{"shop.a": eta.LongerThanAny, "b": eta.LongerThanAny}, "load of shop.a has run for 29m0s, longer than it ever did"},
+		"longer than ever":        {m, chain(60), 29, func(s *eta.State) { s.Now = s.Now.Add(10 * time.Minute) }, map[elt.DatasetName]eta.Reason{"shop.a": eta.LongerThanAny, "b": eta.LongerThanAny}, "load of shop.a has run for 29 min, longer than it ever did"},
 		"a longer one of another": {m, each(60), 59, func(s *eta.State) { s.Now = s.Now.Add(time.Hour) }, map[elt.DatasetName]eta.Reason{"b": eta.LongerThanAny}, "transform of b"},
 		"failed":                  {m, chain(60), 40, state(2, elt.StepFailed), map[elt.DatasetName]eta.Reason{"shop.a": "", "b": eta.WillNotArrive}, "transform of b failed"},
 		"its input failed":        {m, each(60), 20, state(1, elt.StepFailed), map[elt.DatasetName]eta.Reason{"shop.a": eta.WillNotArrive, "b": eta.WillNotArrive}, "load of shop.a failed"},

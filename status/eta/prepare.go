@@ -109,7 +109,7 @@ func (p *prepared) place(i int) {
 		}
 		if limit := p.longest(i); p.reason[i] == "" && p.passed[i] > limit {
 			p.reason[i] = LongerThanAny
-			p.why[i] = fmt.Sprintf("%s has run for %s, longer than it ever did", describe(st), duration(p.passed[i]).Round(time.Second))
+			p.why[i] = fmt.Sprintf("%s has run for %s, longer than it ever did", describe(st), lasting(duration(p.passed[i])))
 			return
 		}
 	case elt.StepRetrying:

@@ -63,7 +63,7 @@ func (a *Acts) AcknowledgeIncident(_ context.Context, id elt.IncidentID, actor s
 		return false, &elt.Error{Code: "incident_unknown", Class: elt.Data, What: "no such incident", Do: "look"}
 	}
 	changed := a.incidents[i].AcknowledgedBy != actor
-	a.incidents[i].AcknowledgedBy = actor
+	a.incidents[i].AcknowledgedBy, a.incidents[i].AcknowledgedAt = actor, a.clock()
 	a.asked("acknowledge %s by %s", id, actor)
 	return changed, nil
 }

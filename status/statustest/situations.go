@@ -206,7 +206,7 @@ func Busy() *World {
 	})
 	w.SetIncident(elt.Incident{
 		ID: "inc-0006", Cause: "shop.message_parts", Date: w.Night.AddDays(-9), Title: "Message parts came late", Affected: []elt.DatasetName{"response_times", "shop.message_parts"},
-		OpenedAt: w.Night.AddDays(-8).At(7, 30, w.Zone), ResolvedAt: w.Night.AddDays(-8).At(8, 4, w.Zone), AcknowledgedBy: "messaging@example.com",
+		OpenedAt: w.Night.AddDays(-8).At(7, 30, w.Zone), ResolvedAt: w.Night.AddDays(-8).At(8, 4, w.Zone), AcknowledgedBy: "messaging@example.com", AcknowledgedAt: w.Night.AddDays(-8).At(7, 36, w.Zone),
 	})
 	return w
 }
