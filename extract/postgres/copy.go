@@ -24,9 +24,7 @@ func (d *reading) copy(ctx context.Context, in *session, p piece, to *parquet.Wr
 		return 0, err
 	}
 	statement := "COPY (SELECT " + strings.Join(list, ", ") + " FROM " + p.sql(d.request.Range) + ") TO STDOUT (FORMAT binary)"
-	end := inBulk(in.Conn)
-	tag, err := in.PgConn().CopyTo(ctx, rows, statement)
-	end()
+	tag, err := copyTo(ctx, in.Conn, rows, statement)
 	switch {
 	case rows.err != nil:
 		return 0, rows.err

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -50,19 +51,38 @@ func buffered(dial pgconn.DialFunc) pgconn.DialFunc {
 	}
 }
 
-// inBulk has a session's connection receive in bulk until the function that it returns is called. It does
-// nothing to a connection that is encrypted, whose records want to be read as they come, or not of TCP.
-func inBulk(session *pgx.Conn) (end func()) {
-	r, ok := session.PgConn().Conn().(*receiver)
-	if !ok {
-		return func() {}
+// framed is called when the protocol begins on a connection. What comes over a receiver from here on is messages, unless
+// it is encrypted.
+func framed(_ context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
+	if r, ok := conn.(*receiver); ok {
+		r.framed = true
 	}
+	return conn, nil
+}
+
+// copyTo has the server send rows. Over a connection whose octets are messages as they come they are received in bulk, and
+// what is of rows goes to them from the connection's own buffer; pgx sees the rest, and does everything else.
+func copyTo(ctx context.Context, session *pgx.Conn, rows io.Writer, statement string) (pgconn.CommandTag, error) {
+	if r, ok := session.PgConn().Conn().(*receiver); ok && r.framed {
+		defer r.inBulk(rows)()
+	}
+	return session.PgConn().CopyTo(ctx, rows, statement)
+}
+
+// inBulk has the connection receive in bulk, and rows take what a COPY sends, until the function that it returns is called.
+func (r *receiver) inBulk(rows io.Writer) (end func()) {
+	r.rows = rows
 	r.bulk.Store(true)
-	return func() { r.bulk.Store(false) }
+	return func() {
+		r.bulk.Store(false)
+		if len(r.buffer) > 2*receiveBuffer && r.begin == r.end {
+			r.buffer, r.begin, r.end = nil, 0, 0
+		}
+	}
 }
 
 // receiver is a TCP connection that, when told so, is woken for large amounts alone. Reading is for one
-// goroutine; deadlines may be set by any.
+// goroutine at a time; deadlines may be set by any.
 type receiver struct {
 	net.Conn
 	raw   syscall.RawConn
@@ -70,6 +90,10 @@ type receiver struct {
 	since atomic.Int64 // when the read began that waits, in nanoseconds since 1970; 0 when none does
 	mark  int          // the low-water mark that the kernel has; 0 is its own
 	armed bool         // the kernel's deadline may be another than the caller's
+
+	framed bool      // what comes is messages
+	passed passage   // of messages, to the caller
+	rows   io.Writer // takes what a COPY sends while receiving in bulk
 
 	buffer     []byte
 	begin, end int // what of the buffer is still to be read
@@ -87,32 +111,38 @@ func (r *receiver) waits() time.Duration {
 	return time.Since(time.Unix(0, since))
 }
 
-// Read implements net.Conn.
-func (r *receiver) Read(p []byte) (int, error) {
-	if r.begin == r.end {
-		r.since.Store(time.Now().UnixNano())
-		defer r.since.Store(0)
-		if !r.bulk.Load() {
-			if err := r.relax(); err != nil {
-				return 0, err
-			}
-			return r.Conn.Read(p)
-		}
-		if err := r.fill(); err != nil {
-			return 0, err
-		}
+// Read implements net.Conn. In bulk it returns with the first octets that are not of rows.
+func (r *receiver) Read(p []byte) (n int, err error) {
+	switch {
+	case r.bulk.Load():
+		return r.divert(p)
+	case r.begin == r.end:
+		n, err = r.readNow(p)
+	default:
+		n = copy(p, r.buffer[r.begin:r.end])
+		r.begin += n
 	}
-	n := copy(p, r.buffer[r.begin:r.end])
-	r.begin += n
-	return n, nil
+	if r.framed {
+		r.passed.note(p[:n])
+	}
+	return n, err
 }
 
-// fill reads something into the buffer: at once what is there, else a large amount, or what comes when that
+// readNow reads whatever comes first.
+func (r *receiver) readNow(p []byte) (int, error) {
+	r.since.Store(time.Now().UnixNano())
+	defer r.since.Store(0)
+	if err := r.relax(); err != nil {
+		return 0, err
+	}
+	return r.Conn.Read(p)
+}
+
+// fill reads something behind what the buffer holds: at once what is there, else a large amount, or what comes when that
 // takes too long.
 func (r *receiver) fill() error {
-	if r.buffer == nil {
-		r.buffer = make([]byte, receiveBuffer)
-	}
+	r.since.Store(time.Now().UnixNano())
+	defer r.since.Store(0)
 	mark, wait := lowWater, patience
 	for {
 		if err := r.wakeAt(mark); err != nil {
@@ -121,8 +151,8 @@ func (r *receiver) fill() error {
 		if err := r.waitFor(wait); err != nil {
 			return err
 		}
-		n, err := r.Conn.Read(r.buffer)
-		r.begin, r.end = 0, n
+		n, err := r.Conn.Read(r.buffer[r.end:])
+		r.end += n
 		switch {
 		case n > 0:
 			return nil // an error comes again with the next read

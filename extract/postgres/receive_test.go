@@ -30,14 +30,16 @@ func pair(t testing.TB) (*receiver, net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close(); server.Close() })
-	return client.(*receiver), server
+	r := client.(*receiver)
+	r.framed, r.rows = true, io.Discard
+	return r, server
 }
 
-// TestReceivedAsSent sends octets in pieces and reads them in others, in bulk and not, by turns.
+// TestReceivedAsSent sends a message in pieces and reads it in others, in bulk and not, by turns.
 func TestReceivedAsSent(t *testing.T) {
 	r, server := pair(t)
 	rapid.Check(t, func(t *rapid.T) {
-		sent := bytes.Repeat([]byte("0123456789abcdef"), rapid.IntRange(1, 200_000).Draw(t, "sixteens"))
+		sent := message('D', bytes.Repeat([]byte("0123456789abcdef"), rapid.IntRange(1, 200_000).Draw(t, "sixteens")))
 		go func() {
 			for rest := sent; len(rest) > 0; {
 				n := min(len(rest), 1+len(rest)/3)
@@ -70,7 +72,7 @@ func TestReceiveEnds(t *testing.T) {
 			r, server := pair(t)
 			r.bulk.Store(true)
 			if !reset {
-				if _, err := server.Write([]byte("tail")); err != nil {
+				if _, err := server.Write(message('N', []byte("tail"))); err != nil {
 					t.Fatal(err)
 				}
 			} else if err := server.(*net.TCPConn).SetLinger(0); err != nil {
@@ -78,7 +80,7 @@ func TestReceiveEnds(t *testing.T) {
 			}
 			server.Close()
 			got, err := io.ReadAll(r)
-			if reset && err == nil || !reset && (err != nil || string(got) != "tail") {
+			if reset && err == nil || !reset && (err != nil || string(got) != string(message('N', []byte("tail")))) {
 				t.Errorf("%q came, and %v", got, err)
 			}
 		})
@@ -114,11 +116,11 @@ func TestReceiveDeadlines(t *testing.T) {
 			for _, bulk := range []bool{true, false} {
 				r.bulk.Store(bulk)
 				time.AfterFunc(3*patience, func() {
-					if _, err := server.Write([]byte("x")); err != nil {
+					if _, err := server.Write(message('c', nil)); err != nil {
 						t.Error(err)
 					}
 				})
-				if _, err := io.ReadFull(r, make([]byte, 1)); err != nil {
+				if _, err := io.ReadFull(r, make([]byte, messageHeader)); err != nil {
 					t.Errorf("after the deadline, in bulk %v: %v", bulk, err)
 				}
 			}

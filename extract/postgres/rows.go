@@ -37,6 +37,9 @@ type rowReader struct {
 
 // Write implements io.Writer for what the server sends.
 func (r *rowReader) Write(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
 	data := p
 	if len(r.rest) > 0 {
 		r.rest = append(r.rest, p...)

@@ -63,7 +63,7 @@ func New(o Options) (*Source, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = min(10*time.Second, o.Silence)
 	}
-	config.DialFunc = buffered(config.DialFunc)
+	config.DialFunc, config.AfterNetConnect = buffered(config.DialFunc), framed
 	// What a value's text looks like must not depend on the server's defaults.
 	maps.Copy(config.RuntimeParams, map[string]string{
 		"application_name":                    applicationName,
