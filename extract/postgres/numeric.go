@@ -28,6 +28,7 @@ func decodeNumeric(precision, scale int) decoder {
 
 // numericDecoder returns the decoder for vectors of int64, or of 128 bits.
 func numericDecoder(precision, scale int, narrow bool) decoder {
+	short := newShort(scale)
 	return func(to *parquet.Vector, raw []byte) error {
 		if len(raw) < 8 {
 			return errShort
@@ -42,7 +43,7 @@ func numericDecoder(precision, scale int, narrow bool) decoder {
 			return errShort
 		}
 		if narrow && n <= shortDigits {
-			if value, ok := short(raw[8:], 4*(weight+1-n)+scale); ok {
+			if value, ok := short.read(raw[8:], weight+1-n); ok {
 				if sign == numericNegative {
 					value = -value
 				}
@@ -136,20 +137,42 @@ const (
 	shortDigits = 3
 )
 
-// short returns the number of at most shortDigits base-10000 digits, with so many more decimal ones behind them, or fewer.
-// It leaves the unusual to others.
-func short(digits []byte, tail int) (n int64, ok bool) {
-	for ; len(digits) >= 2; digits = digits[2:] {
-		n = n*10000 + int64(binary.BigEndian.Uint16(digits))
+// short reads numbers of few base-10000 digits, the last of which is cut by the end of the column's scale or stands right
+// before that: most are.
+type short struct {
+	whole    int    // base-10000 digits of the scale before the one that it ends in
+	up, down uint64 // ten to the power of what the scale takes of that digit, and of what it leaves
+	inverse  uint64 // 2^32 ÷ down, rounded up: a base-10000 digit times that, shifted back, is divided by down
+}
+
+func newShort(scale int) short {
+	whole := (scale+3)/4 - 1
+	up := scale - 4*whole
+	down := powers[4-up]
+	return short{whole, powers[up], down, 1<<32/down + 1}
+}
+
+// read returns the number of the digits, at most shortDigits, behind which so many more would stand before the point, or
+// of which so many stand behind it. It leaves the unusual to others.
+func (s *short) read(digits []byte, tail int) (int64, bool) {
+	var n uint64
+	switch len(digits) {
+	case 0:
+		return 0, true
+	case 4:
+		n = uint64(binary.BigEndian.Uint16(digits))
+	case 6:
+		n = uint64(binary.BigEndian.Uint16(digits))*10000 + uint64(binary.BigEndian.Uint16(digits[2:]))
 	}
-	switch {
-	case tail >= 0 && tail < len(powers):
-		return n * int64(powers[tail]), true
-	case tail < 0 && -tail < len(powers):
-		power := int64(powers[-tail])
-		return n / power, n%power == 0
+	last := uint64(binary.BigEndian.Uint16(digits[len(digits)-2:]))
+	switch tail + s.whole {
+	case 0:
+		return int64((n*10000 + last) * s.up), true
+	case -1:
+		share := last * s.inverse >> 32
+		return int64(n*s.up + share), share*s.down == last
 	}
-	return 0, n == 0
+	return 0, false
 }
 
 // scaled returns the number of the base-10000 digits, the first worth 10000^weight, times 10^scale.
