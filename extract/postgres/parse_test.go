@@ -126,3 +126,28 @@ func FuzzCopy(f *testing.F) {
 		}
 	})
 }
+
+// TestShortNumbers: what is read the short way is what is read the long way.
+func TestShortNumbers(t *testing.T) {
+	usual := newShort(2)
+	if got, ok := usual.read([]byte{0, 1, 0x09, 0x29, 0x1a, 0x2c}, -1); got != 1234567 || !ok {
+		t.Errorf("12345.67 is %d, %v", got, ok)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		n, scale := rapid.IntRange(0, shortDigits).Draw(t, "digits"), rapid.IntRange(0, shortDecimal).Draw(t, "scale")
+		var digits []byte
+		for range n {
+			digit := rapid.OneOf(rapid.Uint16Range(0, 9999), rapid.SampledFrom([]uint16{0, 1, 10, 100, 1000, 9000, 9900, 9990}))
+			digits = binary.BigEndian.AppendUint16(digits, digit.Draw(t, "digit"))
+		}
+		weight := rapid.IntRange(-8, 8).Draw(t, "weight")
+		s := newShort(scale)
+		got, ok := s.read(digits, weight+1-n)
+		if !ok {
+			return
+		}
+		if want, fits := scaled(digits, weight, scale); !fits || want != parquet.ToInt128(got) {
+			t.Fatalf("%d digits %x, the first worth 10000^%d, are %d at scale %d, and %v, %v the long way", n, digits, weight, got, scale, want, fits)
+		}
+	})
+}
