@@ -149,7 +149,13 @@ func TestABackfillRestsForANightAndStaysCancelled(t *testing.T) {
 
 func tokenOf(t *testing.T, dir, from, to string) string {
 	t.Helper()
-	out := must(t, dir, nil, "backfill", "plan", "app.conversations", "--from", from, "--to", to, "--mode", "all").out
+	return tokenFor(t, dir, "app.conversations", "--from", from, "--to", to, "--mode", "all")
+}
+
+// tokenFor plans a backfill and returns the token that starts it.
+func tokenFor(t *testing.T, dir string, asked ...string) string {
+	t.Helper()
+	out := must(t, dir, nil, append([]string{"backfill", "plan"}, asked...)...).out
 	_, token, found := strings.Cut(out, "--token ")
 	if !found {
 		t.Fatalf("no token in\n%s", out)

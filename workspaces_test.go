@@ -47,7 +47,13 @@ func folder(t *testing.T, name string) string {
 // copyOf copies a workspace for one test.
 func copyOf(t *testing.T, workspace string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "demo")
+	return copyInto(t, t.TempDir(), workspace)
+}
+
+// copyInto copies a workspace into a folder.
+func copyInto(t *testing.T, folder, workspace string) string {
+	t.Helper()
+	dir := filepath.Join(folder, "demo")
 	if err := os.CopyFS(dir, os.DirFS(workspace)); err != nil {
 		t.Fatal(err)
 	}

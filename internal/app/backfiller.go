@@ -155,7 +155,7 @@ func (b *backfiller) begin(ctx context.Context, f elt.Backfill) (began bool, err
 	}
 	if failures >= mostFailures {
 		b.log.Warn("backfill pauses by itself", "backfill", f.ID, "failures", failures)
-		_, err := b.ledger.SteerBackfill(ctx, f.ID, elt.PauseBackfill, "Daybreak", fmt.Sprintf("%d dates in a row have failed; see why, then resume or cancel it", failures))
+		_, err := b.ledger.SteerBackfill(ctx, f.ID, elt.PauseBackfill, "Daybreak", fmt.Sprintf("%d dates in a row have failed; see why, then retry what failed, resume without it, or cancel it", failures))
 		return false, err
 	}
 	days, err := b.ledger.NextBackfillDays(ctx, f.ID)

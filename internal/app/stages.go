@@ -254,7 +254,7 @@ func (s *stages) load(ctx context.Context, step elt.Step, progress func(elt.Prog
 	if err := s.notOlder(ctx, step.Dataset, step.Run, key); err != nil {
 		return elt.Result{}, err
 	}
-	return s.loader.Load(ctx, key, s.catalog.relation(step.Dataset), progress)
+	return s.loader.As(step.Run).Load(ctx, key, s.catalog.relation(step.Dataset), progress) // a backfill loads what an older run extracted
 }
 
 func (s *stages) verify(ctx context.Context, step elt.Step) (elt.Result, error) {
@@ -282,12 +282,13 @@ func (s *stages) verify(ctx context.Context, step elt.Step) (elt.Result, error) 
 			return elt.Result{}, err
 		}
 	}
-	result, err := s.loader.Verify(ctx, key, rules)
+	loader := s.loader.As(step.Run)
+	result, err := loader.Verify(ctx, key, rules)
 	if elt.CodeOf(err) == "staging_missing" { // a newer night swept it while this one waited to be retried
 		if _, err := s.load(ctx, step, func(elt.Progress) {}); err != nil {
 			return elt.Result{}, err
 		}
-		result, err = s.loader.Verify(ctx, key, rules)
+		result, err = loader.Verify(ctx, key, rules)
 	}
 	return s.guarded(ctx, step, result, err)
 }

@@ -261,8 +261,9 @@ func (c *change) cancelBackfill(ctx context.Context, b elt.Backfill, actor, reas
 	return true, nil
 }
 
-// retryBackfill has every day that failed tried again, from the failed steps of its run.
-func (c *change) retryBackfill(ctx context.Context, b elt.Backfill, _, _ string) (changed bool, err error) {
+// retryBackfill has every day that failed tried again, from the failed steps of its run. A backfill that is paused goes on:
+// three dates that failed may have paused it.
+func (c *change) retryBackfill(ctx context.Context, b elt.Backfill, actor, _ string) (changed bool, err error) {
 	if b.State == elt.BackfillCancelled {
 		return false, backfillCancelled(b)
 	}
@@ -295,6 +296,9 @@ func (c *change) retryBackfill(ctx context.Context, b elt.Backfill, _, _ string)
 			return false, err
 		}
 		changed = changed || n > 0
+	}
+	if changed && b.State == elt.BackfillPaused {
+		return true, c.moveBackfill(ctx, b, elt.BackfillRunning, "resumed", actor, "")
 	}
 	return changed, nil
 }

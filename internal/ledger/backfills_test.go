@@ -275,6 +275,13 @@ func TestBackfillFailuresInARow(t *testing.T) {
 		if n := must(l.BackfillFailures(ctx, b))(t); n != 0 {
 			t.Errorf("%d failed in a row since it was resumed", n)
 		}
+		must(l.SteerBackfill(ctx, b.ID, elt.PauseBackfill, "Daybreak", "3 dates in a row have failed"))(t)
+		if !must(l.SteerBackfill(ctx, b.ID, elt.RetryBackfill, "a", "mended"))(t) {
+			t.Error("nothing was retried")
+		}
+		if got := must(l.Backfill(ctx, b.ID))(t); got.State != elt.BackfillRunning || got.Says != "" || got.Progress[elt.BackfillDayRunning] != 3 {
+			t.Errorf("paused and retried, it is %+v", got)
+		}
 		checkInvariants(t, l)
 	})
 }
