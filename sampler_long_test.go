@@ -16,7 +16,7 @@ func TestNeverFalselyGreen(t *testing.T) {
 	neverFalselyGreen(t, dir)
 	date := lastDate(t).String()
 	for n := range 40 {
-		killAfter(t, dir, date, seen(dir)+1+3*n)
+		killWhen(t, dir, 1+3*n, "run", "--date", date, "--again")
 		switch n % 4 {
 		case 0:
 			do(t, dir, nil, "rollback", "app.companies", "--reason", "wrong names", "--yes")
