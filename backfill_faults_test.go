@@ -18,10 +18,22 @@ import (
 func week(t *testing.T) (dir string) {
 	t.Helper()
 	return copyOf(t, weekOnce.get(func() string {
-		dir := filepath.Join(folder(t, "week"), "shop")
-		write(t, dir, map[string]string{
-			"daybreak.yaml": "sources: {shop: {sqlite: shop.db}}\nstatus: {public: true}\n",
-			"schedules/nightly.yaml": `
+		dir := copyInto(t, folder(t, "week"), unbroughtWeek(t))
+		for _, date := range weekDates(t) {
+			ordered(t, dir, date)
+		}
+		change(t, production(dir), "UPDATE orders SET amount = amount * 100")
+		return dir
+	}))
+}
+
+// unbroughtWeek is that workspace before anything was ordered.
+func unbroughtWeek(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	write(t, dir, map[string]string{
+		"daybreak.yaml": "sources: {shop: {sqlite: shop.db}}\nstatus: {public: true}\n",
+		"schedules/nightly.yaml": `
 at: "02:00"
 timezone: Europe/Dublin
 catch_up: all
@@ -30,17 +42,21 @@ retries: {attempts: 1}
 tables:
   shop.orders: {mode: incremental, key: [id], cursor: ordered_at, cursor_timezone: UTC, start: ` + lastDate(t).AddDays(-10).String() + `}
 `,
-			"sql/models/daily.sql": "{{ config(materialized='incremental', unique_key='day') }}\n" +
-				"select date '{{ data_date }}' as day, sum(amount) as amount from {{ source('shop', 'orders') }} where ordered_at::date = date '{{ data_date }}'\n",
-		})
-		change(t, filepath.Join(dir, "shop.db"), "CREATE TABLE orders (id INTEGER PRIMARY KEY, ordered_at DATETIME NOT NULL, amount INTEGER NOT NULL)")
-		for _, date := range weekDates(t) {
-			change(t, filepath.Join(dir, "shop.db"), fmt.Sprintf("INSERT INTO orders (ordered_at, amount) VALUES ('%s 09:00:00', 1), ('%[1]s 10:00:00', 2)", date))
-			must(t, dir, nil, "run", "--yes", "--date", date)
-		}
-		change(t, filepath.Join(dir, "shop.db"), "UPDATE orders SET amount = amount * 100")
-		return dir
-	}))
+		"sql/models/daily.sql": "{{ config(materialized='incremental', unique_key='day') }}\n" +
+			"select date '{{ data_date }}' as day, sum(amount) as amount from {{ source('shop', 'orders') }} where cast(ordered_at as date) = date '{{ data_date }}'\n",
+	})
+	change(t, production(dir), "CREATE TABLE orders (id INTEGER PRIMARY KEY, ordered_at DATETIME NOT NULL, amount INTEGER NOT NULL)")
+	return dir
+}
+
+// production is the database from which the week comes.
+func production(dir string) string { return filepath.Join(dir, "shop.db") }
+
+// ordered has two things ordered on a date, and brings it.
+func ordered(t *testing.T, dir, date string) {
+	t.Helper()
+	change(t, production(dir), fmt.Sprintf("INSERT INTO orders (ordered_at, amount) VALUES ('%s 09:00:00', 1), ('%[1]s 10:00:00', 2)", date))
+	must(t, dir, nil, "run", "--yes", "--date", date)
 }
 
 var weekOnce fixture[string]
@@ -98,8 +114,7 @@ func TestABackfillPausesAfterThreeFailures(t *testing.T) {
 	dir := week(t)
 	neverFalselyGreen(t, dir)
 	begun(t, dir, daysOf(t, 5)...)
-	production := filepath.Join(dir, "shop.db")
-	change(t, production, "ALTER TABLE orders RENAME TO renamed")
+	change(t, production(dir), "ALTER TABLE orders RENAME TO renamed")
 	wantRefusal(t, do(t, dir, nil, "backfill", "resume", "backfill-1"), 65, "backfill-1 is paused", "3 dates in a row have failed", "daybreak backfill retry backfill-1")
 	b := backfillOf(t, dir, "backfill-1")
 	if b.State != elt.BackfillPaused || b.Progress[elt.BackfillDayFailed] != 6 || b.Progress[elt.BackfillDayPending] != 4 {
@@ -116,7 +131,7 @@ func TestABackfillPausesAfterThreeFailures(t *testing.T) {
 		t.Errorf("paused, it went on from %v to %v", b.Progress, again.Progress)
 	}
 
-	change(t, production, "ALTER TABLE renamed RENAME TO orders")
+	change(t, production(dir), "ALTER TABLE renamed RENAME TO orders")
 	if a := must(t, dir, nil, "backfill", "retry", "backfill-1", "--reason", "the table is back"); !strings.Contains(a.out, "backfill-1 is succeeded: 10 of 10 days brought") {
 		t.Errorf("the retry says\n%s", a.out)
 	}
@@ -175,6 +190,13 @@ func TestBackfillsOverTheSameDays(t *testing.T) {
 	}
 	wantWeek(t, dir, 0)
 	wantOneTruth(t, dir)
+	must(t, dir, nil, "verify")
+	remove(t, filepath.Join(dir, "state", "warehouse.duckdb"))
+	remove(t, filepath.Join(dir, "read", "warehouse.duckdb"))
+	must(t, dir, nil, "load", "--all") // a model's past dates are no part of that
+	if n := query(t, dir, "SELECT count(*), sum(amount) FROM shop.orders"); n[0][0] != "10" || n[0][1] != "1500" {
+		t.Errorf("loaded again from the lake: %s orders of %s", n[0][0], n[0][1])
+	}
 	if twice := ask(t, ledgerIn(dir), "SELECT date, count(*) FROM runs WHERE kind = 'backfill' GROUP BY date HAVING count(*) > 1"); len(twice) > 0 {
 		t.Errorf("brought twice: %v", twice)
 	}

@@ -199,7 +199,7 @@ func (x *Extractor) manifest(job Job, r Request, in *epoch) *elt.Manifest {
 	}
 	m.Source.Source, m.Source.Epoch, m.Source.CrossTableConsistent = e.Source, in.number, in.whole
 	if r.Range != nil {
-		m.Mode, m.Cursor, m.Window = elt.Incremental, e.Cursor, job.Window
+		m.Mode, m.Cursor, m.Window, m.First = elt.Incremental, e.Cursor, job.Window, job.Published == nil
 		m.Range = &elt.CursorRange{From: r.Range.From, To: r.Range.To, All: r.Range.All}
 		if r.Range.Open {
 			m.Window, m.Range, m.Numbers = nil, nil, job.Published.Next(*e.OverlapNumbers)

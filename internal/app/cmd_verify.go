@@ -151,7 +151,7 @@ func beginsAnew(m *elt.Manifest) bool {
 	if m.Numbers != nil {
 		return m.Numbers.First
 	}
-	return m.Mode == elt.Full || m.Window == nil || m.Window.From.IsZero()
+	return m.Mode == elt.Full || m.First || m.Window == nil || m.Window.From.IsZero()
 }
 
 // replay loads, verifies and publishes one version in another warehouse, as its night did. What a guard held back then

@@ -63,7 +63,8 @@ type Manifest struct {
 	Mode    Mode           `json:"mode"`
 	Key     []string       `json:"primary_key,omitempty"`
 	Cursor  string         `json:"cursor,omitempty"`  // the cursor column, incremental only
-	Window  *Window        `json:"window,omitempty"`  // incremental only; a zero From is the first load
+	Window  *Window        `json:"window,omitempty"`  // incremental only; a zero From reads everything below To
+	First   bool           `json:"first,omitempty"`   // incremental only: nothing was published before it
 	Range   *CursorRange   `json:"range,omitempty"`   // incremental only: the window with its overlap, as the cursor's values
 	Numbers *Numbers       `json:"numbers,omitempty"` // incremental only, instead of a window where the cursor is an integer
 	Source  SourcePosition `json:"source"`
