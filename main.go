@@ -32,6 +32,7 @@ type commandLine struct {
 	Compile app.Compile `cmd:"" group:"night" help:"Print a model's SQL as it will run."`
 	Run     app.Run     `cmd:"" group:"night" help:"Run a night now: extract, load, verify, transform, test, publish."`
 	Serve   app.Serve   `cmd:"" group:"night" help:"Run the schedules and serve the status page and API."`
+	Worker  app.Worker  `cmd:"" group:"night" help:"Work at the steps of runs, beside other workers on any machines."`
 
 	StatusServer app.StatusServer `cmd:"" group:"night" help:"Serve the status page and API alone, beside or without a pipeline."`
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -58,10 +59,10 @@ type Stages interface {
 	Do(ctx context.Context, s elt.Step, l elt.Lease, progress func(elt.Progress)) (elt.Result, error)
 }
 
-// Queue hands steps to workers. A step may be handed over more than once; the ledger's lease decides who
-// does it.
+// Queue hands steps to workers. A step may be handed over more than once, or not at all: the ledger's lease decides who does
+// it, and what is still due is enqueued again.
 type Queue interface {
-	Enqueue(ctx context.Context, step elt.Step) error
+	Enqueue(ctx context.Context, steps ...elt.Step) error
 }
 
 // Observer is told what happens, for progress bars and logs. Its methods return quickly.
@@ -160,6 +161,39 @@ func (r *Runner) Carry(ctx context.Context, q Queue, run elt.Run) error {
 	return nil
 }
 
+// Onward enqueues what a run's last step has made ready, and decides nothing else about the run: what a worker calls that
+// leaves the rest to whoever sweeps.
+func (r *Runner) Onward(ctx context.Context, q Queue, run elt.Run) error {
+	now, err := r.Ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	steps, err := r.steps(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	advice := Advise(steps, func(s elt.Step) bool { return due(s, now) })
+	if advice.State.Terminal() {
+		r.plans.Delete(run.ID)
+	}
+	return r.enqueue(ctx, q, run, advice.Ready, now)
+}
+
+// enqueue hands over those of the steps that are ready which may begin now.
+func (r *Runner) enqueue(ctx context.Context, q Queue, run elt.Run, ready []elt.Step, now time.Time) error {
+	if r.Rests != nil && run.Kind != elt.RollbackRun && len(ready) > 0 {
+		rests, err := r.Rests(ctx, now)
+		if err != nil {
+			return err
+		}
+		ready = slices.DeleteFunc(ready, func(s elt.Step) bool { return s.Dataset != "" && rests(s.Dataset) })
+	}
+	if len(ready) == 0 {
+		return nil
+	}
+	return q.Enqueue(ctx, ready...)
+}
+
 func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Time) (elt.RunState, error) {
 	steps, err := r.steps(ctx, run.ID)
 	if err != nil {
@@ -172,19 +206,8 @@ func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Ti
 			return run.State, err
 		}
 	}
-	rests := func(elt.DatasetName) bool { return false }
-	if r.Rests != nil && run.Kind != elt.RollbackRun && len(advice.Ready) > 0 {
-		if rests, err = r.Rests(ctx, now); err != nil {
-			return run.State, err
-		}
-	}
-	for _, s := range advice.Ready {
-		if s.Dataset != "" && rests(s.Dataset) {
-			continue
-		}
-		if err := q.Enqueue(ctx, s); err != nil {
-			return run.State, err
-		}
+	if err := r.enqueue(ctx, q, run, advice.Ready, now); err != nil {
+		return run.State, err
 	}
 	if advice.State.Terminal() {
 		r.plans.Delete(run.ID)
@@ -333,7 +356,7 @@ func (r *Runner) underLease(ctx context.Context, s elt.Step, lease elt.Lease) (e
 			}
 		}
 	})
-	result, err := r.Stages.Do(ctx, s, lease, func(p elt.Progress) {
+	result, err := r.do(ctx, s, lease, func(p elt.Progress) {
 		mu.Lock()
 		latest = p
 		mu.Unlock()
@@ -345,6 +368,20 @@ func (r *Runner) underLease(ctx context.Context, s elt.Step, lease elt.Lease) (e
 		return result, errLeaseLost
 	}
 	return result, err
+}
+
+// do does the step. A panic is the failure of this step alone: the others of the process go on.
+func (r *Runner) do(ctx context.Context, s elt.Step, lease elt.Lease, progress func(elt.Progress)) (result elt.Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.Log.Error("step panicked", "step", s.ID, "panic", p, "stack", string(debug.Stack()))
+			err = &elt.Error{
+				Code: "step_panicked", Class: elt.Internal, What: fmt.Sprintf("step %s met a fault of Daybreak: %v", s.ID, p),
+				Do: "report it with the log of its worker, which has the place",
+			}
+		}
+	}()
+	return r.Stages.Do(ctx, s, lease, progress)
 }
 
 // outcome decides what an attempt's end means: success, another attempt later, or failure.

@@ -140,11 +140,17 @@ type queue struct {
 }
 
 // Enqueue implements schedules.Queue.
-func (q queue) Enqueue(ctx context.Context, s elt.Step) error {
-	if s.Kind == elt.PublishStep {
-		ctx = q.whole
+func (q queue) Enqueue(ctx context.Context, steps ...elt.Step) error {
+	for _, s := range steps {
+		within := ctx
+		if s.Kind == elt.PublishStep {
+			within = q.whole
+		}
+		if err := q.Pool.Enqueue(within, s); err != nil {
+			return err
+		}
 	}
-	return q.Pool.Enqueue(ctx, s)
+	return nil
 }
 
 // begin starts the next date. Days that have been brought meanwhile, or cannot be brought any more, are left out.
@@ -156,6 +162,9 @@ func (b *backfiller) begin(ctx context.Context, f elt.Backfill) (began bool, err
 	if failures >= mostFailures {
 		b.log.Warn("backfill pauses by itself", "backfill", f.ID, "failures", failures)
 		_, err := b.ledger.SteerBackfill(ctx, f.ID, elt.PauseBackfill, "Daybreak", fmt.Sprintf("%d dates in a row have failed; see why, then retry what failed, resume without it, or cancel it", failures))
+		return false, err
+	}
+	if err := b.stages.refresh(ctx); err != nil {
 		return false, err
 	}
 	days, err := b.ledger.NextBackfillDays(ctx, f.ID)
@@ -309,13 +318,15 @@ func (p *parts) finishBackfill(ctx context.Context, id elt.BackfillID) (f elt.Ba
 	}
 }
 
-// keepBackfilling brings backfills forward until ctx ends. A ledger that is away is asked again.
-func (p *parts) keepBackfilling(ctx, stepCtx context.Context, b *backfiller) {
+// keepBackfilling brings backfills forward until ctx ends, while this process leads. A ledger that is away is asked again.
+func (p *parts) keepBackfilling(ctx, stepCtx context.Context, b *backfiller, here *presence) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	trouble := repeated{log: p.log}
 	for ctx.Err() == nil {
-		trouble.note("backfills cannot be carried forward", b.sweep(stepCtx))
+		if here.leads() {
+			trouble.note("backfills cannot be carried forward", b.sweep(stepCtx))
+		}
 		select {
 		case <-ctx.Done():
 		case <-b.workers.Done():

@@ -82,7 +82,7 @@ func (d *Demo) Run(ctx context.Context, g *Globals, c *Console) error {
 		return nil
 	}
 	c.printf("\nThe status page is at http://%s, and tonight's run is armed. Ctrl-C ends it.\n", d.Listen)
-	return p.serve(ctx, 60*time.Second)
+	return p.serve(ctx, elt.StepKinds(), 60*time.Second)
 }
 
 // create makes the workspace unless it is there.

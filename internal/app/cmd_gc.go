@@ -85,8 +85,8 @@ func (v *GC) tell(ctx context.Context, c *Console, clean *cleaner, found *collec
 	return clean.ledger.Audit(ctx, elt.AuditEntry{Actor: actor(), Action: "gc", Target: "retention", Reason: found.summary()})
 }
 
-// keepCleaning drops what nobody needs any more once a day, at the time that retention says.
-func (p *parts) keepCleaning(ctx context.Context) {
+// keepCleaning drops what nobody needs any more once a day, at the time that retention says, if this process leads then.
+func (p *parts) keepCleaning(ctx context.Context, here *presence) {
 	at := p.ws.config.Retention.At
 	if at == "" {
 		return
@@ -100,6 +100,9 @@ func (p *parts) keepCleaning(ctx context.Context) {
 			timer.Stop()
 			return
 		case <-timer.C:
+		}
+		if !here.leads() {
+			continue
 		}
 		found, err := clean.clean(ctx)
 		if err == nil && !found.nothing() {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,13 +15,13 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/daybreak-data/daybreak/internal/queue/pool"
 	"github.com/daybreak-data/daybreak/schedules"
 	"github.com/daybreak-data/daybreak/status"
 )
 
 // Serve runs the schedules and the status service in one process.
 type Serve struct {
+	Kinds  []string      `placeholder:"KIND,…" help:"The kinds of step that it works at itself; by default all. The others, or all with --kinds none, are left to daybreak worker."`
 	Listen string        `placeholder:"ADDR" help:"Where the status service listens; by default status.listen of daybreak.yaml."`
 	Grace  time.Duration `default:"60s" help:"How long running steps may go on after SIGTERM before they are stopped."`
 }
@@ -28,6 +29,8 @@ type Serve struct {
 // Help is the long help of the command.
 func (Serve) Help() string {
 	return `Starts every schedule's run when it is due, carries the runs forward, and serves the status page and API. Runs that another process left unfinished are picked up.
+
+With a ledger on PostgreSQL the steps may also be done by daybreak worker, on any machines, and several daybreak serve may run: one of them leads, and another takes over when it falls silent.
 
 SIGTERM (or Ctrl-C) drains: no new step begins, running steps may end within --grace, and the rest goes on with the next process. A second signal ends at once.
 
@@ -48,16 +51,33 @@ func (v *Serve) Run(ctx context.Context, g *Globals, c *Console) error {
 	if v.Listen != "" {
 		ws.config.Status.Listen = v.Listen
 	}
+	kinds, err := ws.serveKinds(v.Kinds)
+	if err != nil {
+		return err
+	}
 	p, err := ws.open(ctx, log, logLines{log})
 	if err != nil {
 		return err
 	}
 	defer p.close(log)
-	return p.serve(ctx, v.Grace)
+	return p.serve(ctx, kinds, v.Grace)
+}
+
+// serveKinds reads the kinds of step at which daybreak serve works itself. What nobody else could do it may not leave.
+func (ws *workspace) serveKinds(names []string) (kinds []elt.StepKind, err error) {
+	if !slices.Equal(names, []string{"none"}) {
+		if kinds, err = stepKinds(names); err != nil {
+			return nil, err
+		}
+	}
+	if left := slices.DeleteFunc(elt.StepKinds(), func(k elt.StepKind) bool { return slices.Contains(kinds, k) }); len(left) > 0 {
+		return kinds, ws.sharable(left)
+	}
+	return kinds, nil
 }
 
 // serve runs scheduler, workers, watch, notices and status until ctx ends, and then lets running steps end within grace.
-func (p *parts) serve(ctx context.Context, grace time.Duration) error {
+func (p *parts) serve(ctx context.Context, kinds []elt.StepKind, grace time.Duration) error {
 	listener, err := listen(p.ws.config.Status)
 	if err != nil {
 		return err
@@ -78,15 +98,22 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	// Steps have a context of their own: they outlive the signal by the grace.
 	stepCtx, stopSteps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSteps()
-	workers := pool.New(p.ws.config.Threads, p.log, p.runner.Work)
+	here := p.newPresence("serve", kinds)
+	workers, err := p.openWorkers(stepCtx, kinds)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	backfills := p.newBackfiller()
 	server := status.NewServer("", service.Handler())
 
 	var scheduling, serving sync.WaitGroup
-	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers) })
-	scheduling.Go(func() { p.keepBackfilling(ctx, stepCtx, backfills) })
-	serving.Go(func() { p.keepWatching(ctx, service.AtRisk) })
-	serving.Go(func() { p.keepCleaning(ctx) })
+	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers, here) })
+	scheduling.Go(func() { p.keepBackfilling(ctx, stepCtx, backfills, here) })
+	beating, stopBeating := context.WithCancel(stepCtx) // it stays on the list while it drains
+	defer stopBeating()
+	serving.Go(func() { here.keep(beating, ctx) })
+	serving.Go(func() { p.keepWatching(ctx, service.AtRisk, here) })
+	serving.Go(func() { p.keepCleaning(ctx, here) })
 	serving.Go(func() { sender.Run(ctx) })
 	serving.Go(func() {
 		if err := service.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
@@ -108,16 +135,19 @@ func (p *parts) serve(ctx context.Context, grace time.Duration) error {
 	stop()
 	p.log.Info("draining", "grace", grace)
 	scheduling.Wait()
+	here.resign(ctx)
 	timer := time.AfterFunc(grace, stopSteps)
 	workers.Drain()
 	backfills.workers.Drain()
 	timer.Stop()
+	stopBeating()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if shut := server.Shutdown(closing); shut != nil {
 		p.log.Warn("some clients were still connected", "error", shut, "closed", server.Close())
 	}
 	serving.Wait()
+	here.leave(ctx)
 	p.log.Info("stopped")
 	return err
 }
@@ -135,16 +165,22 @@ func listen(s config.Status) (net.Listener, error) {
 	return netutil.LimitListener(l, s.Connections), nil
 }
 
-// keepScheduling decides ticks and carries runs forward until ctx ends. A ledger that is away is asked again.
-func (p *parts) keepScheduling(ctx, stepCtx context.Context, workers *pool.Pool) {
+// keepScheduling decides ticks and carries runs forward until ctx ends, while this process leads. A ledger that is away is
+// asked again.
+func (p *parts) keepScheduling(ctx, stepCtx context.Context, workers workers, here *presence) {
 	scheduler := &schedules.Scheduler{Schedules: p.ws.schedules, Ledger: p.ledger, Controls: p.ledger, Going: p.ledger, Starter: p.nights, Log: p.log}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	trouble := repeated{log: p.log}
 	for ctx.Err() == nil {
-		err := scheduler.Tick(ctx)
+		var err error
+		if here.leads() {
+			if err = scheduler.Tick(ctx); err == nil {
+				_, err = p.runner.Sweep(stepCtx, workers)
+			}
+		}
 		if err == nil {
-			err = p.sweep(stepCtx, workers)
+			err = p.tidy(ctx)
 		}
 		trouble.note("the schedules cannot be carried forward", err)
 		select {
@@ -155,11 +191,8 @@ func (p *parts) keepScheduling(ctx, stepCtx context.Context, workers *pool.Pool)
 	}
 }
 
-// sweep carries every run forward and lets go of the snapshots of those that have ended.
-func (p *parts) sweep(ctx context.Context, workers *pool.Pool) error {
-	if _, err := p.runner.Sweep(ctx, workers); err != nil {
-		return err
-	}
+// tidy lets go of the snapshots of runs that have ended.
+func (p *parts) tidy(ctx context.Context) error {
 	for _, id := range p.stages.openNights() {
 		run, err := p.ledger.Run(ctx, id)
 		if err != nil {
@@ -177,18 +210,20 @@ func (p *parts) sweep(ctx context.Context, workers *pool.Pool) error {
 // watchEvery is how often deadlines are compared with the board: a deadline passes without any event.
 const watchEvery = 5 * time.Second
 
-// keepWatching opens and resolves incidents until ctx ends.
-func (p *parts) keepWatching(ctx context.Context, atRisk func() []elt.DayKey) {
+// keepWatching opens and resolves incidents until ctx ends, while this process leads.
+func (p *parts) keepWatching(ctx context.Context, atRisk func() []elt.DayKey, here *presence) {
 	watch := schedules.Watch{Ledger: p.ledger, Days: 14, AtRisk: atRisk, Log: p.log}
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	trouble := repeated{log: p.log}
 	for ctx.Err() == nil {
-		now, err := p.ledger.Now(ctx)
-		if err == nil {
-			err = watch.Look(ctx, elt.DateOf(now))
+		if here.leads() {
+			now, err := p.ledger.Now(ctx)
+			if err == nil {
+				err = watch.Look(ctx, elt.DateOf(now))
+			}
+			trouble.note("deadlines cannot be watched", err)
 		}
-		trouble.note("deadlines cannot be watched", err)
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

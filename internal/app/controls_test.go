@@ -276,7 +276,9 @@ func TestStepsRestUnderMaintenance(t *testing.T) {
 
 type counting struct{ steps []elt.StepID }
 
-func (c *counting) Enqueue(_ context.Context, s elt.Step) error {
-	c.steps = append(c.steps, s.ID)
+func (c *counting) Enqueue(_ context.Context, steps ...elt.Step) error {
+	for _, s := range steps {
+		c.steps = append(c.steps, s.ID)
+	}
 	return nil
 }

@@ -72,6 +72,9 @@ func (n *nights) ByHand(ctx context.Context, s *schedules.Schedule, date elt.Dat
 
 // start creates the run over those of the days that can still be brought, unless it is there.
 func (n *nights) start(ctx context.Context, s *schedules.Schedule, days []elt.Day, run elt.Run) (elt.Run, error) {
+	if err := n.stages.refresh(ctx); err != nil {
+		return elt.Run{}, err
+	}
 	now, err := n.ledger.Now(ctx)
 	if err != nil {
 		return elt.Run{}, err
@@ -182,6 +185,9 @@ func (n *nights) Days(ctx context.Context, s *schedules.Schedule, date elt.Date)
 
 // retriable refuses to try a run again whose failed datasets have newer versions by now.
 func (n *nights) retriable(ctx context.Context, run elt.Run) error {
+	if err := n.stages.refresh(ctx); err != nil {
+		return err
+	}
 	steps, err := n.ledger.Steps(ctx, run.ID)
 	if err != nil {
 		return err

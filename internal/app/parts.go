@@ -41,6 +41,8 @@ type parts struct {
 	loader    *load.Loader
 	// rebuilding is true while the warehouse may lack what the ledger says it has.
 	rebuilding bool
+	// extractsOnly is true for a worker that does not open the warehouse.
+	extractsOnly bool
 
 	closers []func() error // in the order of opening
 }
@@ -68,18 +70,21 @@ func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 	if err := p.openExtract(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.openWarehouse(ctx, ws.config.Warehouse.ReadCopy); err != nil {
-		return nil, err
+	var models *models
+	var budget *budget
+	if !p.extractsOnly {
+		if err := p.openWarehouse(ctx, ws.config.Warehouse.ReadCopy); err != nil {
+			return nil, err
+		}
+		if err := p.openLoader(); err != nil {
+			return nil, err
+		}
+		budget = newBudget(p.warehouse, ws.config.Warehouse, p.billed)
+		if models, err = newModels(ctx, ws, p.ledger, p.warehouse, budget, log); err != nil {
+			return nil, err
+		}
+		p.closers = append(p.closers, models.close)
 	}
-	if err := p.openLoader(); err != nil {
-		return nil, err
-	}
-	budget := newBudget(p.warehouse, ws.config.Warehouse, p.billed)
-	models, err := newModels(ctx, ws, p.ledger, p.warehouse, budget, log)
-	if err != nil {
-		return nil, err
-	}
-	p.closers = append(p.closers, models.close)
 	p.stages = &stages{
 		catalog: ws.catalog, ledger: p.ledger, warehouse: p.warehouse, extractor: p.extractor, loader: p.loader, lake: p.lake,
 		models:    models,
@@ -91,7 +96,12 @@ func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 		through:   make(map[elt.DatasetName]elt.Date),
 	}
 	p.closers = append(p.closers, p.stages.endNights)
-	if err := p.reconcile(ctx); err != nil {
+	if !p.extractsOnly {
+		if err := p.reconcile(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.stages.refresh(ctx); err != nil {
 		return nil, err
 	}
 	p.runner = &schedules.Runner{
@@ -169,6 +179,9 @@ func (p *parts) openLoader() error {
 		Lake: p.lake, Warehouse: p.warehouse, Log: p.log,
 		Spool: filepath.Join(filepath.Dir(p.ws.config.Warehouse.DuckDB), "spool"),
 	})
+	if p.ws.config.Warehouse.BigQuery != nil { // nothing is spooled for it, and others may work in this folder
+		return nil
+	}
 	return p.loader.Sweep()
 }
 
@@ -247,8 +260,17 @@ func (p *parts) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var again bool
 	for name, v := range current {
-		there := slices.ContainsFunc(versions, func(w elt.Version) bool { return w.ID == v.ID })
+		has := func(w elt.Version) bool { return w.ID == v.ID }
+		there := slices.ContainsFunc(versions, has)
+		if !there && !again && p.ledger.Shared() { // another process may have published since the warehouse was asked
+			again = true
+			if versions, err = p.warehouse.Versions(ctx); err != nil {
+				return err
+			}
+			there = slices.ContainsFunc(versions, has)
+		}
 		switch _, brought := p.ws.catalog.byName[name]; {
 		case there || p.rebuilding:
 		case brought:

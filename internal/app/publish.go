@@ -264,6 +264,27 @@ func (s *stages) isPublished(d elt.DatasetName) bool {
 	return ok
 }
 
+// refresh learns what other processes have published. On a ledger that nobody else works on there is nothing to learn.
+func (s *stages) refresh(ctx context.Context) error {
+	if !s.ledger.Shared() {
+		return nil
+	}
+	s.mu.Lock()
+	since := s.seen
+	s.mu.Unlock()
+	versions, next, err := s.ledger.VersionsSince(ctx, since)
+	if err != nil {
+		return err
+	}
+	s.remember(versions)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next.After(s.seen) {
+		s.seen = next
+	}
+	return nil
+}
+
 // remember notes the newest version of each dataset.
 func (s *stages) remember(versions []elt.Version) {
 	s.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -35,10 +36,14 @@ type stages struct {
 	published map[elt.DatasetName]elt.Version // newest version of each dataset, as the warehouse has it
 	dates     map[elt.DayKey]elt.Version      // the same of each of its dates
 	through   map[elt.DatasetName]elt.Date    // the last date that each dataset's content has brought
+	seen      time.Time                       // up to when the ledger was asked what other processes have published
 }
 
 // Do does one step, within the run's budget. It implements schedules.Stages.
 func (s *stages) Do(ctx context.Context, step elt.Step, lease elt.Lease, progress func(elt.Progress)) (elt.Result, error) {
+	if err := s.refresh(ctx); err != nil {
+		return elt.Result{}, err
+	}
 	if err := s.budget.begin(ctx, step.Run); err != nil {
 		return elt.Result{}, err
 	}

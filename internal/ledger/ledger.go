@@ -77,6 +77,9 @@ func open(ctx context.Context, e engine, log *slog.Logger) (*Ledger, error) {
 	return l, nil
 }
 
+// Shared reports whether many processes may work on the ledger at the same time.
+func (l *Ledger) Shared() bool { return !l.engine.dialect().alone }
+
 // Close closes the ledger's connections.
 func (l *Ledger) Close() error {
 	err := l.writer.Close()

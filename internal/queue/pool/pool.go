@@ -4,7 +4,9 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -46,9 +48,18 @@ func New(workers int, log *slog.Logger, work func(context.Context, elt.Step) err
 	return p
 }
 
-// Enqueue starts the step if a worker is free and the step isn't running already; otherwise the step waits for
-// a later sweep. ctx ends the step's own work too.
-func (p *Pool) Enqueue(ctx context.Context, s elt.Step) error {
+// Enqueue starts each step for which a worker is free and which isn't running already; the others wait for a later
+// sweep. ctx ends the steps' own work too.
+func (p *Pool) Enqueue(ctx context.Context, steps ...elt.Step) error {
+	for _, s := range steps {
+		if err := p.enqueue(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pool) enqueue(ctx context.Context, s elt.Step) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.held[s.ID] || ctx.Err() != nil || time.Now().Before(p.until) {
@@ -61,7 +72,7 @@ func (p *Pool) Enqueue(ctx context.Context, s elt.Step) error {
 	}
 	p.held[s.ID] = true
 	p.running.Go(func() {
-		err := p.work(ctx, s)
+		err := p.do(ctx, s)
 		if err != nil {
 			p.log.Error("step not recorded, a later sweep takes it up again", "step", s.ID, "error", err)
 		}
@@ -94,6 +105,16 @@ func (p *Pool) rest(err error) {
 	if err != nil {
 		p.err = err
 	}
+}
+
+// do works at a step. One that panics is like one whose process died: its lease runs out, and a later sweep finds it.
+func (p *Pool) do(ctx context.Context, s elt.Step) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return p.work(ctx, s)
 }
 
 // Err returns why the newest of the steps could not be recorded that ended so since it was last called; nil when all

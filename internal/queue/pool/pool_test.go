@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/queue/queuetest"
 )
 
 func step(n int) elt.Step { return elt.Step{ID: elt.StepID(fmt.Sprintf("r/%d", n))} }
@@ -134,4 +135,31 @@ func TestPoolTakesNothingAfterTheEnd(t *testing.T) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 	p.Drain()
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	queuetest.Run(t, func(*testing.T) queuetest.Harness {
+		return queuetest.Harness{
+			Open: func(_ *testing.T, ctx context.Context, threads int, work func(context.Context, elt.StepID) error) queuetest.Queue {
+				p := New(threads, slog.New(slog.DiscardHandler), func(ctx context.Context, s elt.Step) error { return work(ctx, s.ID) })
+				return within{p, ctx}
+			},
+			Kill: func(*testing.T, queuetest.Queue) {}, // a pool has nothing beyond its process
+		}
+	})
+}
+
+// within enqueues under the steps' own context, which a pool is given with each of them.
+type within struct {
+	*Pool
+	steps context.Context
+}
+
+// Enqueue hands over steps unless either context has ended.
+func (w within) Enqueue(ctx context.Context, steps ...elt.Step) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return w.Pool.Enqueue(w.steps, steps...)
 }
