@@ -52,6 +52,18 @@ func toServe(t *testing.T, dir string, env []string, args ...string) *exec.Cmd {
 // startProgram starts what toServe returned, and waits until it serves.
 func startProgram(t *testing.T, cmd *exec.Cmd) (s *server, stop func()) {
 	t.Helper()
+	s, stop = launch(t, cmd)
+	var first struct{ URL string }
+	if err := json.Unmarshal([]byte(s.logged(t, `"msg":"serving"`)), &first); err != nil {
+		t.Fatal(err)
+	}
+	s.url = first.URL
+	return s, stop
+}
+
+// launch starts a program that goes on until it is asked to end.
+func launch(t *testing.T, cmd *exec.Cmd) (s *server, stop func()) {
+	t.Helper()
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -72,16 +84,11 @@ func startProgram(t *testing.T, cmd *exec.Cmd) (s *server, stop func()) {
 		_ = cmd.Process.Kill() // it may have ended
 		<-s.gone               // and writes no more into the test's folder
 	})
-	var first struct{ URL string }
-	if err := json.Unmarshal([]byte(s.logged(t, `"msg":"serving"`)), &first); err != nil {
-		t.Fatal(err)
-	}
-	s.url = first.URL
 	return s, func() {
 		t.Helper()
 		s.signal(t)
 		if err := s.end(t); err != nil {
-			t.Errorf("serve ended with %v after SIGTERM, want exit 0", err)
+			t.Errorf("%s ended with %v after SIGTERM, want exit 0", cmd.Args[1], err)
 		}
 	}
 }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery/bigquerytest"
+)
+
+// sharedCafe is a workspace whose ledger is on PostgreSQL and whose warehouse is BigQuery's double: every machine can do
+// everything.
+func sharedCafe(t *testing.T) (dir string, env []string, warehouse *bigquerytest.Server) {
+	t.Helper()
+	dir, warehouse = t.TempDir(), bigquerytest.New(t)
+	write(t, dir, cafe)
+	write(t, dir, map[string]string{"daybreak.yaml": fmt.Sprintf(`
+ledger: ${env:LEDGER_URL}
+warehouse: {bigquery: {project: acme-analytics, location: EU, dataset_prefix: test_, endpoint: %q}}
+sources: {cafe: {sqlite: cafe.db}}
+status: {public: true}
+`, warehouse.URL)})
+	brewed(t, dir)
+	return dir, []string{"LEDGER_URL=" + testenv.Postgres(t).URL}, warehouse
+}
+
+// brewed makes the café's database.
+func brewed(t *testing.T, dir string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "cafe.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const statements = `CREATE TABLE drinks (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO drinks VALUES (1, 'tea'), (2, 'coffee');
+		CREATE TABLE orders (id INTEGER PRIMARY KEY, drink INTEGER, price INTEGER); INSERT INTO orders VALUES (1, 1, 3), (2, 2, 4), (3, 2, 5)`
+	if _, err := db.ExecContext(t.Context(), statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// worker starts daybreak worker and waits until it works.
+func worker(t *testing.T, dir string, env []string, args ...string) (s *server, stop func()) {
+	t.Helper()
+	s, stop = launch(t, program(context.WithoutCancel(t.Context()), t, dir, env, append([]string{"worker", "--log", "json"}, args...)...))
+	s.logged(t, `"msg":"working"`)
+	return s, stop
+}
+
+// inLedger asks a ledger on PostgreSQL.
+func inLedger(t *testing.T, env []string, query string) (rows [][]string) {
+	t.Helper()
+	_, url, _ := strings.Cut(env[0], "=")
+	db, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(context.WithoutCancel(t.Context()))
+	found, err := db.Query(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for found.Next() {
+		values, err := found.Values()
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := make([]string, len(values))
+		for i, v := range values {
+			row[i] = fmt.Sprint(v)
+		}
+		rows = append(rows, row)
+	}
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// A night whose steps are all done by workers, while daybreak serve decides and shows.
+func TestWorkersDoANight(t *testing.T) {
+	t.Parallel()
+	dir, env, warehouse := sharedCafe(t)
+	date := lastDate(t).String()
+	s, stop := serve(t, dir, env, "--kinds", "none")
+	_, stopOne := worker(t, dir, env, "--threads", "2")
+	_, stopOther := worker(t, dir, env, "--kinds", "extract,load")
+	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "a test")
+	must(t, dir, env, "wait", "--url", s.url, "--timeout", "1m", "best@"+date, "revenue@"+date, "cafe.drinks@"+date)
+	if diff := cmp.Diff([]string{"coffee|9", "tea|3"}, warehouse.Rows(t, "SELECT * FROM test_analytics.revenue ORDER BY 1")); diff != "" {
+		t.Errorf("revenue (-want +got):\n%s", diff)
+	}
+	until(t, "the run has ended", func() bool { return inLedger(t, env, "SELECT state FROM runs")[0][0] == "succeeded" })
+	if by := inLedger(t, env, "SELECT DISTINCT a.worker FROM attempts a JOIN workers w ON w.id = a.worker WHERE w.command <> 'worker'"); len(by) > 0 {
+		t.Errorf("daybreak serve has worked itself: %v", by)
+	}
+	if twice := inLedger(t, env, "SELECT step, count(*) FROM attempts GROUP BY 1 HAVING count(*) > 1"); len(twice) > 0 {
+		t.Errorf("steps were attempted more than once: %v", twice)
+	}
+	stopOther()
+	stopOne()
+	stop()
+	if left := inLedger(t, env, "SELECT id FROM workers"); len(left) > 0 {
+		t.Errorf("workers are listed that have ended: %v", left)
+	}
+}
+
+// What a worker cannot do it refuses, in one sentence.
+func TestWorkersRefuse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, cafe)
+	write(t, dir, map[string]string{"daybreak.yaml": "sources: {cafe: {sqlite: cafe.db}}\n"})
+	wantRefusal(t, do(t, dir, nil, "worker"), 78, "ledger_not_shared", "ledger.db")
+	wantRefusal(t, do(t, dir, nil, "serve", "--kinds", "extract"), 78, "ledger_not_shared")
+	write(t, dir, map[string]string{"daybreak.yaml": "ledger: postgres://nobody@127.0.0.1:1/none\nsources: {cafe: {sqlite: cafe.db}}\n"})
+	wantRefusal(t, do(t, dir, nil, "worker"), 78, "warehouse_not_shared", "load, verify, transform, test, publish", "warehouse.duckdb")
+	wantRefusal(t, do(t, dir, nil, "serve", "--kinds", "none"), 78, "warehouse_not_shared")
+	wantRefusal(t, do(t, dir, nil, "worker", "--kinds", "extract,lode"), 78, "kind_unknown", `"lode"`)
+	wantRefusal(t, do(t, dir, nil, "worker", "--kinds", "extract"), 69, "ledger_unreachable")
+}
+
+// Beside a serve that owns the DuckDB warehouse, a worker extracts.
+func TestAWorkerExtractsForDuckDB(t *testing.T) {
+	t.Parallel()
+	dir, date := t.TempDir(), lastDate(t).String()
+	env := []string{"LEDGER_URL=" + testenv.Postgres(t).URL}
+	write(t, dir, cafe)
+	write(t, dir, map[string]string{"daybreak.yaml": "ledger: ${env:LEDGER_URL}\nsources: {cafe: {sqlite: cafe.db}}\nstatus: {public: true}\n"})
+	brewed(t, dir)
+	s, stop := serve(t, dir, env, "--kinds", "load,verify,transform,test,publish")
+	_, stopWorker := worker(t, dir, env, "--kinds", "extract")
+	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "a test")
+	must(t, dir, env, "wait", "--url", s.url, "--timeout", "1m", "best@"+date)
+	by := inLedger(t, env, "SELECT s.kind, w.command FROM attempts a JOIN steps s ON s.id = a.step JOIN workers w ON w.id = a.worker GROUP BY 1, 2 ORDER BY 1")
+	if diff := cmp.Diff([][]string{{"extract", "worker"}, {"load", "serve"}, {"publish", "serve"}, {"test", "serve"}, {"transform", "serve"}, {"verify", "serve"}}, by); diff != "" {
+		t.Errorf("who did what (-want +got):\n%s", diff)
+	}
+	stopWorker()
+	stop()
+}
