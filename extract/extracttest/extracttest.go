@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,7 +27,7 @@ import (
 type Lake struct {
 	mu      sync.Mutex
 	objects map[string][]byte
-	// Before, when set, sees each key first, and its error is what Put returns.
+	// Before, when set, sees each key first, and its error is what Put returns. The test may be ended there.
 	Before func(key string) error
 	// Discard counts octets instead of keeping them.
 	Discard bool
@@ -35,7 +36,7 @@ type Lake struct {
 // Put stores an object that must not be there yet.
 func (l *Lake) Put(_ context.Context, key string, body io.Reader) (elt.Object, error) {
 	if l.Before != nil {
-		if err := l.Before(key); err != nil {
+		if err := l.before(key); err != nil {
 			return elt.Object{}, err
 		}
 	}
@@ -59,6 +60,16 @@ func (l *Lake) Put(_ context.Context, key string, body io.Reader) (elt.Object, e
 	}
 	l.objects[key] = kept.Bytes()
 	return elt.Object{Key: key, Bytes: n, SHA256: hex.EncodeToString(hash.Sum(nil))}, nil
+}
+
+// before calls Before on a goroutine of its own: t.Fatal ends the goroutine that it is called on, and whoever stores an
+// object would be waited for until all tests are over.
+func (l *Lake) before(key string) error {
+	err := errors.New("the test was ended while " + key + " was stored")
+	var called sync.WaitGroup
+	called.Go(func() { err = l.Before(key) })
+	called.Wait()
+	return err
 }
 
 // Keys returns the objects' keys in no order.

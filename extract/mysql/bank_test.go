@@ -10,9 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/mysql"
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -54,7 +52,7 @@ func bankOf(t *testing.T, branches int, options ...string) {
 		{"teller2", []string{"SELECT, LOCK TABLES ON *.*"}},
 	} {
 		source, err := mysql.New(mysql.Options{
-			Name: "shop", URL: user(t, server, db, c.user, c.grants...), Connections: 4, ChunkBytes: 1 << 20, Log: extracttest.Log(t), Budget: extract.Budget{LockTimeout: time.Second},
+			Name: "shop", URL: user(t, server, db, c.user, c.grants...), Connections: 4, ChunkBytes: 1 << 20, Log: extracttest.Log(t),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -17,12 +17,12 @@ import (
 	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
-// wary returns a source of small chunks and little patience.
+// wary returns a source of small chunks. It has patience with a machine that is busy; hurried takes it away.
 func wary(t testing.TB, url string, change func(*mysql.Options)) *mysql.Source {
 	t.Helper()
 	o := mysql.Options{
-		Name: "shop", URL: url, Log: extracttest.Log(t), Connections: 3, ChunkBytes: 1 << 20, Silence: time.Second, Glance: 50 * time.Millisecond,
-		Budget: extract.Budget{LockTimeout: time.Second},
+		Name: "shop", URL: url, Log: extracttest.Log(t), Connections: 3, ChunkBytes: 1 << 20, Glance: 50 * time.Millisecond,
+		Budget: extract.Budget{LockTimeout: 30 * time.Second},
 	}
 	if change != nil {
 		change(&o)
@@ -33,6 +33,9 @@ func wary(t testing.TB, url string, change func(*mysql.Options)) *mysql.Source {
 	}
 	return s
 }
+
+// hurried is for a test in which the server falls silent.
+func hurried(o *mysql.Options) { o.Silence, o.Budget.LockTimeout = time.Second, time.Second }
 
 // restless returns an extractor that gives the source little rest.
 func restless(t testing.TB, s extract.Source, lake *extracttest.Lake) *extract.Extractor {
@@ -148,7 +151,11 @@ func TestNetworks(t *testing.T) {
 					t.Parallel()
 					p := testenv.Toxiproxy(t).Before(t, server.URL)
 					lake := &extracttest.Lake{}
-					_, large, err := night(t, restless(t, wary(t, p.URL+tls, nil), lake), lake, moment, func() { f.happen(t, p) })
+					change := hurried
+					if f.comes { // and never falls silent
+						change = nil
+					}
+					_, large, err := night(t, restless(t, wary(t, p.URL+tls, change), lake), lake, moment, func() { f.happen(t, p) })
 					if err == nil {
 						exact(t, lake, large)
 						return
@@ -231,11 +238,11 @@ func TestDefinitionsInMidRun(t *testing.T) {
 				lake := &extracttest.Lake{}
 				x := restless(t, wary(t, p.URL, func(o *mysql.Options) { o.Budget.LockWait, o.Connections = wait, 1 }), lake)
 				var altered sync.WaitGroup
-				remove := func() {}
-				if !test.patient { // slow enough to be still read when the other comes
-					remove = p.Add(t, testenv.Bandwidth(3000), testenv.Answers)
-				}
 				_, m, err := night(t, x, lake, moment, func() {
+					remove := func() {}
+					if !test.patient { // slow enough to be still read when the other comes
+						remove = p.Add(t, testenv.Bandwidth(100), testenv.Answers)
+					}
 					altered.Go(func() {
 						if _, err := db.ExecContext(context.WithoutCancel(t.Context()), test.statement); err != nil {
 							t.Error(err)
@@ -286,10 +293,12 @@ func TestNamesakeIsAltered(t *testing.T) {
 	eventually(t, func() bool {
 		return count(`SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'Waiting for table metadata lock' AND DB = '`+other.Database+`'`) == 1
 	})
-	source := wary(t, user(t, server, db, "watcher", "SELECT, PROCESS ON *.*"), func(o *mysql.Options) { o.Budget.LockWait, o.Glance, o.Connections = time.Millisecond, 5*time.Millisecond, 1 })
+	source := wary(t, user(t, server, db, "watcher", "SELECT, PROCESS ON *.*"), func(o *mysql.Options) {
+		o.Budget.LockWait, o.Glance, o.Connections = time.Millisecond, 5*time.Millisecond, 1
+	})
 	lake := &extracttest.Lake{}
 	_, large, err := night(t, restless(t, source, lake), lake, betweenChunks, func() {
-		looks, last, patience := 0, 0, time.Now().Add(30*time.Second)
+		looks, last, patience := 0, 0, time.Now().Add(2*time.Minute)
 		for looks < 4 && time.Now().Before(patience) { // whoever looks asks something new each time
 			if next := count(`SELECT COALESCE(SUM(QUERY_ID), 0) FROM information_schema.PROCESSLIST WHERE USER = 'watcher'`); next != last {
 				looks, last = looks+1, next
@@ -397,24 +406,35 @@ func TestReplica(t *testing.T) {
 	exec(t, on, `START SLAVE`)
 	lake := &extracttest.Lake{}
 	p := testenv.Toxiproxy(t).Before(t, r.URL)
-	remove := p.Add(t, testenv.Bandwidth(5000), testenv.Answers) // slow enough to be still read when it is noticed
 	x := restless(t, wary(t, p.URL, func(o *mysql.Options) { o.Budget.ReplicaLag = time.Minute }), lake)
 	e := extracttest.Table("large")
 	n := x.Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
 	defer n.Close()
 	var once, again sync.Once
+	var mu sync.Mutex
+	remove := func() {}
 	lake.Before = func(string) error {
-		once.Do(func() { exec(t, on, `STOP SLAVE`) })
+		once.Do(func() {
+			slow := p.Add(t, testenv.Bandwidth(100), testenv.Answers) // enough to be still read when it is noticed
+			mu.Lock()
+			remove = slow
+			mu.Unlock()
+			exec(t, on, `STOP SLAVE`)
+		})
 		return nil
 	}
 	said := make(map[string]bool)
-	var mu sync.Mutex
 	m, err := n.Extract(t.Context(), extracttest.Job(e, 1), func(p elt.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
 		if p.Paused != "" {
 			said[p.Paused] = true
-			again.Do(func() { remove(); exec(t, on, `START SLAVE`) })
+			again.Do(func() {
+				remove()
+				if _, err := on.ExecContext(t.Context(), `START SLAVE`); err != nil {
+					t.Error(err)
+				}
+			})
 		}
 	})
 	if err != nil {

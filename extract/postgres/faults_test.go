@@ -19,12 +19,12 @@ import (
 	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
-// wary returns a source of small chunks and little patience.
+// wary returns a source of small chunks. It has patience with a machine that is busy; hurried takes it away.
 func wary(t testing.TB, url string, change func(*postgres.Options)) *postgres.Source {
 	t.Helper()
 	o := postgres.Options{
-		Name: "shop", URL: url, Log: extracttest.Log(t), Connections: 3, ChunkBytes: 1 << 20, Silence: 2 * time.Second, TransactionWait: time.Millisecond,
-		Budget: extract.Budget{LockTimeout: time.Second},
+		Name: "shop", URL: url, Log: extracttest.Log(t), Connections: 3, ChunkBytes: 1 << 20, TransactionWait: time.Millisecond,
+		Budget: extract.Budget{LockTimeout: 30 * time.Second},
 	}
 	if change != nil {
 		change(&o)
@@ -35,6 +35,9 @@ func wary(t testing.TB, url string, change func(*postgres.Options)) *postgres.So
 	}
 	return s
 }
+
+// hurried is for a test in which the server falls silent.
+func hurried(o *postgres.Options) { o.Silence, o.Budget.LockTimeout = 2*time.Second, time.Second }
 
 // at is a moment of an extraction of the tables public.small and public.large.
 type at string
@@ -139,7 +142,11 @@ func TestNetworks(t *testing.T) {
 				t.Parallel()
 				p := testenv.Toxiproxy(t).Before(t, url)
 				lake := &extracttest.Lake{}
-				x := extracttest.New(t, wary(t, p.URL, nil), lake)
+				change := hurried
+				if f.comes { // and never falls silent
+					change = nil
+				}
+				x := extracttest.New(t, wary(t, p.URL, change), lake)
 				_, large, err := night(t, x, lake, moment, func() { f.happen(t, p) })
 				if err == nil {
 					exact(t, lake, large)
@@ -198,7 +205,7 @@ func TestSilentKeeper(t *testing.T) {
 			if err := conn.QueryRow(t.Context(), keepers+` LIMIT 1`).Scan(&first); err != nil {
 				t.Fatal(err)
 			}
-			exec(t, conn, fmt.Sprintf(`SELECT pg_terminate_backend(%d, 5000)`, first))
+			exec(t, conn, fmt.Sprintf(`SELECT pg_terminate_backend(%d, 60000)`, first))
 		}
 	})
 	if err != nil {
@@ -288,11 +295,11 @@ func TestWaitersAreLetThrough(t *testing.T) {
 	e := extracttest.Table("public.large")
 	n := x.Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
 	defer n.Close()
-	remove := p.Add(t, testenv.Bandwidth(2000), testenv.Answers) // slow enough to still be read when the migration comes
 	var migration sync.WaitGroup
 	var once sync.Once
 	lake.Before = func(string) error {
 		once.Do(func() {
+			remove := p.Add(t, testenv.Bandwidth(100), testenv.Answers) // slow enough to still be read when the migration comes
 			migration.Go(func() { exec(t, conn, `ALTER TABLE large ADD COLUMN x int`); remove() })
 		})
 		return nil

@@ -96,7 +96,7 @@ func TestAnyTableIsWhole(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if kills--; kills >= 0 {
-				_, err := saboteur.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 5000) FROM (SELECT pid FROM pg_stat_activity
+				_, err := saboteur.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 60000) FROM (SELECT pid FROM pg_stat_activity
 					WHERE application_name = 'daybreak' AND datname = current_database() ORDER BY random() LIMIT 1) AS one`)
 				return err
 			}

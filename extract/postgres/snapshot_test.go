@@ -104,7 +104,7 @@ func TestTruncateWaits(t *testing.T) {
 	read(tables[1], 20)
 	read(tables[2], 20)
 	// The last table was the last user: production has its locks back before the night is closed.
-	exec(t, conn, `TRUNCATE b`)
+	exec(t, conn, `SET lock_timeout = '60s'`, `TRUNCATE b`)
 }
 
 // TestLostSnapshot cuts the keeper's connection between two tables.
@@ -139,7 +139,7 @@ func TestLostSnapshot(t *testing.T) {
 func cut(t testing.TB, conn *pgx.Conn) {
 	t.Helper()
 	const sessions = `FROM pg_stat_activity WHERE application_name = 'daybreak' AND datname = current_database()`
-	if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 5000) `+sessions); err != nil {
+	if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 60000) `+sessions); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -327,12 +327,13 @@ func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	const patience = 2 * time.Minute
+	deadline := time.After(patience)
 	for !holds() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("it did not come to be within 30 s")
+			t.Fatalf("it did not come to be within %s", patience)
 		}
 	}
 }
