@@ -49,7 +49,7 @@ func listen(t *testing.T, answer http.HandlerFunc) marquez {
 	done := make(chan struct{})
 	sender := New(Options{
 		Destinations: []Destination{d}, Outbox: l, Lineage: l.Lineage(), AllowPrivate: true, Log: log, Now: time.Now,
-		Look: 2 * time.Millisecond, Timeout: 5 * time.Second, FirstRetry: time.Millisecond, MaxRetry: 5 * time.Millisecond,
+		Look: 2 * time.Millisecond, Timeout: patience, FirstRetry: time.Millisecond, MaxRetry: 5 * time.Millisecond,
 	})
 	go func() { sender.Run(ctx); close(done) }()
 	o.Ledger = l
@@ -238,7 +238,7 @@ func TestTroubleOfTheEndpointLosesNothing(t *testing.T) {
 // state waits until the ledger says how far the endpoint is.
 func (m marquez) state(t *testing.T, done func(elt.LineageState) bool) elt.LineageState {
 	t.Helper()
-	patience, tick := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
+	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	for {
 		states, err := m.LineageStates(t.Context())
@@ -248,7 +248,7 @@ func (m marquez) state(t *testing.T, done func(elt.LineageState) bool) elt.Linea
 		}
 		select {
 		case <-tick.C:
-		case <-patience:
+		case <-deadline:
 			t.Fatalf("still %+v", states[0])
 		}
 	}

@@ -20,6 +20,9 @@ import (
 	"github.com/daybreak-data/daybreak/internal/ledger"
 )
 
+// patience is how long anything here may take on a busy machine. A message that took a sender longer would come twice.
+const patience = 3 * time.Minute
+
 // post is one request that a destination got.
 type post struct {
 	key, signature, path string
@@ -55,7 +58,7 @@ func (e *endpoint) next(t *testing.T) post {
 	select {
 	case p := <-e.posts:
 		return p
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatal("nothing was sent")
 	}
 	return post{}
@@ -109,7 +112,7 @@ func open(t *testing.T, change func(*Options), destinations ...Destination) *off
 	ok(t, l.SyncDestinations(t.Context(), names))
 	options := Options{
 		Destinations: destinations, Outbox: l, AllowPrivate: true, Log: log, Now: time.Now,
-		Look: 5 * time.Millisecond, Timeout: 5 * time.Second, FirstRetry: time.Millisecond, MaxRetry: 20 * time.Millisecond,
+		Look: 5 * time.Millisecond, Timeout: patience, FirstRetry: time.Millisecond, MaxRetry: 20 * time.Millisecond,
 	}
 	if change != nil {
 		change(&options)
@@ -158,7 +161,7 @@ func (o *office) open(t *testing.T, cause elt.DatasetName) elt.Incident {
 // await waits until every message has ended, or is as done says, and returns them in the order of their events.
 func (o *office) await(t *testing.T, done func(elt.Message) bool) []elt.Message {
 	t.Helper()
-	deadline, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for {
 		messages, err := o.Messages(t.Context(), "", 10_000)

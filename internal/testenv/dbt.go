@@ -7,11 +7,12 @@ import (
 	"testing"
 )
 
-// dbtDir is the folder into which dbt and the project that tests run are installed, once for each user.
-var dbtDir = sync.OnceValues(func() (string, error) { return install("dbt") })
+var dbt = sync.OnceValues(func() (string, error) { return pythonProgram("dbt", "dbt") })
 
-// bigqueryDBTDir is that of a dbt with its adapter for BigQuery, which brings Google's libraries with it.
-var bigqueryDBTDir = sync.OnceValues(func() (string, error) { return install("dbt-bigquery") })
+// bigqueryDBT is a dbt with its adapter for BigQuery, which brings Google's libraries with it.
+var bigqueryDBT = sync.OnceValues(func() (string, error) { return pythonProgram("dbt-bigquery", "dbt") })
+
+var jaffleShop = sync.OnceValues(func() (string, error) { return install("jaffle_shop") })
 
 // DBT returns the path of dbt, with its adapter for DuckDB. DAYBREAK_TEST_DBT names another one, to try
 // the tests with another version.
@@ -20,27 +21,27 @@ func DBT(t testing.TB) string {
 	if other := os.Getenv("DAYBREAK_TEST_DBT"); other != "" {
 		return other
 	}
-	dir, err := dbtDir()
+	path, err := dbt()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(dir, "venv", "bin", "dbt")
+	return path
 }
 
 // BigQueryDBT returns the path of dbt with its adapter for BigQuery.
 func BigQueryDBT(t testing.TB) string {
 	t.Helper()
-	dir, err := bigqueryDBTDir()
+	path, err := bigqueryDBT()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(dir, "venv", "bin", "dbt")
+	return path
 }
 
 // JaffleShop copies dbt Labs' jaffle_shop into the folder: a dbt project of three seeds, five models and twenty tests.
 func JaffleShop(t testing.TB, into string) {
 	t.Helper()
-	dir, err := dbtDir()
+	dir, err := jaffleShop()
 	if err != nil {
 		t.Fatal(err)
 	}

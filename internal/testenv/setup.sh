@@ -26,16 +26,20 @@ if ((${#missing[@]})); then
 	echo "installing ${missing[*]}"
 	as_root=()
 	((UID == 0)) || as_root=(sudo)
-	"${as_root[@]}" apt-get update -qq
-	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null
+	apt=(apt-get -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600)
+	"${as_root[@]}" "${apt[@]}" update
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null
 fi
 
 for server in github.com/versity/versitygw/cmd/versitygw github.com/Shopify/toxiproxy/v2/cmd/server; do
 	GOFLAGS=-buildvcs=false go -C "$(dirname "$0")/tools" tool -n "$server" >/dev/null
 done
 
-"$(dirname "$0")/dbt/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/dbt"
-"$(dirname "$0")/dbt-bigquery/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/dbt-bigquery"
-"$(dirname "$0")/mysql/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/mysql"
-"$(dirname "$0")/schemathesis/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/schemathesis"
-"$(dirname "$0")/axe/install.sh" "${XDG_CACHE_HOME:-$HOME/.cache}/daybreak/axe"
+here=$(dirname "$0")
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/daybreak
+for list in dbt dbt-bigquery schemathesis; do
+	"$here/python/install.sh" "$list" "$cache" >/dev/null
+done
+for thing in jaffle_shop mysql axe; do
+	"$here/$thing/install.sh" "$cache/$thing"
+done

