@@ -94,7 +94,7 @@ func TestOpenedStaysOpen(t *testing.T) {
 	if err := s.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := chromedp.Run(browser, chromedp.Poll[bool](`document.querySelector("#steps-churn > summary .pill").textContent.includes("Done")`)); err != nil {
+	if _, err := chromedp.Run(browser, chromedp.Poll[bool](`document.querySelector("#steps-churn > summary .pill").textContent.includes("Done")`, chromedp.WithPollingTimeout(0))); err != nil {
 		t.Fatal(err)
 	}
 	if open := in[[]string](t, browser, `[...document.querySelectorAll("details[open]")].map((d) => d.id)`); len(open) != 1 || open[0] != "steps-churn" {

@@ -225,7 +225,7 @@ func TestSearch(t *testing.T) {
 	if err := chromedp.Do(browser, chromedp.SendKeys("[name=q]", "conv")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := chromedp.Run(browser, chromedp.Poll[bool](`document.querySelectorAll(".datasets tbody tr").length === 2 && location.search === "?q=conv" && document.activeElement.value === "conv"`)); err != nil {
+	if _, err := chromedp.Run(browser, chromedp.Poll[bool](`document.querySelectorAll(".datasets tbody tr").length === 2 && location.search === "?q=conv" && document.activeElement.value === "conv"`, chromedp.WithPollingTimeout(0))); err != nil {
 		t.Fatalf("%v; the page shows %q at %q", err, in[[]string](t, browser, `[...document.querySelectorAll(".datasets .name")].map((e) => e.textContent)`), in[string](t, browser, `location.search + " " + document.activeElement.value`))
 	}
 	in[bool](t, browser, `document.activeElement.blur(), document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true }))`)
@@ -251,7 +251,7 @@ func TestPageIsLive(t *testing.T) {
 	if err := s.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := chromedp.Run(browser, chromedp.Poll[bool](headingText+` === "shop.conversations is complete through Fri 20 Nov." && window.untouched`)); err != nil {
+	if _, err := chromedp.Run(browser, chromedp.Poll[bool](headingText+` === "shop.conversations is complete through Fri 20 Nov." && window.untouched`, chromedp.WithPollingTimeout(0))); err != nil {
 		t.Fatalf("%v; the page says %q", err, in[string](t, browser, headingText))
 	}
 }

@@ -76,7 +76,7 @@ var stories = map[string]func(r *visitor){
 		r.signsIn("analyst", elt.Viewer)
 		r.types("[name=q]", "conversations")
 		if r.scripts {
-			if _, err := chromedp.Run(r.tab, chromedp.Poll[bool](`location.search === "?q=conversations" && document.querySelectorAll(".datasets tbody tr").length === 2`)); err != nil {
+			if _, err := chromedp.Run(r.tab, chromedp.Poll[bool](`location.search === "?q=conversations" && document.querySelectorAll(".datasets tbody tr").length === 2`, chromedp.WithPollingTimeout(0))); err != nil {
 				r.t.Fatal(err)
 			}
 		} else {
@@ -250,7 +250,7 @@ func TestTypedTextSurvives(t *testing.T) {
 		t.Fatal(err)
 	}
 	const there = headingText + ` === "shop.conversations is complete through Fri 20 Nov." && document.querySelector("[name=text]").value === "Half a sentence" && document.activeElement.name === "text"`
-	if _, err := chromedp.Run(r.tab, chromedp.Poll[bool](there)); err != nil {
+	if _, err := chromedp.Run(r.tab, chromedp.Poll[bool](there, chromedp.WithPollingTimeout(0))); err != nil {
 		t.Fatalf("%v: %q", err, in[string](t, r.tab, `document.querySelector("[name=text]").value`))
 	}
 }

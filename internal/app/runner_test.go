@@ -51,6 +51,9 @@ func newRunner(l *ledger.Ledger, do stagesFunc) *schedules.Runner {
 	}
 }
 
+// patience is how long a run may take on a busy machine before it is held to hang.
+const patience = 5 * time.Minute
+
 var (
 	aDay  = elt.Date{Year: 2026, Month: 1, Day: 5}
 	users = []elt.Dataset{{Name: "shop.users", Kind: elt.TableDataset}}
@@ -157,7 +160,7 @@ func TestTransientFailuresAreTriedAgainAndDataFailuresAreNot(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			l := newLedger(t)
 			run := beginRun(t, l, "r1", aDay)
@@ -174,7 +177,7 @@ func TestTransientFailuresAreTriedAgainAndDataFailuresAreNot(t *testing.T) {
 
 // Whoever has a run tried again gives its failed step all of its attempts anew, from that step on.
 func TestARetryByAPersonCountsAnew(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	l := newLedger(t)
 	run := beginRun(t, l, "r1", aDay)
@@ -259,7 +262,7 @@ func TestAnInterruptionIsNoFailure(t *testing.T) {
 		workers.Drain()
 		cancel()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	drive(ctx, t, newRunner(l, func(context.Context, elt.Step, int) error { return nil }))
 	if got := stateOf(t, l, run.ID); got != elt.RunSucceeded {
@@ -310,7 +313,7 @@ func TestTheRunsOfAScheduleGoInDateOrder(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var published []string
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	drive(ctx, t, newRunner(l, func(_ context.Context, s elt.Step, _ int) error {
 		mu.Lock()
