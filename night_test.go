@@ -40,6 +40,12 @@ func ask(t *testing.T, file, statement string) [][]string {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	return lines(t, db, statement)
+}
+
+// rowsOf returns a query's rows as text.
+func lines(t *testing.T, db *sql.DB, statement string) [][]string {
+	t.Helper()
 	rows, err := db.QueryContext(t.Context(), statement)
 	if err != nil {
 		t.Fatalf("%s: %v", statement, err)

@@ -42,11 +42,18 @@ type sampler struct {
 // with as many rows, and what was published last must be there. Whatever works on the workspace has to have ended.
 func neverFalselyGreen(t *testing.T, dir string) {
 	t.Helper()
+	file := filepath.Join(dir, configured(dir, `duckdb: (\S+)`, "state/warehouse.duckdb"))
+	sampling(t, "sqlite:"+filepath.Join(dir, configured(dir, `ledger: sqlite:(\S+)`, "state/ledger.db")), func(s *sampler) ([]string, error) { return s.judge(file) })
+}
+
+// sampling does so for a ledger on any engine, and asks judge which claims the warehouse contradicts.
+func sampling(t *testing.T, dsn string, judge func(*sampler) ([]string, error)) {
+	t.Helper()
 	s := &sampler{claims: make(map[claim]time.Time)}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.sample(ctx, filepath.Join(dir, configured(dir, `ledger: sqlite:(\S+)`, "state/ledger.db")))
+		ended <- s.sample(ctx, dsn)
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -54,7 +61,7 @@ func neverFalselyGreen(t *testing.T, dir string) {
 			t.Errorf("the status could not be sampled: %v", err)
 			return
 		}
-		untrue, err := s.judge(filepath.Join(dir, configured(dir, `duckdb: (\S+)`, "state/warehouse.duckdb")))
+		untrue, err := judge(s)
 		if err != nil {
 			t.Errorf("the warehouse cannot be asked: %v", err)
 		}
@@ -75,13 +82,14 @@ func configured(dir, pattern, otherwise string) string {
 }
 
 // sample looks ten times a second until ctx ends, and once more.
-func (s *sampler) sample(ctx context.Context, file string) error {
+func (s *sampler) sample(ctx context.Context, dsn string) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	file, embedded := strings.CutPrefix(dsn, "sqlite:")
 	var book *ledger.Ledger
 	for book == nil {
-		if _, err := os.Stat(file); err == nil {
-			if book, err = ledger.Open(context.WithoutCancel(ctx), "sqlite:"+file, slog.New(slog.DiscardHandler)); err != nil {
+		if _, err := os.Stat(file); err == nil || !embedded {
+			if book, err = ledger.Open(context.WithoutCancel(ctx), dsn, slog.New(slog.DiscardHandler)); err != nil {
 				book = nil // it is being made
 			} else if _, err := book.Revision(context.WithoutCancel(ctx)); err != nil {
 				if err := book.Close(); err != nil {
@@ -159,6 +167,14 @@ func (s *sampler) judge(file string) (contradicted []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.contradicted(published, last, func(relation string) (n int64, err error) {
+		err = db.QueryRow("SELECT count(*) FROM " + relation).Scan(&n)
+		return n, err
+	})
+}
+
+// contradicted holds every claim against what was published, and the rows that are there.
+func (s *sampler) contradicted(published map[claim]time.Time, last map[claim]string, count func(relation string) (int64, error)) (contradicted []string, err error) {
 	for c, said := range s.claims {
 		at, there := published[c]
 		switch {
@@ -168,8 +184,8 @@ func (s *sampler) judge(file string) (contradicted []string, err error) {
 			contradicted = append(contradicted, fmt.Sprintf("%s of %s was called ready at %s, and was published at %s", c.dataset, c.date, said, at))
 		}
 		if relation, newest := last[c]; newest {
-			var n int64
-			if err := db.QueryRow(fmt.Sprintf("SELECT count(*) FROM %s", relation)).Scan(&n); err != nil {
+			n, err := count(relation)
+			if err != nil {
 				return contradicted, err
 			}
 			if n < c.rows {
@@ -233,7 +249,7 @@ func TestAFalseGreenIsSeen(t *testing.T) {
 			s := &sampler{claims: make(map[claim]time.Time)}
 			ctx, stop := context.WithCancel(t.Context())
 			stop() // one look
-			if err := s.sample(ctx, ledgerIn(dir)); err != nil {
+			if err := s.sample(ctx, "sqlite:"+ledgerIn(dir)); err != nil {
 				t.Fatal(err)
 			}
 			contradicted, err := s.judge(filepath.Join(dir, "state", "warehouse.duckdb"))

@@ -290,13 +290,17 @@ func (r *Runner) Work(ctx context.Context, s elt.Step) error {
 	// What happened must be recorded even while the process is being asked to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Lease)
 	defer cancel()
-	outcome, err := r.outcome(ctx, s, result, workErr)
+	var outcome elt.Outcome
+	err = insist(ctx, func() (err error) {
+		outcome, err = r.outcome(ctx, s, result, workErr)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	outcome.Usage = meter.Used()
 	r.Observer.Ended(s, outcome, time.Since(began))
-	err = r.Ledger.Finish(ctx, lease, outcome)
+	err = insist(ctx, func() error { return r.Ledger.Finish(ctx, lease, outcome) })
 	failpoint.Here("step.recorded")
 	if elt.CodeOf(err) == "lease_lost" {
 		return r.recordUsage(ctx, lease, outcome.Usage)
