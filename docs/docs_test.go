@@ -48,7 +48,7 @@ func TestConfigurationReference(t *testing.T) {
 }
 
 // code matches where the source gives an error its code.
-var code = regexp.MustCompile(`(?:\bCode\s*[:=]\s*|\bverdict\{|^\s*"[0-9A-Z]+":\s*\{|\.wrong\(|\.named\()"([a-z]+(?:_[a-z]+)+)"|\bunknown\("([a-z_]+)",`)
+var code = regexp.MustCompile(`(?:\bCode\s*[:=]\s*|\bverdict\{|^\s*"[0-9A-Z]+":\s*\{|\.wrong\(|\.named\(|\bwarn\()"([a-z]+(?:_[a-z]+)+)"|\bunknown\("([a-z_]+)",`)
 
 // TestEveryCodeIsExplained looks for error codes in the source and wants each in the runbook, under an anchor that
 // the API's problem types link to.

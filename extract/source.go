@@ -19,6 +19,11 @@ type Source interface {
 	Close() error
 }
 
+// Examiner is a source that can tell what may spoil a night though everything can be read now: each problem is a warning.
+type Examiner interface {
+	Examine(ctx context.Context) (elt.Problems, error)
+}
+
 // Snapshot is one consistent reading of a source. Its methods may be called at the same time.
 type Snapshot interface {
 	// Position says which moment of which server this is.

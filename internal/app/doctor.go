@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -86,10 +87,23 @@ func examine(ctx context.Context, dir string, log *slog.Logger) []finding {
 			within, cancel := context.WithTimeout(ctx, doctorTime)
 			defer cancel()
 			results[i] = check(within)
+			if errors.Is(within.Err(), context.DeadlineExceeded) {
+				results[i] = silent(results[i])
+			}
 		})
 	}
 	all.Wait()
 	return slices.Concat(append([][]finding{found}, results...)...)
+}
+
+// silent says of what did not answer in time just that.
+func silent(found []finding) []finding {
+	for i, f := range found {
+		if f.Code == elt.Interrupted {
+			found[i] = finding{f.Check, broken, fmt.Sprintf("no answer within %s", doctorTime), "check its address, and what lies between: name, firewall, proxy", "no_answer"}
+		}
+	}
+	return found
 }
 
 func ofFiles(ws *workspace, problems elt.Problems) finding {
@@ -163,6 +177,9 @@ func tryLake(ctx context.Context, store lake.Store) finding {
 	random := make([]byte, 8<<10)
 	rand.Read(random) // never fails
 	key := "_doctor/" + hex.EncodeToString(random[:8])
+	if _, err := store.Stat(ctx, key); elt.CodeOf(err) != "object_missing" { // who is not there is found out without anything to tidy up
+		return bad(check, cmp.Or(err, errors.New("the lake has an object that nobody wrote")))
+	}
 	put, err := store.Put(ctx, key, bytes.NewReader(random))
 	if err != nil {
 		return bad(check, err)
@@ -219,7 +236,17 @@ func (ws *workspace) examineSource(ctx context.Context, name elt.SourceName, log
 	}
 	defer snapshot.Close() // it was only looked at
 	at := snapshot.Position()
-	return []finding{good(check, "%s; %s can be read", at.Server, plural(len(tables), "table")), skewed(check+"'s clock", at.TakenAt, before.Add(time.Since(before)/2))}
+	found := []finding{good(check, "%s; %s can be read", at.Server, plural(len(tables), "table")), skewed(check+"'s clock", at.TakenAt, before.Add(time.Since(before)/2))}
+	if e, ok := source.(extract.Examiner); ok {
+		risks, err := e.Examine(ctx)
+		if err != nil {
+			return append(found, bad(check, err))
+		}
+		for _, r := range risks {
+			found = append(found, doubt(check, r.Code, r.What, r.Do))
+		}
+	}
+	return found
 }
 
 // examineWarehouse opens what is published for reading; a night may go on meanwhile.
