@@ -17,15 +17,22 @@ func AppendText(to *parquet.Vector, raw []byte) error {
 	return nil
 }
 
-// ascii reports whether a text that is long enough to be looked at eight octets at a time has nothing but ASCII.
+// ascii reports whether a text has nothing but ASCII, eight octets at a time where it is long enough.
 func ascii(x []byte) bool {
 	const eight, high = 8, 0x8080808080808080
-	if len(x) < eight {
-		return false
-	}
-	all := binary.NativeEndian.Uint64(x[len(x)-eight:])
-	for ; len(x) > eight; x = x[eight:] {
-		all |= binary.NativeEndian.Uint64(x)
+	var all uint64
+	switch n := len(x); {
+	case n >= eight:
+		all = binary.NativeEndian.Uint64(x[n-eight:])
+		for ; len(x) > eight; x = x[eight:] {
+			all |= binary.NativeEndian.Uint64(x)
+		}
+	case n >= eight/2:
+		all = uint64(binary.NativeEndian.Uint32(x) | binary.NativeEndian.Uint32(x[n-eight/2:]))
+	default:
+		for _, b := range x {
+			all |= uint64(b)
+		}
 	}
 	return all&high == 0
 }

@@ -27,14 +27,27 @@ type dictionary struct {
 	least, most []byte // of the texts, cut to statsPrefix
 
 	table []uint32 // of places, counted from 1; 0 for none
-	begin []uint32 // where each text lies in plain
+	known []known  // the different texts
 	seed  maphash.Seed
-	keys  [2]uint64 // for short texts
+	keys  [4]uint64 // for texts that are not long
 }
 
+// known is a text of a dictionary.
+type known struct {
+	ends [2]uint64 // its first and its last octets, which are all of a short text
+	size uint32
+	at   uint32 // where it lies in plain
+}
+
+// shortText is how long a text may be for its ends to be all of it.
+const shortText = 16
+
 func newDictionary() dictionary {
-	seed := maphash.MakeSeed()
-	return dictionary{seed: seed, keys: [2]uint64{maphash.String(seed, "a"), maphash.String(seed, "b")}}
+	d := dictionary{seed: maphash.MakeSeed()}
+	for i := range d.keys {
+		d.keys[i] = maphash.Bytes(d.seed, []byte{byte(i)})
+	}
+	return d
 }
 
 // width returns how many bits a place takes.
@@ -45,7 +58,7 @@ func (d *dictionary) size() int { return len(d.plain) + len(d.indices)*d.width()
 
 // reset empties the dictionary for so many values.
 func (d *dictionary) reset(tableSize, values int) {
-	d.plain, d.count, d.begin = d.plain[:0], 0, d.begin[:0]
+	d.plain, d.count, d.known = d.plain[:0], 0, d.known[:0]
 	d.indices = slices.Grow(d.indices[:0], values)[:values]
 	if cap(d.table) < tableSize {
 		d.table = make([]uint32, tableSize)
@@ -76,17 +89,18 @@ func (d *dictionary) texts(v *Vector) bool {
 	for i, end := range v.ends {
 		x := v.data[begin+lengthOctets : end]
 		begin = end
-		slot := d.hash(x) % slots
+		first, last := ends(x)
+		slot := d.hash(x, first, last) % slots
 		for {
 			place := d.table[slot]
 			if place == 0 {
 				if d.count == mostTexts || len(d.plain)+len(x) > mostTextOctets {
 					return false
 				}
-				place = d.add(x)
+				place = d.add(x, first, last)
 				d.table[slot] = place
 			}
-			if d.is(place-1, x) {
+			if d.is(place-1, x, first, last) {
 				d.indices[i] = place - 1
 				break
 			}
@@ -97,7 +111,7 @@ func (d *dictionary) texts(v *Vector) bool {
 }
 
 // add adds a text and returns its place, counted from 1.
-func (d *dictionary) add(x []byte) uint32 {
+func (d *dictionary) add(x []byte, first, last uint64) uint32 {
 	begin := x[:min(len(x), statsPrefix)]
 	if d.count == 0 || bytes.Compare(begin, d.least) < 0 {
 		d.least = append(d.least[:0], begin...)
@@ -105,34 +119,46 @@ func (d *dictionary) add(x []byte) uint32 {
 	if d.count == 0 || bytes.Compare(begin, d.most) > 0 {
 		d.most = append(d.most[:0], begin...)
 	}
-	d.begin = append(d.begin, uint32(len(d.plain)))
+	d.known = append(d.known, known{[2]uint64{first, last}, uint32(len(x)), uint32(len(d.plain)) + lengthOctets})
 	d.plain = binary.LittleEndian.AppendUint32(d.plain, uint32(len(x)))
 	d.plain = append(d.plain, x...)
 	d.count++
 	return uint32(d.count)
 }
 
-// hash returns a hash that nobody who writes texts can foresee. A short text's takes two looks and a multiplication.
-func (d *dictionary) hash(x []byte) uint64 {
+// ends returns a text's first and last octets, at most eight each: every octet of a short text is in one of them.
+func ends(x []byte) (first, last uint64) {
 	n := len(x)
-	var a, b uint64
 	switch {
-	case n > 16:
-		return maphash.Bytes(d.seed, x)
 	case n >= 8:
-		a, b = binary.LittleEndian.Uint64(x), binary.LittleEndian.Uint64(x[n-8:])
+		return binary.LittleEndian.Uint64(x), binary.LittleEndian.Uint64(x[n-8:])
 	case n >= 4:
-		a, b = uint64(binary.LittleEndian.Uint32(x)), uint64(binary.LittleEndian.Uint32(x[n-4:]))
+		return uint64(binary.LittleEndian.Uint32(x)), uint64(binary.LittleEndian.Uint32(x[n-4:]))
 	case n > 0:
-		a = uint64(x[0]) | uint64(x[n/2])<<8 | uint64(x[n-1])<<16
+		return uint64(x[0]) | uint64(x[n/2])<<8 | uint64(x[n-1])<<16, 0
 	}
-	high, low := bits.Mul64(a^d.keys[0], b^d.keys[1]^uint64(n)<<56)
+	return 0, 0
+}
+
+// hash returns a hash that nobody who writes texts can foresee. That of a text that is not long takes a multiplication or two.
+func (d *dictionary) hash(x []byte, first, last uint64) uint64 {
+	n := len(x)
+	if n > 2*shortText {
+		return maphash.Bytes(d.seed, x)
+	}
+	high, low := bits.Mul64(first^d.keys[0], last^d.keys[1]^uint64(n)<<56)
+	if n > shortText {
+		h, l := bits.Mul64(binary.LittleEndian.Uint64(x[8:])^d.keys[2], binary.LittleEndian.Uint64(x[n-16:])^d.keys[3])
+		return high ^ low ^ h ^ l
+	}
 	return high ^ low
 }
 
 // is reports whether the text in that place is x.
-func (d *dictionary) is(place uint32, x []byte) bool {
-	at := d.begin[place]
-	n := binary.LittleEndian.Uint32(d.plain[at:])
-	return int(n) == len(x) && string(d.plain[at+4:at+4+n]) == string(x)
+func (d *dictionary) is(place uint32, x []byte, first, last uint64) bool {
+	k := &d.known[place]
+	if int(k.size) != len(x) || k.ends != [2]uint64{first, last} {
+		return false
+	}
+	return len(x) <= shortText || string(d.plain[k.at:k.at+k.size]) == string(x)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // The encodings of the Parquet format that this package writes, besides PLAIN.
@@ -23,7 +24,7 @@ func appendHybrid[T int16 | uint32](to []byte, values []T, width int) []byte {
 		end := i
 		for end < len(values) {
 			end = min(end+8, len(values))
-			if end < len(values) && runLength(values[end:min(end+longRun, len(values))]) >= longRun {
+			if end+longRun <= len(values) && values[end] == values[end+1] && runLength(values[end:end+longRun]) == longRun {
 				break
 			}
 		}
@@ -55,7 +56,13 @@ func runLength[T int16 | uint32](values []T) int {
 
 // appendPacked appends values of width bits each, the least significant bit first, and zeros up to count values.
 func appendPacked[T int16 | uint32 | uint64](to []byte, values []T, width, count int) []byte {
-	begin := len(to)
+	whole := len(to) + (width*count+7)/8
+	if width <= widestEights {
+		to = slices.Grow(to, whole-len(to)+2*8)
+		for ; len(values) >= 8; values = values[8:] {
+			to = appendEight(to, (*[8]T)(values), width)
+		}
+	}
 	var word uint64
 	used := 0
 	for _, x := range values {
@@ -66,10 +73,27 @@ func appendPacked[T int16 | uint32 | uint64](to []byte, values []T, width, count
 			word = uint64(x) >> (width - used)
 		}
 	}
-	for whole := begin + (width*count+7)/8; len(to) < whole; word >>= 8 {
+	for ; len(to) < whole; word >>= 8 {
 		to = append(to, byte(word))
 	}
 	return to
+}
+
+// widestEights is how wide values may be that are packed eight at a time.
+const widestEights = 15
+
+// appendEight appends eight values of width bits each, which are as many octets. There is room for 16.
+func appendEight[T int16 | uint32 | uint64](to []byte, x *[8]T, width int) []byte {
+	w := uint(width) & widestEights
+	low := uint64(x[0]) | uint64(x[1])<<w | uint64(x[2])<<(2*w) | uint64(x[3])<<(3*w)
+	high := uint64(x[4]) | uint64(x[5])<<w | uint64(x[6])<<(2*w) | uint64(x[7])<<(3*w)
+	n := len(to)
+	word := to[n : n+16]
+	binary.LittleEndian.PutUint64(word, low|high<<(4*w))
+	if width > 8 {
+		binary.LittleEndian.PutUint64(word[8:], high>>(64-4*w))
+	}
+	return to[:n+width]
 }
 
 const (

@@ -230,3 +230,51 @@ func TestRandomIntegers(t *testing.T) {
 		}
 	})
 }
+
+// TestPacked packs values of every width, bit by bit and as it is done.
+func TestPacked(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		width := rapid.IntRange(1, 20).Draw(t, "width")
+		values := rapid.SliceOfN(rapid.Uint32Range(0, 1<<width-1), 0, 100).Draw(t, "values")
+		count := (len(values) + 7) / 8 * 8
+		want := append([]byte("before"), make([]byte, width*count/8)...)
+		for i, x := range values {
+			for bit := range width {
+				at := i*width + bit
+				want[len("before")+at/8] |= byte(x>>bit&1) << (at % 8)
+			}
+		}
+		if got := appendPacked([]byte("before"), values, width, count); !bytes.Equal(got, want) {
+			t.Fatalf("%d values of %d bits are %x and not %x", len(values), width, got, want)
+		}
+	})
+}
+
+// TestDictionary: each value's place is that of an equal one, however long they are and however alike.
+func TestDictionary(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, v := newDictionary(), NewVector(elt.Type{Kind: elt.String})
+		alike := rapid.StringOfN(rapid.SampledFrom([]rune("ab\x00")), 0, 40, -1)
+		texts := rapid.SliceOfN(alike, 1, 60).Draw(t, "texts")
+		for _, x := range texts {
+			v.AppendString(x)
+		}
+		if !d.texts(v) {
+			t.Fatal("they are too many")
+		}
+		places := map[string]uint32{}
+		for i, x := range texts {
+			place, again := places[x]
+			if !again {
+				place = uint32(len(places))
+				places[x] = place
+			}
+			if d.indices[i] != place {
+				t.Fatalf("%q is in place %d and not %d", x, d.indices[i], place)
+			}
+		}
+		if d.count != len(places) {
+			t.Fatalf("%d different texts are %d", len(places), d.count)
+		}
+	})
+}

@@ -316,6 +316,10 @@ func (v *Vector) bounds() (low, high int64) {
 // bounds returns the least and the greatest of values that are at least one.
 func bounds[T int32 | int64](values []T) (int64, int64) {
 	low, high := values[0], values[0]
+	for ; len(values) >= 4; values = values[4:] { // four at a time, of which only one has to wait for those before
+		a, b, c, d := values[0], values[1], values[2], values[3]
+		low, high = min(low, min(min(a, b), min(c, d))), max(high, max(max(a, b), max(c, d)))
+	}
 	for _, x := range values {
 		low, high = min(low, x), max(high, x)
 	}
