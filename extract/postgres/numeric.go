@@ -33,9 +33,8 @@ func numericDecoder(precision, scale int, narrow bool) decoder {
 		if len(raw) < 8 {
 			return errShort
 		}
-		n := int(binary.BigEndian.Uint16(raw))
-		weight := int(int16(binary.BigEndian.Uint16(raw[2:])))
-		sign := binary.BigEndian.Uint16(raw[4:])
+		head := binary.BigEndian.Uint64(raw)
+		n, weight, sign := int(head>>48), int(int16(head>>32)), uint16(head>>16)
 		if sign&0xC000 == numericNaN { // infinities have its bits
 			return noNumber(sign, precision)
 		}

@@ -99,24 +99,24 @@ func (r *rowReader) header(data []byte) (int, error) {
 // whose end has not come yet nothing is kept, and its length is 0.
 func (r *rowReader) row(data []byte) (int, error) {
 	r.rows++
-	at, columns := 2, r.batch.Columns
+	at, columns := 2, r.batch.Columns[:len(r.decoders)]
 	for i, decode := range r.decoders {
-		rest := data[at:]
-		if len(rest) < 4 {
+		if len(data) < at+4 {
 			r.takeBack(i)
 			return 0, nil
 		}
-		size := int(int32(binary.BigEndian.Uint32(rest)))
+		size := int(int32(binary.BigEndian.Uint32(data[at:])))
+		at += 4
 		if size < 0 {
 			columns[i].AppendNull()
-			at += 4
 			continue
 		}
-		if len(rest)-4 < size {
+		end := at + size
+		if len(data) < end {
 			r.takeBack(i)
 			return 0, nil
 		}
-		if err := decode(columns[i], rest[4:4+size]); err != nil {
+		if err := decode(columns[i], data[at:end]); err != nil {
 			whole := r.locate(data)
 			if whole == 0 {
 				r.takeBack(i)
@@ -126,7 +126,7 @@ func (r *rowReader) row(data []byte) (int, error) {
 				return whole, errors.Join(err, r.flush())
 			}
 		}
-		at += 4 + size
+		at = end
 	}
 	if len(r.fields) > len(r.decoders) {
 		if at = r.locate(data); at == 0 {
