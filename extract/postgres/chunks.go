@@ -24,7 +24,8 @@ const (
 
 // listLeaves selects, as the snapshot sees the catalog, a table, its partitions and its heirs. Whether rows can be read by page; how many pages there are, and how much with what lies
 // beside them; whether reading the relation itself is allowed, and shows what reading its parent shows; and
-// whether its rows are gone because it was rewritten after the snapshot was taken. A partitioned table has none.
+// whether its rows are gone because it was rewritten after the snapshot was taken. A partitioned table has none, and of a
+// foreign table another server has them.
 const listLeaves = `
 WITH RECURSIVE tree AS (
   SELECT $1::oid AS oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent = tree.oid)
@@ -32,7 +33,7 @@ SELECT n.nspname, c.relname, c.relkind IN ('r', 'm') AND coalesce(am.amname = 'h
   coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::bigint, coalesce(pg_table_size(c.oid), 0),
   (c.relkind = 'p' OR has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) AND NOT row_security_active(c.oid),
   c.relkind IN ('r', 'm') AND pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode,
-  c.relkind = 'p'
+  c.relkind = 'p', c.relkind = 'f'
 FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam
 ORDER BY 1, 2`
@@ -41,6 +42,7 @@ ORDER BY 1, 2`
 type leaf struct {
 	name                            tableName
 	paged, open, rewritten, without bool // without rows of its own
+	foreign                         bool
 	pages, bytes                    int64
 }
 
@@ -131,7 +133,7 @@ func (s *snapshot) chunks(ctx context.Context, in *session, t table, r extract.R
 	}
 	if !window.any(func(n plan) bool { return n.Node == "Seq Scan" }) {
 		chunks, err := s.byCursor(ctx, in, t, r, window)
-		return chunks, false, err
+		return chunks, window.foreign(), err
 	}
 	// Partitions that cannot have rows of the window are not in the plan.
 	leaves = slices.DeleteFunc(leaves, func(l leaf) bool {
@@ -152,7 +154,7 @@ func (s *snapshot) leaves(ctx context.Context, in *session, t table) ([]leaf, er
 		return nil, fault(ctx, err, "cannot describe table %s of source %s", t.info.Name, s.source.opts.Name)
 	}
 	leaves, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l leaf, err error) {
-		return l, row.Scan(&l.name.schema, &l.name.table, &l.paged, &l.pages, &l.bytes, &l.open, &l.rewritten, &l.without)
+		return l, row.Scan(&l.name.schema, &l.name.table, &l.paged, &l.pages, &l.bytes, &l.open, &l.rewritten, &l.without, &l.foreign)
 	})
 	if err != nil {
 		return nil, fault(ctx, err, "cannot describe table %s of source %s", t.info.Name, s.source.opts.Name)
@@ -166,8 +168,13 @@ func cut(leaves []leaf, size int64) []chunk {
 	var chunks []chunk
 	var open chunk // of small leaves
 	var held int64
+	var far chunk // each session would see another moment of what is there
 	for _, l := range leaves {
 		from := "ONLY " + l.name.sql()
+		if l.foreign {
+			far = append(far, piece{from: from})
+			continue
+		}
 		if !l.paged || l.bytes < 2*size || l.pages < 2 {
 			if held > 0 && held+l.bytes > size {
 				chunks, open, held = append(chunks, open), nil, 0
@@ -184,8 +191,10 @@ func cut(leaves []leaf, size int64) []chunk {
 			chunks = append(chunks, chunk{p})
 		}
 	}
-	if len(open) > 0 {
-		chunks = append(chunks, open)
+	for _, last := range []chunk{open, far} {
+		if len(last) > 0 {
+			chunks = append(chunks, last)
+		}
 	}
 	return chunks
 }

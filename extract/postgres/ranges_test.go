@@ -1,13 +1,16 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -123,6 +126,62 @@ func TestForeignTable(t *testing.T) {
 			n := m.Stats.Columns[1]
 			if m.Rows() != 20000 || len(m.Parts) < 4 || n.Min != n.Max {
 				t.Errorf("%d rows came in %d parts, with n from %s to %s", m.Rows(), len(m.Parts), n.Min, n.Max)
+			}
+		})
+	}
+}
+
+// TestForeignPartitions reads a table some of whose partitions are another server's, while they change there: whatever is
+// read beside them by others, they are of one moment.
+func TestForeignPartitions(t *testing.T) {
+	const rows = `SELECT i AS id, timestamptz '2026-01-01 00:00Z' + i %% 500 * interval '10 seconds' AS at, 0 AS n, repeat('x', 300) AS v FROM generate_series(%d, %d) i`
+	_, far := database(t, `CREATE TABLE a_far AS `+fmt.Sprintf(rows, 0, 4999), `CREATE TABLE z_far AS `+fmt.Sprintf(rows, 15000, 19999),
+		`ALTER TABLE a_far ADD PRIMARY KEY (id)`, `ALTER TABLE z_far ADD PRIMARY KEY (id)`, `CREATE INDEX ON a_far (at)`, `CREATE INDEX ON z_far (at)`, `ANALYZE`)
+	config := far.Config()
+	url, conn := database(t, `CREATE EXTENSION postgres_fdw`,
+		fmt.Sprintf(`CREATE SERVER there FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '%d', dbname '%s', use_remote_estimate 'true')`, config.Port, config.Database),
+		`CREATE USER MAPPING FOR postgres SERVER there OPTIONS (user 'postgres')`, `CREATE TABLE parted (id int, at timestamptz, n int, v text) PARTITION BY RANGE (id)`,
+		`CREATE FOREIGN TABLE a_far PARTITION OF parted FOR VALUES FROM (0) TO (5000) SERVER there`,
+		`CREATE FOREIGN TABLE z_far PARTITION OF parted FOR VALUES FROM (15000) TO (20000) SERVER there`)
+	for i := range 20 { // so small that they share chunks with those before and behind
+		exec(t, conn, fmt.Sprintf(`CREATE TABLE m%02d PARTITION OF parted FOR VALUES FROM (%d) TO (%d)`, i, 5000+500*i, 5500+500*i))
+	}
+	exec(t, conn, `INSERT INTO parted `+fmt.Sprintf(rows, 5000, 14999), `ANALYZE`)
+	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	whole := extracttest.Job(extracttest.Table("public.parted"), 1)
+	for _, c := range []struct {
+		name, before string
+		job          extract.Job
+		rows         int64
+	}{
+		{"by pages", `SELECT`, whole, 20000},
+		{"a window by its cursor", `CREATE INDEX ON parted (at)`, window(incremental("public.parted"), 1, from.Add(1000*time.Second), from.Add(1500*time.Second)), 2000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			exec(t, conn, c.before, `ANALYZE`)
+			ctx, cancel := context.WithCancel(t.Context())
+			var moving sync.WaitGroup
+			moving.Go(func() { // two rows change together, again and again
+				for ctx.Err() == nil {
+					if _, err := far.Exec(t.Context(), `UPDATE a_far SET n = n + 1 WHERE id = 100; UPDATE z_far SET n = n + 1 WHERE id = 15149`); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+			lake := &extracttest.Lake{}
+			m, err := extracttest.Extract(t, extracttest.New(t, cutting(t, url, 3), lake), c.job)
+			cancel()
+			moving.Wait()
+			if err != nil {
+				t.Fatal(err)
+			}
+			moment := make(map[string]string)
+			for _, row := range lake.Rows(t, m) {
+				moment[row[0]] = row[2]
+			}
+			if m.Rows() != c.rows || len(m.Parts) < 4 || moment["100"] != moment["15149"] {
+				t.Errorf("%d rows came in %d parts; two that change together are %s and %s", m.Rows(), len(m.Parts), moment["100"], moment["15149"])
 			}
 		})
 	}
