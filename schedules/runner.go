@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -51,6 +50,7 @@ type Ledger interface {
 	Leases
 	Bills
 	States
+	Queues
 }
 
 // Stages does the work of a step. It must be safe to call again for the same step: a second call
@@ -59,28 +59,11 @@ type Stages interface {
 	Do(ctx context.Context, s elt.Step, l elt.Lease, progress func(elt.Progress)) (elt.Result, error)
 }
 
-// Queue hands steps to workers. A step may be handed over more than once, or not at all: the ledger's lease decides who does
-// it, and what is still due is enqueued again.
-type Queue interface {
-	Enqueue(ctx context.Context, steps ...elt.Step) error
-}
-
 // Observer is told what happens, for progress bars and logs. Its methods return quickly.
 type Observer interface {
 	Started(s elt.Step)
 	Progressed(s elt.Step, p elt.Progress)
 	Ended(s elt.Step, o elt.Outcome, took time.Duration)
-}
-
-// Retries says how often a step is tried, and how long it waits in between. The delay doubles from First
-// to Max, each with up to half of it taken away at random.
-type Retries struct {
-	Attempts int
-	First    time.Duration
-	Max      time.Duration
-	// Wait is how long a step may wait for a source that asks for time, such as for a transaction to end: that is no
-	// failure and costs no attempt.
-	Wait time.Duration
 }
 
 // Runner carries the runs of the ledger forward, a step at a time. What is due, what is blocked and when a
@@ -96,10 +79,14 @@ type Runner struct {
 	// Rests returns whether a dataset is under maintenance at that moment: none of its steps begins then; nil means that
 	// none ever is.
 	Rests func(ctx context.Context, now time.Time) (func(elt.DatasetName) bool, error)
+	// Limits bound how many steps work at the same time. The ledger keeps them where a step is claimed; here they keep steps out
+	// of the queue that would only be refused, and tell people why.
+	Limits elt.Limits
 	// Ended is called when a run has ended, once in this process; nil calls nothing.
 	Ended func(context.Context, elt.RunID)
 
 	plans sync.Map // elt.RunID → []elt.Step: what never changes of a run that goes on
+	waits sync.Map // elt.StepID → string: why it was last said to wait
 }
 
 // errLeaseLost is the cause of a cancelled step whose lease went to somebody else.
@@ -161,39 +148,6 @@ func (r *Runner) Carry(ctx context.Context, q Queue, run elt.Run) error {
 	return nil
 }
 
-// Onward enqueues what a run's last step has made ready, and decides nothing else about the run: what a worker calls that
-// leaves the rest to whoever sweeps.
-func (r *Runner) Onward(ctx context.Context, q Queue, run elt.Run) error {
-	now, err := r.Ledger.Now(ctx)
-	if err != nil {
-		return err
-	}
-	steps, err := r.steps(ctx, run.ID)
-	if err != nil {
-		return err
-	}
-	advice := Advise(steps, func(s elt.Step) bool { return due(s, now) })
-	if advice.State.Terminal() {
-		r.plans.Delete(run.ID)
-	}
-	return r.enqueue(ctx, q, run, advice.Ready, now)
-}
-
-// enqueue hands over those of the steps that are ready which may begin now.
-func (r *Runner) enqueue(ctx context.Context, q Queue, run elt.Run, ready []elt.Step, now time.Time) error {
-	if r.Rests != nil && run.Kind != elt.RollbackRun && len(ready) > 0 {
-		rests, err := r.Rests(ctx, now)
-		if err != nil {
-			return err
-		}
-		ready = slices.DeleteFunc(ready, func(s elt.Step) bool { return s.Dataset != "" && rests(s.Dataset) })
-	}
-	if len(ready) == 0 {
-		return nil
-	}
-	return q.Enqueue(ctx, ready...)
-}
-
 func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Time) (elt.RunState, error) {
 	steps, err := r.steps(ctx, run.ID)
 	if err != nil {
@@ -210,7 +164,7 @@ func (r *Runner) sweepRun(ctx context.Context, q Queue, run elt.Run, now time.Ti
 		return run.State, err
 	}
 	if advice.State.Terminal() {
-		r.plans.Delete(run.ID)
+		r.forget(run.ID)
 		r.Log.Info("run ended", "run", run.ID, "date", run.Date, "state", advice.State)
 		failpoint.Here("run.finish")
 		err := r.Ledger.FinishRun(ctx, run.ID, advice.State)
@@ -386,81 +340,4 @@ func (r *Runner) do(ctx context.Context, s elt.Step, lease elt.Lease, progress f
 		}
 	}()
 	return r.Stages.Do(ctx, s, lease, progress)
-}
-
-// outcome decides what an attempt's end means: success, another attempt later, or failure.
-func (r *Runner) outcome(ctx context.Context, s elt.Step, result elt.Result, workErr error) (elt.Outcome, error) {
-	if workErr == nil {
-		return elt.Outcome{State: elt.StepSucceeded, Result: result}, nil
-	}
-	failure := elt.NewFailure(workErr)
-	now, err := r.Ledger.Now(ctx)
-	if err != nil {
-		return elt.Outcome{}, fmt.Errorf("read the ledger's clock: %w", err)
-	}
-	if failure.Code == elt.Interrupted {
-		return elt.Outcome{State: elt.StepRetrying, Error: failure, NextAttemptAt: now}, nil
-	}
-	policy, err := r.Retries(ctx, s.Run)
-	if err != nil {
-		return elt.Outcome{}, err
-	}
-	failed, waits, err := r.earlier(ctx, s.ID, policy)
-	if err != nil {
-		return elt.Outcome{}, err
-	}
-	if failure.Class == elt.Budget { // the source asked for time, and nothing failed
-		if !waits.IsZero() && now.Sub(waits) >= policy.Wait {
-			return elt.Outcome{State: elt.StepFailed, Result: result, Error: failure}, nil
-		}
-		return elt.Outcome{State: elt.StepRetrying, Error: failure, NextAttemptAt: now.Add(policy.delay(failed))}, nil
-	}
-	if !retriable(failure.Class) || failed+1 >= policy.Attempts {
-		return elt.Outcome{State: elt.StepFailed, Result: result, Error: failure}, nil
-	}
-	return elt.Outcome{
-		State: elt.StepRetrying, Error: failure,
-		NextAttemptAt: now.Add(policy.delay(failed)),
-	}, nil
-}
-
-// earlier counts the attempts that failed by themselves, and says since when attempts end because the source asks for
-// time, if the last one did. An interruption is no failure. After an attempt that ended the step only a person has it
-// tried again: from there everything counts anew.
-func (r *Runner) earlier(ctx context.Context, step elt.StepID, policy Retries) (failed int, waits time.Time, err error) {
-	attempts, err := r.Ledger.Attempts(ctx, step)
-	if err != nil {
-		return 0, waits, fmt.Errorf("read the attempts of %s: %w", step, err)
-	}
-	var last time.Time
-	for _, a := range attempts {
-		switch {
-		case a.Error == nil || a.Error.Code == elt.Interrupted:
-			continue
-		case a.Error.Class != elt.Budget:
-			failed++
-			waits = time.Time{}
-		case waits.IsZero() || a.StartedAt.Sub(last) > max(2*policy.Max, time.Minute): // or a person has tried it again
-			waits = a.StartedAt
-		}
-		if last = a.FinishedAt; a.Outcome == string(elt.StepFailed) {
-			failed, waits = 0, time.Time{}
-		}
-	}
-	return failed, waits, nil
-}
-
-// retriable reports whether time alone may mend an error of the class. A quota is none of these: what lifts it is a
-// person, or another day, and whoever is on call should know at once.
-func retriable(c elt.Class) bool {
-	return c == elt.Transient || c == elt.Budget || c == elt.Conflict
-}
-
-// delay returns how long to wait after the given number of earlier failures.
-func (p Retries) delay(failed int) time.Duration {
-	d := p.First << min(failed, 20)
-	if d > p.Max || d <= 0 {
-		d = p.Max
-	}
-	return d - time.Duration(rand.Int64N(int64(d/2)+1))
 }

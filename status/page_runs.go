@@ -33,6 +33,9 @@ func runPill(state elt.RunState) pill {
 func stepPill(st api.Step) pill {
 	switch st.State {
 	case elt.StepPending:
+		if st.Progress.Paused != "" {
+			return pill{"waiting", "‖", "Waits"}
+		}
 		return pill{"none", "◌", "To come"}
 	case elt.StepRunning:
 		if st.LeaseLost {
@@ -88,8 +91,11 @@ type attemptRow struct {
 // says is what a step tells of itself beside its numbers.
 func says(st *elt.Step) string {
 	var parts []string
-	if why := paused(st); why != "" {
+	switch why := paused(st); {
+	case why != "":
 		parts = append(parts, "Paused: "+why+".")
+	case st.Progress.Paused != "" && (st.State == elt.StepPending || st.State == elt.StepRetrying): // for others to make room
+		parts = append(parts, sentence(st.Progress.Paused))
 	}
 	if st.Progress.Note != "" {
 		parts = append(parts, sentence(st.Progress.Note))

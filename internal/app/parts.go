@@ -106,7 +106,7 @@ func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 	}
 	p.runner = &schedules.Runner{
 		Ledger: p.ledger, Stages: p.stages, Observer: show, Retries: p.retries,
-		Worker: workerID(), Lease: leaseTime, Log: log, Ended: p.stages.leaveArtifacts, Rests: p.rests,
+		Worker: workerID(), Lease: leaseTime, Log: log, Ended: p.stages.leaveArtifacts, Rests: p.rests, Limits: ws.config.Limits(),
 	}
 	p.nights = &nights{
 		catalog: ws.catalog, ledger: p.ledger, stages: p.stages, runner: p.runner,
@@ -145,6 +145,7 @@ func (p *parts) openLedger(ctx context.Context) error {
 	if err := p.ledger.Migrate(ctx); err != nil {
 		return err
 	}
+	p.ledger.Limit(cfg.Limits())
 	if strings.HasPrefix(cfg.Ledger.Reveal(), "sqlite:") { // the lock says that no other worker is alive
 		if _, err := p.ledger.ReleaseLeases(ctx); err != nil {
 			return err

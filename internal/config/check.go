@@ -159,6 +159,9 @@ var memorySize = regexp.MustCompile(`^[0-9]+(\.[0-9]+)? ?([KMGT]i?B)$`)
 
 func (c *checker) warehouse() {
 	w := c.config.Warehouse
+	if w.AtOnce < 0 {
+		c.problem(CodeBadWarehouse, fmt.Sprintf("at_once is %d", w.AtOnce), "give a number of at least 1, or 0 for no limit", "warehouse", "at_once")
+	}
 	if w.BigQuery != nil {
 		c.bigquery(*w.BigQuery)
 		return
@@ -281,6 +284,9 @@ func (c *checker) source(name elt.SourceName, s Source) {
 		c.problem(CodeBadSource, fmt.Sprintf("sqlite of the source %q names no file", name), "write the file's path", at(engine)...)
 	}
 	c.budget(name, engines[0], s.Budget)
+	if s.AtOnce < 0 {
+		c.problem(CodeBadSource, fmt.Sprintf("at_once is %d", s.AtOnce), "give a number of at least 1, or 0 for no limit", at("at_once")...)
+	}
 	const most = 64
 	switch {
 	case !c.has("sources", string(name), "connections"):

@@ -88,6 +88,8 @@ type Warehouse struct {
 	ReadCopy string `yaml:"read_copy"` // the copy that people query
 	Memory   string `yaml:"memory"`    // its limit, "2GB"; empty for the engine's own
 
+	AtOnce int `yaml:"at_once"` // steps at work in it at the same time, on all machines; 0 is no limit
+
 	BigQuery *BigQuery `yaml:"bigquery"`
 }
 
@@ -182,6 +184,7 @@ type Source struct {
 	MySQL       Secret `yaml:"mysql"`    // its URL
 	SQLite      string `yaml:"sqlite"`   // its file
 	Connections int    `yaml:"connections"`
+	AtOnce      int    `yaml:"at_once"` // of its tables that are read at the same time, on all machines; 0 is no limit
 	// Columns are rules for the columns of all its tables, by name or pattern.
 	Columns       Columns `yaml:"columns"`
 	NewColumn     string  `yaml:"on_new_column"`
@@ -375,6 +378,15 @@ func (c *Config) resolvePaths() {
 		s.SQLite = c.resolve(s.SQLite)
 		c.Sources[name] = s
 	}
+}
+
+// Limits returns how many steps may work at the same time, on all machines.
+func (c *Config) Limits() elt.Limits {
+	l := elt.Limits{Sources: make(map[elt.SourceName]int), Warehouse: c.Warehouse.AtOnce}
+	for name, s := range c.Sources {
+		l.Sources[name] = s.AtOnce
+	}
+	return l
 }
 
 // TableSchemas returns for each source the schema in which it looks for a table that names none: what

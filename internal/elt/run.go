@@ -172,7 +172,7 @@ type Progress struct {
 	RowsExpected int64 `json:"rows_expected"` // an estimate until the attempt has ended
 	Bytes        int64 `json:"bytes"`         // written to the lake, or read from it
 	// Paused says why the attempt waits on purpose, such as "source budget (replica lag 90s, at most 30s)"; empty while
-	// it works.
+	// it works. Of a step that nobody has begun it says for what it waits: "waits for source shop: 2 of 2 are read".
 	Paused string `json:"paused,omitempty"`
 	// Note is what else a reader should know of the attempt, such as that a table is read again from its beginning.
 	Note string `json:"note,omitempty"`

@@ -32,6 +32,7 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 		for _, objection := range []func() (string, error){
 			func() (string, error) { return c.restingBackfill(ctx, s.Run) },
 			func() (string, error) { return c.sourceIsRead(ctx, s.Step, w, ttl) },
+			func() (string, error) { return c.overLimit(ctx, s.Step, l.limits.Load()) },
 		} {
 			switch why, err := objection(); {
 			case err != nil:

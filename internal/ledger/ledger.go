@@ -27,6 +27,7 @@ type Ledger struct {
 	migrated atomic.Bool // the schema is the one that this binary knows
 	moment   time.Time   // as of which the ledger is read; zero for now
 	beats    time.Duration
+	limits   atomic.Pointer[elt.Limits]
 }
 
 // engine is what differs between SQLite and PostgreSQL.
