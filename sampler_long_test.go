@@ -3,8 +3,14 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"testing"
+	"time"
+
+	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
 // Forty nights over one workspace, killed at moments spread over their events, tried again, rolled back, withdrawn and
@@ -27,5 +33,69 @@ func TestNeverFalselyGreen(t *testing.T) {
 			write(t, dir, map[string]string{"sql/tests/nobody.sql": fmt.Sprintf("select * from {{ ref('stg_companies') }} limit %d\n", n%8/4)})
 		}
 		do(t, dir, nil, "run", "--date", date, "--again")
+	}
+}
+
+// The same at moments spread over the events of nights: each is cut off from one of its servers until it has given up, and
+// comes when it is asked for again.
+func TestNoFalseGreenWhereverItIsCut(t *testing.T) {
+	t.Parallel()
+	const dates, before = 6, 4 // of each workspace, and how often each is cut before it may come
+	for name, build := range frails() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFrail(t, build)
+			date := lastDate(t).AddDays(-dates)
+			f.begin(date)
+			sampling(t, "sqlite:"+ledgerIn(f.dir), f.warehouse.judge)
+			f.whole(date)
+			failed := 0
+			for n := range dates {
+				date = date.AddDays(1)
+				f.begin(date)
+				for k := range before {
+					proxy := f.cuts[k%len(f.cuts)].proxy
+					if f.cutAfter(date, proxy, seen(f.dir)+1+(3*n+5*k)%17) {
+						failed++
+					}
+					f.agrees(fmt.Sprintf("after cut %d of %s", k, date))
+				}
+				f.whole(date)
+			}
+			if t.Logf("%d of %d nights failed for a cut", failed, dates*before); failed < dates {
+				t.Error("hardly any cut was in a night's way")
+			}
+		})
+	}
+}
+
+// cutAfter runs a night between which and a server the network is gone from its nth event on until it has ended.
+func (f *frail) cutAfter(date elt.Date, proxy *testenv.Proxy, events int) (failed bool) {
+	f.Helper()
+	ctx, cancel := context.WithTimeout(f.Context(), processTime)
+	defer cancel()
+	night := program(ctx, f.T, f.dir, f.env, "run", "--yes", "--date", date.String())
+	var said bytes.Buffer
+	night.Stdout, night.Stderr = &said, &said
+	if err := night.Start(); err != nil {
+		f.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- night.Wait() }()
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err != nil
+		case <-poll.C:
+			if seen(f.dir) < events {
+				continue
+			}
+			proxy.Cut(f)
+			err := <-ended // the context's end ends it, too
+			proxy.Restore(f)
+			return err != nil
+		}
 	}
 }
