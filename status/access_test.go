@@ -1,6 +1,7 @@
 package status
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -24,7 +25,15 @@ func serveTokens(t *testing.T, change ...func(*Options)) (*Service, *statustest.
 	keys := statustest.NewActs(statustest.NewKeys(world.Ledger, func() time.Time { return now }))
 	s := serve(t, world, append([]func(*Options){func(o *Options) {
 		o.Public, o.Token, o.Tokens, o.Acts, o.Rollbacks = false, "", keys, keys, keys
-		o.Controls, o.Trigger = statustest.NewControls(world.Now), triggered
+		controls := statustest.NewControls(world.Now)
+		o.Controls, o.Trigger = controls, triggered
+		o.Past = func(context.Context, time.Time) (PastLedger, error) {
+			return struct {
+				Ledger
+				CalendarLedger
+				remarkLedger
+			}{world, controls, keys}, nil
+		}
 		o.Now = func() time.Time { return now }
 		o.Backfills, o.BackfillDesk = keys, keys
 	}}, change...)...)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/daybreak-data/daybreak/status/statustest"
 )
 
 // peopled is what people see of the pages: every page of the table of routes, with all that an admin may do on it, and
@@ -20,6 +21,10 @@ func peopled(s *Service) []string {
 	paths := []string{
 		"/?q=reven", "/?q=nothing-matches", "/?owner=billing@example.com", "/datasets/revenue", "/datasets/finance.invoices/2026-11-20",
 		"/runs/20261121t0500-finance", "/runs/20261120t0500-nightly", "/nowhere",
+		"/backfills/plan?datasets=shop.users&from=2026-11-01&to=2026-11-20",
+	}
+	for _, path := range []string{"/", "/schedules/nightly"} {
+		paths = append(paths, path+"?as_of=2026-11-21T06:00:00Z")
 	}
 	for _, r := range s.routes() {
 		if r.method == http.MethodGet && r.tag() == "pages" && !slices.Contains(paths, filled(r.path)) {
@@ -46,6 +51,15 @@ func TestPagesKeepNobodyOut(t *testing.T) {
 			t.Fatal(body)
 		}
 	}
+	for path, body := range map[string]string{
+		"/v1/schedules/nightly/pause": `{"reason":"the replica is moved to another machine","until":"2026-11-22T06:00"}`,
+		"/v1/maintenance":             `{"reason":"the replica is moved to another machine, and nobody knows how long that takes","from":"2026-11-21 20:00","to":"4h","timezone":"Europe/Dublin","sources":"shop,finance"}`,
+	} {
+		if answer, body := post(t, s, path, body, header...); answer.StatusCode != http.StatusOK {
+			t.Fatal(body)
+		}
+	}
+	keys.Asked = append(keys.Asked, "roll shop.users back to "+string(statustest.LongName)+"@20261120t0500-nightly by head of data: prices in cents")
 	url := listen(t, s)
 	browser := testenv.Browser(t)
 	visit(t, browser, url+"/login?next=/incidents")
@@ -79,6 +93,6 @@ func lookFor(t *testing.T, browser context.Context, path string) {
 		if over := in[int](t, browser, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
 			t.Errorf("%s, %s: the page is %d pixels too wide", path, view.Name, over)
 		}
-		testenv.Screenshot(browser, t, "status/acting"+strings.NewReplacer("/", "-", "?", "-", "=", "-").Replace(path), view)
+		testenv.Screenshot(browser, t, "status/acting"+strings.NewReplacer("/", "-", "?", "-", "=", "-", "&", "-", ":", "-").Replace(path), view)
 	}
 }

@@ -166,16 +166,19 @@ func (s *Service) lineageRows(c echo.Context, v view) ([]toldRow, error) {
 	}
 	rows := make([]toldRow, len(states))
 	for i, l := range states {
-		r := toldRow{To: string(l.Destination), Pill: pill{"ready", "✓", "Knows everything"}, Failure: l.Error}
+		r := toldRow{To: string(l.Destination), Pill: pill{"ready", "✓", "Up to date"}, Failure: l.Error}
 		r.What = counted(int(l.Delivered), "event") + " told"
 		if l.GivenUp > 0 {
 			r.What += fmt.Sprintf(", %d given up", l.GivenUp)
 		}
+		if l.Behind > 0 {
+			r.What += fmt.Sprintf(", %d still to be told", l.Behind)
+		}
 		switch {
 		case l.Behind > 0 && l.Error != nil:
-			r.Pill = pill{"late", "↻", counted(int(l.Behind), "event") + " to be told, tried again"}
+			r.Pill = pill{"late", "↻", "Tried again"}
 		case l.Behind > 0:
-			r.Pill = pill{"running", "▸", counted(int(l.Behind), "event") + " to be told"}
+			r.Pill = pill{"running", "▸", "Telling"}
 		}
 		if !l.DeliveredAt.IsZero() {
 			r.At = stampOf(l.DeliveredAt, v.location, v.today())

@@ -299,6 +299,7 @@ type incidentRow struct {
 	Resolved stamp
 	Lasted   string
 	By       string
+	Taken    string // how long after it opened somebody did
 	Notes    []noteRow
 	Told     []toldRow
 	Acts     []actForm
@@ -325,6 +326,9 @@ func (s *Service) incidentsPage(c echo.Context) error {
 		}
 		if r.Notes, err = s.noteRows(c, v, in.ID, "", func(elt.Remark) bool { return true }); err != nil {
 			return err
+		}
+		if !in.AcknowledgedAt.IsZero() {
+			r.Taken = span(in.AcknowledgedAt.Sub(in.OpenedAt))
 		}
 		for _, d := range in.Affected {
 			if d != in.Cause {

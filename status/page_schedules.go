@@ -103,8 +103,8 @@ func (s *Service) schedulesPage(c echo.Context) error {
 		data.Add = &actForm{Action: "/maintenance", Label: "Announce it", Next: "/schedules", Fields: []actField{
 			{Name: "from", Asks: "From", Type: "datetime-local"}, {Name: "to", Asks: "To", Type: "datetime-local", Required: true},
 			{Name: "timezone", Asks: "Time zone", Value: v.location.String(), Required: true},
-			{Name: "sources", Asks: "Sources"}, {Name: "datasets", Asks: "Datasets"}, {Name: "everything", Asks: "Everything", Type: "checkbox"},
-			{Name: "reason", Asks: "Why", Required: true},
+			{Name: "sources", Asks: "Sources"}, {Name: "datasets", Asks: "Datasets"}, {Name: "reason", Asks: "Why", Required: true},
+			{Name: "everything", Asks: "Everything rests", Type: "checkbox"},
 		}}
 	}
 	return s.page(c, http.StatusOK, "schedules", "Schedules", data)

@@ -292,3 +292,53 @@ func TestSignIn(t *testing.T) {
 		t.Errorf("another browser: %v, %v", answer, err)
 	}
 }
+
+// paper has the tab show pages as a printer gets them.
+func paper(dark string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Media: "print", Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: dark}},
+		})
+		return err
+	})
+}
+
+// On paper a page is what it says, without what can only be clicked: dark on white whatever the reader prefers, no wider
+// than a sheet, with the moment as of which it is.
+func TestPrint(t *testing.T) {
+	s, keys, _ := serveTokens(t)
+	url := listen(t, s)
+	browser := testenv.Browser(t)
+	visit(t, browser, url+"/login")
+	if err := chromedp.Do(browser, chromedp.SendKeys("#token", keys.Add("head", elt.Admin, time.Time{})+"\r"), chromedp.WaitVisible(".who")); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{
+		"overview": "/", "dataset": "/datasets/revenue", "day": "/datasets/finance.invoices/2026-11-20", "run": "/runs/20261121t0500-nightly", "incident": "/incidents/inc-0007",
+		"schedules": "/schedules", "as-of": "/?as_of=2026-11-21T06:00:00Z",
+	} {
+		visit(t, browser, url+path)
+		sheet := testenv.View{Name: "print", Width: 720, Height: 1040, Scale: 1}
+		for _, scheme := range []string{"light", "dark"} {
+			if err := chromedp.Do(browser, testenv.SetView(sheet), paper(scheme)); err != nil {
+				t.Fatal(err)
+			}
+			if bad := in[[]string](t, browser, weak); len(bad) > 0 {
+				t.Errorf("%s, %s: too little contrast: %q", name, scheme, bad)
+			}
+			if behind := in[string](t, browser, `getComputedStyle(document.body).backgroundColor`); behind != "rgb(255, 255, 255)" {
+				t.Errorf("%s, %s: the paper is %s", name, scheme, behind)
+			}
+		}
+		if over := in[int](t, browser, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+			t.Errorf("%s is %d pixels wider than a sheet", name, over)
+		}
+		if left := in[[]string](t, browser, `[...document.querySelectorAll("nav, button, input:not([type=hidden]), .skip")].filter((e) => e.checkVisibility()).map((e) => e.outerHTML)`); len(left) > 0 {
+			t.Errorf("%s has on paper what can only be clicked: %q", name, left)
+		}
+		if text := in[string](t, browser, `document.body.innerText`); !strings.Contains(text, "21 Nov 2026") && !strings.Contains(text, "21 November 2026") {
+			t.Errorf("%s does not say of when it is: %s", name, text)
+		}
+		testenv.Picture(browser, t, "status/print-"+name)
+	}
+}

@@ -262,6 +262,6 @@ func (s *Service) keepMoment(page []byte) []byte {
 		return []byte(string(part[1]) + html.EscapeString(u.String()) + `"`)
 	})
 	return getForm.ReplaceAllFunc(page, func(form []byte) []byte {
-		return fmt.Appendf(form, `<input type="hidden" name="%s" value="%s">`, asOf, value)
+		return fmt.Appendf(slices.Clip(form), `<input type="hidden" name="%s" value="%s">`, asOf, value) // what follows it in the page is not its to write on
 	})
 }

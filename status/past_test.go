@@ -481,6 +481,9 @@ func TestPagesOfThePast(t *testing.T) {
 		if _, leave, _ := strings.Cut(page, `<a class="leave" href="`); !strings.HasPrefix(leave, html.EscapeString(path)+`"`) {
 			t.Errorf("%s leads back to %.60s, not to itself as it is now", path, leave)
 		}
+		if path == "/" && !strings.Contains(page, `<input id="q" type="search" name="q"`) && !strings.Contains(page, `type="search"`) {
+			t.Errorf("%s has no field to search: %s", path, page)
+		}
 		if strings.Contains(page, `method="post"`) {
 			t.Errorf("%s offers to change the past", path)
 		}

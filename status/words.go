@@ -152,8 +152,11 @@ func sized(n int64) string {
 // prose makes text break where it reads well: a date stays on one line, a long name parts after its dots and underscores.
 func prose(text string) template.HTML {
 	text = html.EscapeString(unbroken.ReplaceAllString(text, "$1\u00a0$2\u00a0$3"))
-	return template.HTML(breakable.ReplaceAllString(text, "$1<wbr>$2")) // escaped above, all but the breaks
+	text = isoDate.ReplaceAllString(breakable.ReplaceAllString(text, "$1<wbr>$2"), `<span class="date">$0</span>`)
+	return template.HTML(text) // escaped above, all but the breaks and what keeps from them
 }
+
+var isoDate = regexp.MustCompile(`\b\d{4}-\d\d-\d\d\b`)
 
 var breakable = regexp.MustCompile(`([a-z0-9][._])([a-z])`)
 

@@ -99,6 +99,12 @@ func Screenshot(ctx context.Context, t testing.TB, name string, v View) string {
 	if err := chromedp.Do(ctx, SetView(v)); err != nil {
 		t.Fatalf("screenshot %s: %v", name, err)
 	}
+	return Picture(ctx, t, name+"-"+v.Name)
+}
+
+// Picture keeps a picture of the whole page as the tab shows it now, in artifacts/<name>.png, and returns its path.
+func Picture(ctx context.Context, t testing.TB, name string) string {
+	t.Helper()
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	if err != nil {
 		t.Fatalf("screenshot %s: %v", name, err)
@@ -107,7 +113,7 @@ func Screenshot(ctx context.Context, t testing.TB, name string, v View) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(root, "artifacts", name+"-"+v.Name+".png")
+	path := filepath.Join(root, "artifacts", name+".png")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -61,9 +61,9 @@
     for (const form of old.querySelectorAll("form[action]")) {
       const same = [...fresh.querySelectorAll("form[action]")].find((f) => f.getAttribute("action") === form.getAttribute("action") && f.id === form.id);
       for (const field of form.querySelectorAll("input[name]:not([type=hidden]), select[name]")) {
-        const typed = field.options ? [...field.options].some((o) => o.selected !== o.defaultSelected) : field.value !== field.defaultValue;
+        const typed = field.options ? [...field.options].some((o) => o.selected !== o.defaultSelected) : field.value !== field.defaultValue || field.checked !== field.defaultChecked;
         const target = same?.elements.namedItem(field.name);
-        if (typed && field.name !== "q" && target) target.value = field.value;
+        if (typed && field.name !== "q" && target) { target.value = field.value; target.checked = field.checked; }
       }
     }
     for (const d of old.querySelectorAll("details[id]")) fresh.querySelector("#" + CSS.escape(d.id))?.toggleAttribute("open", d.open);
