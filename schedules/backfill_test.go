@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 	"github.com/daybreak-data/daybreak/schedules"
 )
 
@@ -278,7 +279,7 @@ func TestBackfillEstimate(t *testing.T) {
 // Whatever the models are made of and whichever days are there: a plan names no day twice, brings nothing before what it is
 // made from, publishes no older day of what is read whole, and is the same again over the same facts.
 func TestPlanBackfillProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		f := elt.Facts{Now: time.Date(2026, 1, 9, 8, 0, 0, 0, time.UTC)}
 		tables := []elt.Dataset{{Name: "shop.orders", Kind: elt.TableDataset, Materialized: "incremental"}, {Name: "shop.users", Kind: elt.TableDataset, Materialized: "full"}}
 		f.Datasets = append(f.Datasets, tables...)

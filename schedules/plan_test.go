@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 var (
@@ -120,7 +121,7 @@ func TestAdvisePublishesNothingWhenNothingPassed(t *testing.T) {
 // Whatever the steps end as, a run driven by Advise ends, never starts a step before its needs, and publishes
 // exactly when something passed.
 func TestAdviseAlwaysEnds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		steps := planned()
 		state := func(id elt.StepID) elt.StepState {
 			for _, s := range steps {

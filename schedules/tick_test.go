@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 func zone(t testing.TB, name string) *time.Location {
@@ -244,7 +245,7 @@ func TestDeadlines(t *testing.T) {
 
 // Whatever the calendar, Next gives rising ticks after now, leaves none out, and Due returns the same ones later.
 func TestNextAndDueAgree(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	property.Check(t, func(rt *rapid.T) {
 		s := Schedule{Name: "n", CatchUp: CatchUpAll, Hour: rapid.IntRange(0, 23).Draw(rt, "hour"), Minute: rapid.IntRange(0, 59).Draw(rt, "minute")}
 		s.Zone = zone(t, rapid.SampledFrom([]string{"UTC", "Europe/Dublin", "Pacific/Apia", "America/Havana", "America/Sao_Paulo", "Asia/Beirut", "Africa/Cairo", "America/St_Johns"}).Draw(rt, "zone"))
 		for _, d := range rapid.SliceOfDistinct(rapid.IntRange(0, 6), func(i int) int { return i }).Draw(rt, "days") {

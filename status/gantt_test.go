@@ -10,6 +10,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 	"github.com/daybreak-data/daybreak/status/api"
 	"github.com/daybreak-data/daybreak/status/statustest"
 )
@@ -17,7 +18,7 @@ import (
 // However long a night is and wherever, its axis has a few round ticks.
 func TestTicks(t *testing.T) {
 	zones := []*time.Location{time.UTC, time.FixedZone("Kathmandu", 5*3600+45*60), time.FixedZone("Marquesas", -9*3600-30*60)}
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		a := axis{
 			from:   time.UnixMilli(rapid.Int64Range(1.7e12, 1.9e12).Draw(t, "from")),
 			length: time.Duration(rapid.Int64Range(int64(100*time.Millisecond), int64(72*time.Hour)).Draw(t, "length")),

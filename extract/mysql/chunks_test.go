@@ -14,6 +14,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/mysql"
 	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // keyType is a type of key columns, with values.
@@ -56,7 +57,7 @@ func TestChunksTile(t *testing.T) {
 	server, db := database(t)
 	lake := &extracttest.Lake{}
 	attempt, chunked := 0, 0
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		attempt++
 		if chunksTile(t, r, server, db, lake, keyed, attempt) > 1 {
 			chunked++

@@ -14,6 +14,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract/mysql"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // TestOracleChunksTile is TestChunksTile on a server of Oracle's, without the types and collations that only MariaDB has.
@@ -25,7 +26,7 @@ func TestOracleChunksTile(t *testing.T) {
 	db := connect(t, server, "root")
 	lake := &extracttest.Lake{}
 	attempt := 0
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		attempt++
 		chunksTile(t, r, server, db, lake, types, attempt)
 	})

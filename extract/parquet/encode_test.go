@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // patterns are columns of a length that ends within blocks, groups and miniblocks, with the encoding that each is
@@ -198,7 +199,7 @@ func duckDBAgrees(t *testing.T, db *sql.DB, name string, typ elt.Type, part []by
 // TestRandomIntegers draws steps, so that blocks of every width come about.
 func TestRandomIntegers(t *testing.T) {
 	s := elt.Schema{{Name: "n", Type: elt.Type{Kind: elt.Int64}}, {Name: "d", Type: elt.Type{Kind: elt.DateKind}}}
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		var ints []int64
 		at := rapid.Int64().Draw(r, "first")
 		for range rapid.IntRange(1, 8).Draw(r, "stretches") {

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // memory is a store of parts for tests; it fails once it has taken failAt octets, if that is not zero.
@@ -137,7 +138,7 @@ func texts(b *Batch) [][]string {
 
 func TestRoundTripOfRandomBatches(t *testing.T) {
 	schema := everyType()
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		m := &memory{}
 		w := NewWriter(schema, Options{Create: m.create, PartBytes: 4 << 10})
 		b := w.Batch()
@@ -188,7 +189,7 @@ func TestRoundTripOfRandomBatches(t *testing.T) {
 }
 
 func TestSumNeverOverflows(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		var sum sum192
 		want := new(big.Int)
 		for _, x := range rapid.SliceOf(rapid.Custom(func(t *rapid.T) Int128 {
@@ -206,7 +207,7 @@ func TestSumNeverOverflows(t *testing.T) {
 
 // TestIntegerFacts compares the facts about integers and texts with those by the plainest way to take them.
 func TestIntegerFacts(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		ints := rapid.SliceOfN(rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{math.MinInt64, math.MaxInt64, -1, 1 << 32, -1 << 32})), 1, 50).Draw(t, "integers")
 		texts := rapid.SliceOfN(rapid.StringMatching(`[ab\x00]{0,10}`), 1, 30).Draw(t, "texts")
 		numbers, words := NewVector(elt.Type{Kind: elt.Int64}), NewVector(elt.Type{Kind: elt.String})
@@ -231,7 +232,7 @@ func TestIntegerFacts(t *testing.T) {
 }
 
 func TestInt128AgainstBig(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		x := Int128{rapid.Int64().Draw(t, "hi"), rapid.Uint64().Draw(t, "lo")}
 		want := new(big.Int).Lsh(big.NewInt(x.Hi), 64)
 		want.Or(want, new(big.Int).SetUint64(x.Lo))

@@ -11,12 +11,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // TestMergedStatsAreThoseOfOnePass cuts random rows at a random place.
 func TestMergedStatsAreThoseOfOnePass(t *testing.T) {
 	schema := everyType()
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		one, other, whole := NewTally(schema), NewTally(schema), NewTally(schema)
 		for range rapid.IntRange(0, 6).Draw(t, "batches") {
 			b := NewBatch(schema)
@@ -166,7 +167,7 @@ func (s *lockedSink) Abort(err error) {
 // facts and progress are those of what was read in the end.
 func TestDiscardedChunksLeaveNothing(t *testing.T) {
 	schema := everyType()
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		m := &locked{}
 		var told int64
 		w := NewWriter(schema, Options{Create: m.create, PartBytes: rapid.Int64Range(1, 2000).Draw(t, "part"), Progress: func(rows, _ int64) { told = rows }})

@@ -17,6 +17,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // cutting returns a source that cuts tables of a few pages, and reads over as many connections as are wanted.
@@ -45,7 +46,7 @@ func TestChunksAreTheWholeTable(t *testing.T) {
 		`CREATE TABLE v (id int, n numeric(20,3), s text, l int[]) PARTITION BY RANGE (id)`,
 		`CREATE TABLE v (id int, n numeric(20,3), s text, l int[]); CREATE TABLE w (extra int) INHERITS (v)`,
 	}
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		run := func(statement string, args ...any) {
 			r.Helper()
 			if _, err := conn.Exec(t.Context(), fmt.Sprintf(statement, args...)); err != nil {

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // fed is a connection over which octets come in pieces of a size, and then the end.
@@ -105,7 +106,7 @@ func FuzzMessages(f *testing.F) {
 // TestRowsOfAnySize sends rows that are smaller and larger than what is read at once, and reads in bulk and not, by turns: also
 // where a message of which the caller has a part already is one of rows.
 func TestRowsOfAnySize(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		var octets, want []byte
 		for _, size := range rapid.SliceOfN(rapid.OneOf(rapid.IntRange(0, 300), rapid.IntRange(receiveBuffer-10, receiveBuffer+10),
 			rapid.IntRange(0, 5<<20)), 1, 6).Draw(t, "sizes") {

@@ -10,6 +10,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 func TestTableNames(t *testing.T) {
@@ -30,7 +31,7 @@ func TestTableNames(t *testing.T) {
 }
 
 func TestTableNamesRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		part := rapid.StringMatching(`[a-zé". ]{1,6}`)
 		n := tableName{rapid.OneOf(rapid.Just(""), part).Draw(t, "schema"), part.Draw(t, "table")}
 		got, err := parseTableName(n.String())
@@ -133,7 +134,7 @@ func TestShortNumbers(t *testing.T) {
 	if got, ok := usual.read([]byte{0, 1, 0x09, 0x29, 0x1a, 0x2c}, -1); got != 1234567 || !ok {
 		t.Errorf("12345.67 is %d, %v", got, ok)
 	}
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		n, scale := rapid.IntRange(0, shortDigits).Draw(t, "digits"), rapid.IntRange(0, shortDecimal).Draw(t, "scale")
 		var digits []byte
 		for range n {

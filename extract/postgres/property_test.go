@@ -14,6 +14,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // kinds are types whose canonical text is the server's own, each with an expression of the row's number i.
@@ -30,7 +31,7 @@ var kinds = []struct{ typ, value string }{
 func TestAnyTableIsWhole(t *testing.T) {
 	url, conn := database(t, `SET TimeZone = 'UTC'`)
 	saboteur := connect(t, url)
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		run := func(statement string, args ...any) {
 			r.Helper()
 			if _, err := conn.Exec(t.Context(), fmt.Sprintf(statement, args...)); err != nil {

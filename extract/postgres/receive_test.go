@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // pair returns a connection as the source dials it, and the server's end.
@@ -38,7 +40,7 @@ func pair(t testing.TB) (*receiver, net.Conn) {
 // TestReceivedAsSent sends a message in pieces and reads it in others, in bulk and not, by turns.
 func TestReceivedAsSent(t *testing.T) {
 	r, server := pair(t)
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		sent := message('D', bytes.Repeat([]byte("0123456789abcdef"), rapid.IntRange(1, 200_000).Draw(t, "sixteens")))
 		go func() {
 			for rest := sent; len(rest) > 0; {

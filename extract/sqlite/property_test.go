@@ -12,13 +12,14 @@ import (
 
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // TestNoValueChangesSilently: random values in columns of random types under random policies come out as they went in, or
 // are refused by name, or are counted. SQLite holds any value in any column, so that it meets every case.
 func TestNoValueChangesSilently(t *testing.T) {
 	dir, number := t.TempDir(), 0
-	rapid.Check(t, func(rt *rapid.T) {
+	property.Check(t, func(rt *rapid.T) {
 		number++
 		declared := rapid.SampledFrom([]string{"INTEGER", "DECIMAL(9,2)", "DATE", "TIMESTAMP", "TIME", "BOOLEAN", "REAL", "TEXT"}).Draw(rt, "type")
 		policy := rapid.SampledFrom([]elt.Policy{elt.Refuse, elt.AsText, elt.AsNull, elt.Clamp, elt.Quarantine}).Draw(rt, "policy")

@@ -15,6 +15,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract/sqlite"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/lake/disk"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 	"github.com/daybreak-data/daybreak/internal/warehouse/duckdb"
 	"github.com/daybreak-data/daybreak/load"
 )
@@ -173,7 +174,7 @@ func (h *history) publishedRows(t *rapid.T, dir string) (out []string) {
 func TestAnyHistoryEndsEqualToItsSource(t *testing.T) {
 	root := t.TempDir()
 	n := 0
-	rapid.Check(t, func(rt *rapid.T) {
+	property.Check(t, func(rt *rapid.T) {
 		n++
 		dir := filepath.Join(root, fmt.Sprint(n))
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 const nights = 4
@@ -87,7 +88,7 @@ func joined(datasets []elt.Dataset, at time.Time, rebuilt []elt.Version, parts .
 // After any changes of any dates, as time goes by, the almanac into which they were merged says what the board says that
 // is derived from everything.
 func TestMergedIsRebuilt(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		datasets, at := drawCatalogue(t), now
 		var parts []elt.Facts
 		for n := range nights {

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // drawFacts draws the facts of one date over up to eight datasets that form no cycle: any mix of versions, steps in any
@@ -59,7 +60,7 @@ func drawFacts(t *rapid.T) elt.Facts {
 
 // What a board may never say, whatever the ledger holds.
 func TestBoardInvariants(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		f := drawFacts(t)
 		b := elt.NewBoard(f)
 		published := map[elt.DatasetName]bool{}
@@ -120,7 +121,7 @@ func hasStopped(steps []elt.Step, d elt.DatasetName) bool {
 
 // A ready day stays as it is when everything upstream of it goes wrong.
 func TestReadyIsNeverRevoked(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		f := drawFacts(t)
 		before := elt.NewBoard(f)
 		for i := range f.Steps {
@@ -141,7 +142,7 @@ func TestReadyIsNeverRevoked(t *testing.T) {
 
 // The order in which the ledger returns its rows changes nothing.
 func TestBoardIgnoresOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		f := drawFacts(t)
 		want := elt.NewBoard(f)
 		f.Datasets = rapid.Permutation(f.Datasets).Draw(t, "datasets")
@@ -196,7 +197,7 @@ func TestHistory(t *testing.T) {
 // In a graph without cycles, every dataset comes after its inputs, whatever the order they are given in; with cycles,
 // nothing is lost.
 func TestInOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 12).Draw(t, "n")
 		cyclic := rapid.Bool().Draw(t, "cyclic")
 		var datasets []elt.Dataset

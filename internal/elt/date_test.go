@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // zones returns every distinct zone of the Go distribution's copy of tzdb.
@@ -190,7 +191,7 @@ func anyDate(t *rapid.T, label string) elt.Date {
 }
 
 func TestDateArithmetic(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		a, b := anyDate(t, "a"), anyDate(t, "b")
 		if got := a.AddDays(b.DaysSince(a)); got != b {
 			t.Fatalf("%s plus the days to %s is %s", a, b, got)

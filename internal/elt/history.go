@@ -1,6 +1,7 @@
 package elt
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -45,7 +46,10 @@ func newHistory(f Facts, datasets []Dataset) *history {
 	return h
 }
 
-func byTime(a, b publication) int { return a.at.Compare(b.at) }
+// byTime orders what was published at one moment by date, so that it makes no difference in which order it was read.
+func byTime(a, b publication) int {
+	return cmp.Or(a.at.Compare(b.at), a.date.Compare(b.date), cmp.Compare(a.id, b.id))
+}
 
 func rebuiltOf(f Facts) map[DatasetName]publication {
 	rebuilt := make(map[DatasetName]publication, len(f.Rebuilt))

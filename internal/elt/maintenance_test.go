@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 func window(from, to string) elt.Maintenance {
@@ -100,7 +101,7 @@ func TestDeriveUnderMaintenance(t *testing.T) {
 
 // What a window takes from the time between tick and deadline is given back after it, and nothing else.
 func TestMovedDeadlines(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		minute := func(label string, from, to int) time.Time {
 			return at("00:00").Add(time.Duration(rapid.IntRange(from, to).Draw(t, label)) * time.Minute)
 		}
@@ -132,7 +133,7 @@ func TestMovedDeadlines(t *testing.T) {
 // However windows lie: no day that rests is red or at risk, none that is ready is hidden, and none that rests lets a
 // dataset look complete beyond it.
 func TestMaintenanceNeverLies(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		f := drawFacts(t)
 		for range rapid.IntRange(0, 3).Draw(t, "windows") {
 			m := elt.Maintenance{Reason: "r", From: now.Add(time.Duration(rapid.IntRange(-3000, 600).Draw(t, "from")) * time.Minute)}

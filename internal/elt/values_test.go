@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 func drawStats(t *rapid.T) elt.TableStats {
@@ -28,7 +29,7 @@ func drawStats(t *rapid.T) elt.TableStats {
 
 // Equal stats agree whatever the order of columns, and one fact that differs is named, with its column, on either side.
 func TestStatsCompare(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		s := drawStats(t)
 		other := elt.TableStats{Rows: s.Rows, Columns: slices.Clone(s.Columns)}
 		slices.Reverse(other.Columns)
@@ -92,7 +93,7 @@ func manifest() *elt.Manifest {
 }
 
 func TestManifestRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		m := manifest()
 		m.Stats = drawStats(t)
 		m.Parts[0].Rows = m.Stats.Rows

@@ -11,6 +11,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
 // Whatever a few workers do with a run's steps in whatever order, the ledger answers as a small model of
@@ -18,7 +19,7 @@ import (
 func TestLeasesFollowTheirModel(t *testing.T) {
 	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
 		var runs atomic.Int64
-		rapid.Check(t, func(rt *rapid.T) {
+		property.Check(t, func(rt *rapid.T) {
 			n := runs.Add(1)
 			run, steps, days := night(fmt.Sprintf("run-%d", n), day("2000-01-01").AddDays(int(n)))
 			if _, _, err := l.CreateRun(t.Context(), run, steps[:3], days); err != nil {

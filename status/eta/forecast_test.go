@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv/property"
 	"github.com/daybreak-data/daybreak/status/eta"
 )
 
@@ -274,7 +275,7 @@ func drawnNights(t *rapid.T, nights int) ([]eta.Night, eta.Night) {
 
 // What a forecast may never do, whatever the night.
 func TestForecastInvariants(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		nights, tonight := drawnNights(t, rapid.IntRange(1, 60).Draw(t, "nights"))
 		m := model(len(nights), func(n int) eta.Night { return nights[n] })
 		now := tonight.Due.Add(minutes(rapid.Float64Range(-30, 200).Draw(t, "minute")))
@@ -306,7 +307,7 @@ func TestForecastInvariants(t *testing.T) {
 
 // What happens after a moment changes nothing of what Rewind shows at that moment.
 func TestRewindShowsNothingOfTheFuture(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		_, night := drawnNights(t, 3)
 		now := night.Due.Add(minutes(rapid.Float64Range(-5, 150).Draw(t, "minute")))
 		other := night

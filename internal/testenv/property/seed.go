@@ -1,0 +1,5 @@
+//go:build !long
+
+package property
+
+const seed = "20261122"
