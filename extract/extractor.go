@@ -28,6 +28,10 @@ type Options struct {
 	Rest time.Duration
 	Log  *slog.Logger
 	Now  func() time.Time
+	// Sharing is where workers on other machines are met who read the same run; nil where there are none.
+	Sharing Sharing
+	Worker  elt.WorkerID  // who this is to them
+	Lease   time.Duration // after which a silent worker's seat is free; 0 means 30 s
 	// Described is told by Check which columns would be extracted of a table with which nothing is wrong.
 	Described func(elt.DatasetName, elt.Schema)
 }
@@ -45,6 +49,9 @@ func New(o Options) *Extractor {
 	}
 	if o.Rest <= 0 {
 		o.Rest = 15 * time.Second
+	}
+	if o.Lease <= 0 {
+		o.Lease = 30 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,14 +21,19 @@ type Night struct {
 	mu      sync.Mutex
 	sources map[elt.SourceName]*shared
 	closed  bool
+
+	seats   sync.WaitGroup // that are held among other workers
+	closing context.Context
+	close   context.CancelFunc
 }
 
 // Begin returns the run's Night: all are its tables, remaining those that are still to be extracted.
 // Nothing is opened yet.
 func (x *Extractor) Begin(run elt.RunID, all, remaining []elt.Extraction) *Night {
 	n := &Night{x: x, run: run, sources: make(map[elt.SourceName]*shared)}
+	n.closing, n.close = context.WithCancel(context.Background())
 	for _, e := range all {
-		n.of(e.Source).all++
+		n.of(e.Source).all[e.Dataset] = e
 	}
 	for _, e := range remaining {
 		n.of(e.Source).remaining[e.Dataset] = e
@@ -40,7 +47,10 @@ func (n *Night) of(name elt.SourceName) *shared {
 	defer n.mu.Unlock()
 	s := n.sources[name]
 	if s == nil {
-		s = &shared{remaining: make(map[elt.DatasetName]elt.Extraction), refused: make(map[elt.DatasetName]int)}
+		s = &shared{
+			all: make(map[elt.DatasetName]elt.Extraction), remaining: make(map[elt.DatasetName]elt.Extraction),
+			refused: make(map[elt.DatasetName]int),
+		}
 		n.sources[name] = s
 	}
 	return s
@@ -109,7 +119,7 @@ func (n *Night) once(ctx context.Context, s *shared, source Source, a *attempt) 
 	if err := s.rested(ctx, a); err != nil {
 		return nil, 0, err
 	}
-	in, err := s.acquire(ctx, n, source, a.Extraction)
+	in, err := s.acquire(ctx, n, source, a)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -130,12 +140,14 @@ func (n *Night) Close() error {
 	n.closed = true
 	sources := n.sources
 	n.mu.Unlock()
+	n.close()
 	var errs []error
 	for name, s := range sources {
 		if err := s.close(); err != nil {
 			errs = append(errs, fmt.Errorf("let go of source %s: %w", name, err))
 		}
 	}
+	n.seats.Wait()
 	return errors.Join(errs...)
 }
 
@@ -148,20 +160,24 @@ func (n *Night) isClosed() bool {
 // epoch is one snapshot and who uses it.
 type epoch struct {
 	snapshot Snapshot
-	number   int // from 1
+	number   int // of the run's snapshots of the source, from 1
 	covers   map[elt.DatasetName]bool
 	whole    bool // every table of the source's run is read in it
 	users    int
 	retired  bool // nobody new may use it
 	ended    bool
+	seat     *seat // where other workers read in it, too; nil where it is this one's alone
 }
 
 // shared is a source as the tables of one run share it.
 type shared struct {
-	mu        sync.Mutex // held while a snapshot is opened: the others want the same one
-	all       int
+	opening sync.Mutex // held while a snapshot is opened: the others want the same one
+
+	mu        sync.Mutex // of what follows
+	all       map[elt.DatasetName]elt.Extraction
 	remaining map[elt.DatasetName]elt.Extraction
 	refused   map[elt.DatasetName]int // the last epoch that could not serve the table
+	spent     int                     // the last epoch that was let go for production's sake
 	number    int
 	current   *epoch
 	rests     int       // how often the source was given rest
@@ -197,42 +213,79 @@ func (s *shared) rest(first time.Duration, why error) {
 }
 
 // acquire returns the snapshot to read the table in, opening one where there is none that serves.
-func (s *shared) acquire(ctx context.Context, n *Night, source Source, e elt.Extraction) (*epoch, error) {
+func (s *shared) acquire(ctx context.Context, n *Night, source Source, a *attempt) (*epoch, error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if n.isClosed() {
+		return nil, letGo(a.Extraction.Dataset)
+	}
+	if in := s.use(n, a.Extraction); in != nil {
+		return in, nil
+	}
+	failpoint.Here("extract.snapshot")
+	next, err := n.open(ctx, s, source, a)
+	if err != nil {
+		return nil, err
+	}
+	failpoint.Here("extract.snapshot_open")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n.isClosed() {
-		return nil, &elt.Error{
-			Code: CodeConnectionLost, Class: elt.Transient,
-			What: fmt.Sprintf("%s: the run's snapshot has been let go", e.Dataset), Do: "nothing: the step is tried again",
-		}
+	if next.number > 1 && next.number > s.number {
+		n.x.opts.Log.Warn("another snapshot: tables read in it are not consistent with those before",
+			"source", a.Extraction.Source, "run", n.run, "snapshot", next.number)
 	}
+	s.number, s.current = max(s.number, next.number), next
+	return next, nil
+}
+
+// letGo is the error of a table for which there is no snapshot any more.
+func letGo(d elt.DatasetName) error {
+	return &elt.Error{
+		Code: CodeConnectionLost, Class: elt.Transient,
+		What: fmt.Sprintf("%s: the run's snapshot has been let go", d), Do: "nothing: the step is tried again",
+	}
+}
+
+// use returns the current snapshot, when it serves the table; otherwise there is none any more.
+func (s *shared) use(n *Night, e elt.Extraction) *epoch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if c := s.current; c != nil && !c.retired && c.covers[e.Dataset] && c.number > s.refused[e.Dataset] {
 		c.users++
-		return c, nil
+		if c.users == 1 && c.seat != nil {
+			c.seat.wake()
+		}
+		return c
 	}
 	if err := s.retire(); err != nil {
 		n.x.opts.Log.Warn("a snapshot was not let go cleanly", "source", e.Source, "run", n.run, "error", err)
 	}
 	s.remaining[e.Dataset] = e
-	next := &epoch{number: s.number + 1, covers: make(map[elt.DatasetName]bool), users: 1}
-	tables := make([]elt.Extraction, 0, len(s.remaining))
-	for name, t := range s.remaining {
-		tables = append(tables, t)
-		next.covers[name] = true
+	return nil
+}
+
+// open takes a snapshot over every table that is still to be read, or joins the one that another worker has taken.
+func (n *Night) open(ctx context.Context, s *shared, source Source, a *attempt) (*epoch, error) {
+	if shareable, ok := source.(Shareable); ok && n.x.opts.Sharing != nil {
+		return n.sitDown(ctx, s, shareable, a)
 	}
-	next.whole = next.number == 1 && len(tables) == s.all
+	s.mu.Lock()
+	next := &epoch{number: s.number + 1, users: 1}
+	tables := slices.Collect(maps.Values(s.remaining))
+	next.cover(tables)
+	next.whole = next.number == 1 && len(tables) == len(s.all)
+	s.mu.Unlock()
 	var err error
-	failpoint.Here("extract.snapshot")
-	if next.snapshot, err = source.Open(ctx, tables); err != nil {
-		return nil, err
+	next.snapshot, err = source.Open(ctx, tables)
+	return next, err
+}
+
+// cover says which tables can be read in the snapshot.
+func (in *epoch) cover(tables []elt.Extraction) {
+	in.covers = make(map[elt.DatasetName]bool, len(tables))
+	for _, t := range tables {
+		in.covers[t.Dataset] = true
 	}
-	failpoint.Here("extract.snapshot_open")
-	s.number, s.current = next.number, next
-	if next.number > 1 {
-		n.x.opts.Log.Warn("a new snapshot was taken: tables read in it are not consistent with those before",
-			"source", e.Source, "run", n.run, "snapshot", next.number)
-	}
-	return next, nil
 }
 
 // release notes how a table ended, and closes a snapshot that nobody needs any more.
@@ -251,7 +304,7 @@ func (s *shared) release(in *epoch, e elt.Extraction, err error, rest time.Durat
 		if !in.retired { // the first of its tables to say so
 			s.rest(rest, coded)
 		}
-		in.retired = true
+		in.retired, s.spent = true, max(s.spent, in.number)
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded): // not the snapshot's fault
 	case errors.As(err, &fromSource):
 		s.refused[e.Dataset] = in.number
@@ -285,11 +338,17 @@ func (in *epoch) end() error {
 	}
 	in.ended = true
 	failpoint.Here("extract.snapshot_close")
-	return in.snapshot.Close()
+	err := in.snapshot.Close()
+	if in.seat != nil {
+		in.seat.leave()
+	}
+	return err
 }
 
 // close gives up the snapshot under whoever still reads in it.
 func (s *shared) close() error {
+	s.opening.Lock()
+	defer s.opening.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in := s.current

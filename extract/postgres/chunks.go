@@ -117,10 +117,10 @@ func (s *snapshot) chunks(ctx context.Context, in *session, t table, r extract.R
 		bytes += l.bytes
 	}
 	leaves = slices.DeleteFunc(leaves, func(l leaf) bool { return l.without })
-	if s.version < tidRangeScans || len(leaves) == 0 {
+	if s.server.number < tidRangeScans || len(leaves) == 0 {
 		return s.byKey(ctx, in, t, r)
 	}
-	size := min(max(bytes/(chunksPerConnection*int64(cap(s.readers.slots))), s.source.opts.ChunkBytes), largestChunk)
+	size := min(max(bytes/(chunksPerConnection*int64(s.source.opts.Connections-1)), s.source.opts.ChunkBytes), largestChunk)
 	if r.Range == nil || r.Range.All {
 		return cut(leaves, size), false, nil
 	}

@@ -130,7 +130,7 @@ func (s *snapshot) byCursor(ctx context.Context, in *session, t table, r extract
 
 // pieces is how many pieces that much is worth.
 func (s *snapshot) pieces(bytes int64) int {
-	return int(min(bytes/s.source.opts.ChunkBytes, chunksPerConnection*int64(cap(s.readers.slots))))
+	return int(min(bytes/s.source.opts.ChunkBytes, chunksPerConnection*int64(s.source.opts.Connections-1)))
 }
 
 // pays reports whether the server finds a range of the column without looking at the rest.

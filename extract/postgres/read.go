@@ -16,7 +16,7 @@ var errLetGo error = &elt.Error{
 	Do: "nothing: the step is tried again",
 }
 
-// Read reads a table chunk by chunk: in one session to begin with, and in as many more as no other table waits for.
+// Read reads a table chunk by chunk: in one session to begin with, and in as many more as no other table or worker waits for.
 func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writer) (int64, error) {
 	if err := context.Cause(s.closing); err != nil {
 		return 0, err
@@ -37,13 +37,8 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 	defer cancel(nil)
 	stop := context.AfterFunc(s.closing, func() { cancel(context.Cause(s.closing)) })
 	defer stop()
-	s.readers.waiting.Add(1)
-	select {
-	case s.readers.slots <- struct{}{}:
-		s.readers.waiting.Add(-1)
-	case <-ctx.Done():
-		s.readers.waiting.Add(-1)
-		return 0, context.Cause(ctx)
+	if err := s.readers.slots.take(ctx); err != nil {
+		return 0, err
 	}
 	d := &reading{snapshot: s, table: t, request: r, cancel: cancel}
 	d.first(ctx, to)
@@ -95,7 +90,7 @@ func (d *reading) first(ctx context.Context, to *parquet.Writer) {
 	d.others.Wait()
 }
 
-// beside has a session read a chunk, and more while no other table waits for a session.
+// beside has a session read a chunk, and more while no other table or worker waits for a session.
 func (d *reading) beside(ctx context.Context, to *parquet.Writer, number int, c chunk) {
 	d.lane(ctx, to, func(l *lane) error {
 		for ok := true; ok; {
@@ -109,7 +104,7 @@ func (d *reading) beside(ctx context.Context, to *parquet.Writer, number int, c 
 			if err != nil {
 				return err
 			}
-			if d.snapshot.readers.waiting.Load() > 0 {
+			if d.snapshot.readers.slots.wanted() {
 				return nil
 			}
 			number, c, ok = d.take()
@@ -121,7 +116,7 @@ func (d *reading) beside(ctx context.Context, to *parquet.Writer, number int, c 
 // lane gives a writer and sessions, one at a time, to do. Afterwards it gives back the slot that was taken for it, the
 // session and the writer's memory.
 func (d *reading) lane(ctx context.Context, to *parquet.Writer, do func(*lane) error) {
-	defer func() { <-d.snapshot.readers.slots }()
+	defer d.snapshot.readers.slots.give()
 	l := &lane{reading: d, to: to}
 	err := do(l)
 	if e := l.end(); err == nil && e != nil {
@@ -170,15 +165,10 @@ func (d *reading) giveBack(number int) {
 
 // widen has further sessions read, while there are chunks and free slots, and no other table waits for one.
 func (d *reading) widen(ctx context.Context, to *parquet.Writer) {
-	for !d.alone && d.snapshot.readers.waiting.Load() == 0 {
-		select {
-		case d.snapshot.readers.slots <- struct{}{}:
-		default:
-			return
-		}
+	for !d.alone && d.snapshot.readers.slots.try() {
 		number, c, ok := d.take()
 		if !ok {
-			<-d.snapshot.readers.slots
+			d.snapshot.readers.slots.give()
 			return
 		}
 		d.others.Go(func() { d.beside(ctx, to.Beside(), number, c) })

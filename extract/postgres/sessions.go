@@ -4,18 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // keepers is how many sessions hold the snapshot and its locks, so that losing one of them loses nothing. All but the
@@ -44,8 +39,7 @@ func (s *session) waits() time.Duration {
 
 // readers are the sessions that read, which all tables of a snapshot share.
 type readers struct {
-	slots   chan struct{} // one for each session that is in use
-	waiting atomic.Int64  // tables that wait for their first session
+	slots slots // one for each session that is in use
 
 	mu      sync.Mutex
 	exports []string // names under which the snapshot can be imported
@@ -186,13 +180,7 @@ func (s *snapshot) session(ctx context.Context) (*session, error) {
 	if err = s.enter(within, in); err == nil {
 		return in, nil
 	}
-	if ctx.Err() != nil {
-		return nil, errors.Join(context.Cause(ctx), hangUp(conn))
-	}
-	return nil, errors.Join(&elt.Error{
-		Code: lost.code, Class: lost.class, Do: lost.do, Err: err,
-		What: fmt.Sprintf("source %s no longer has the snapshot of %s", s.source.opts.Name, s.position.TakenAt.UTC().Format(time.RFC3339)),
-	}, hangUp(conn))
+	return nil, errors.Join(s.gone(ctx, err), hangUp(conn))
 }
 
 // wake makes sure that an idle session is there, and has it keep the snapshot when too few do.
@@ -205,31 +193,12 @@ func (s *snapshot) wake(ctx context.Context, in *session) error {
 	return s.keep(ctx, in)
 }
 
-// enter imports the snapshot into a session, from whoever still keeps it.
+// enter has a session see the snapshot, and keep it when too few do.
 func (s *snapshot) enter(ctx context.Context, in *session) error {
-	var server string
-	if err := in.QueryRow(ctx, identity).Scan(&server); err != nil {
+	if err := s.see(ctx, in); err != nil {
 		return err
 	}
-	if server != s.server {
-		return fmt.Errorf("the snapshot is of %s, and this session speaks to %s", s.server, server)
-	}
-	failed := errors.New("nobody keeps it any more")
-	for _, name := range s.readers.names() {
-		_, err := in.PgConn().Exec(ctx, begin+"; SET TRANSACTION SNAPSHOT '"+strings.ReplaceAll(name, "'", "''")+"'").ReadAll()
-		if err == nil {
-			return s.keep(ctx, in)
-		}
-		if _, refused := errors.AsType[*pgconn.PgError](err); !refused {
-			return err
-		}
-		s.readers.forget(name)
-		failed = err
-		if _, err := in.PgConn().Exec(ctx, "ROLLBACK").ReadAll(); err != nil {
-			return err
-		}
-	}
-	return failed
+	return s.keep(ctx, in)
 }
 
 // keep makes the session another keeper when there are too few. Where a table cannot be locked, for a migration

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,27 +13,19 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// begin opens a transaction that sees one moment and changes nothing.
-const begin = `BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`
+// beginning opens a transaction that sees one moment and changes nothing.
+const beginning = `BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY`
 
 // exportSnapshot is the first query of the keeper's transaction: it fixes the moment. statement_timestamp
 // is before that moment, which makes an unfinished window show.
 const exportSnapshot = `
-SELECT pg_export_snapshot(), statement_timestamp(), current_setting('server_version'), current_setting('server_version_num')::int`
-
-// identity tells one server from another: by its system identifier, where the user may see that, and by
-// when it started.
-const identity = `
-SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
-    THEN (SELECT system_identifier::text FROM pg_control_system()) ELSE '-' END ||
-  ' ' || current_database() || ', up since ' || pg_postmaster_start_time()`
+SELECT pg_export_snapshot(), statement_timestamp()`
 
 // snapshot is an exported snapshot and the sessions that keep it and read in it.
 type snapshot struct {
 	source   *Source
-	keeper   *pgx.Conn // that took it
-	server   string    // its identity
-	version  int       // the server's, such as 150004
+	keeper   *pgx.Conn // that took it, or joined it
+	server   server
 	position elt.SourcePosition
 	older    older
 	tables   map[string]table
@@ -61,20 +52,32 @@ func (s *Source) Open(ctx context.Context, tables []elt.Extraction) (extract.Sna
 	if err != nil {
 		return nil, err
 	}
-	snap := &snapshot{
-		source: s, keeper: keeper, readers: readers{slots: make(chan struct{}, s.opts.Connections-1)},
-		tables: make(map[string]table), failed: make(map[string]error), watched: make(chan struct{}), begun: time.Now(),
-	}
+	snap := s.newSnapshot(keeper)
 	if err := snap.take(ctx, tables); err != nil {
 		return nil, errors.Join(err, hangUp(keeper))
 	}
-	snap.closing, snap.close = context.WithCancelCause(context.Background())
-	snap.eyes = &session{Conn: keeper, export: snap.position.Snapshot}
-	snap.look() // before anything is read: production may have no room already
-	go snap.watch()
+	snap.begin()
 	s.opts.Log.Debug("snapshot taken", "source", s.opts.Name, "tables", len(snap.tables), "refused", len(snap.failed),
 		"server", snap.position.Server, "snapshot", snap.position.Snapshot)
 	return snap, nil
+}
+
+// newSnapshot returns a snapshot that the session is to take or to join.
+func (s *Source) newSnapshot(keeper *pgx.Conn) *snapshot {
+	snap := &snapshot{
+		source: s, keeper: keeper, tables: make(map[string]table), failed: make(map[string]error),
+		watched: make(chan struct{}), begun: time.Now(),
+	}
+	snap.readers.slots.set(s.opts.Connections - 1)
+	return snap
+}
+
+// begin has somebody look after the snapshot from here on.
+func (s *snapshot) begin() {
+	s.closing, s.close = context.WithCancelCause(context.Background())
+	s.eyes = &session{Conn: s.keeper, export: s.readers.names()[0]}
+	s.look() // before anything is read: production may have no room already
+	go s.watch()
 }
 
 // take locks the tables, then exports the snapshot, and then describes the tables as they are in it.
@@ -99,7 +102,7 @@ func (s *snapshot) take(ctx context.Context, tables []elt.Extraction) error {
 		names = append(names, t)
 	}
 	// From here to the export no query may run: the first one would fix the moment before the locks.
-	if err := s.run(ctx, begin); err != nil {
+	if err := s.run(ctx, beginning); err != nil {
 		return err
 	}
 	for _, t := range names {
@@ -124,15 +127,14 @@ func (s *snapshot) take(ctx context.Context, tables []elt.Extraction) error {
 func (s *snapshot) export(ctx context.Context) error {
 	ctx, cancel := s.source.soon(ctx)
 	defer cancel()
-	var version string
-	if err := s.keeper.QueryRow(ctx, exportSnapshot).Scan(&s.position.Snapshot, &s.position.TakenAt, &version, &s.version); err != nil {
+	var err error
+	if err = s.keeper.QueryRow(ctx, exportSnapshot).Scan(&s.position.Snapshot, &s.position.TakenAt); err != nil {
 		return fault(ctx, err, "cannot take a snapshot of source %s", s.source.opts.Name)
 	}
-	if err := s.keeper.QueryRow(ctx, identity).Scan(&s.server); err != nil {
+	if s.server, err = identify(ctx, s.keeper); err != nil {
 		return fault(ctx, err, "cannot identify source %s", s.source.opts.Name)
 	}
-	version, _, _ = strings.Cut(version, " ") // without the distribution's own
-	s.position.Server = "postgres " + version + " " + s.server
+	s.position.Server = s.server.String()
 	s.readers.exports = []string{s.position.Snapshot}
 	return nil
 }

@@ -103,12 +103,10 @@ func (s *snapshot) tend(ctx context.Context) {
 	if s.forsaken || s.readers.enough() {
 		return
 	}
-	select {
-	case s.readers.slots <- struct{}{}:
-	default: // all are at work
+	if !s.readers.slots.try() { // all are at work
 		return
 	}
-	defer func() { <-s.readers.slots }()
+	defer s.readers.slots.give()
 	in, err := s.session(ctx)
 	if err == nil {
 		err = s.readers.put(in)

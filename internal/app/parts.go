@@ -39,6 +39,7 @@ type parts struct {
 	runner    *schedules.Runner
 	nights    *nights
 	loader    *load.Loader
+	worker    elt.WorkerID // who this process is to others
 	// rebuilding is true while the warehouse may lack what the ledger says it has.
 	rebuilding bool
 	// extractsOnly is true for a worker that does not open the warehouse.
@@ -59,6 +60,7 @@ func (ws *workspace) open(ctx context.Context, log *slog.Logger, show display) (
 
 func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 	ws, log := p.ws, p.log
+	p.worker = workerID()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.closeAll())
@@ -106,7 +108,7 @@ func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 	}
 	p.runner = &schedules.Runner{
 		Ledger: p.ledger, Stages: p.stages, Observer: show, Retries: p.retries,
-		Worker: workerID(), Lease: leaseTime, Log: log, Ended: p.stages.leaveArtifacts, Rests: p.rests, Limits: ws.config.Limits(),
+		Worker: p.worker, Lease: leaseTime, Log: log, Ended: p.stages.leaveArtifacts, Rests: p.rests, Limits: ws.config.Limits(),
 	}
 	p.nights = &nights{
 		catalog: ws.catalog, ledger: p.ledger, stages: p.stages, runner: p.runner,
@@ -167,10 +169,14 @@ func (p *parts) openExtract(ctx context.Context) (err error) {
 		return err
 	}
 	p.closers = append(p.closers, sources.Close)
-	p.extractor = extract.New(extract.Options{
+	options := extract.Options{
 		Sources: sources, Lake: p.lake, MaskKey: []byte(p.ws.config.Masking.Key.Reveal()),
-		Log: p.log, Now: time.Now,
-	})
+		Log: p.log, Now: time.Now, Worker: p.worker, Lease: leaseTime,
+	}
+	if !strings.HasPrefix(p.ws.config.Ledger.Reveal(), "sqlite:") { // there one process works at a time
+		options.Sharing = p.ledger
+	}
+	p.extractor = extract.New(options)
 	return nil
 }
 

@@ -131,6 +131,8 @@ func (l *Ledger) dropRuns(ctx context.Context, runs []any) error {
 				`DELETE FROM attempts WHERE step IN (SELECT id FROM steps WHERE run = $1)`,
 				`DELETE FROM manifests WHERE step IN (SELECT id FROM steps WHERE run = $1)`,
 				`DELETE FROM steps WHERE run = $1`,
+				`DELETE FROM snapshot_seats WHERE run = $1`,
+				`DELETE FROM snapshots WHERE run = $1`,
 				`UPDATE days SET run = NULL WHERE run = $1`,
 				`DELETE FROM runs WHERE id = $1`,
 			} {

@@ -91,10 +91,11 @@ func notClaimable(s heldStep, now time.Time) string {
 	return ""
 }
 
-// sourceIsRead says who else extracts from the step's source in this run, if anybody does. One worker holds the snapshot
-// that a run's tables of a source share, and nobody else can read in it: what it has begun is its own until it is silent for
-// the length of a lease. Runs that share no snapshot share nothing. On SQLite one process works at a time, which says it is
-// the only one by holding a lock, so that there what a dead process began is free at once.
+// sourceIsRead says who else extracts from the step's source in this run, if that keeps the worker from doing so, too. One
+// worker holds the snapshot that a run's tables of a source share, and where it cannot be joined nobody else can read in it:
+// what it has begun is its own until it is silent for the length of a lease. Who has a seat at a snapshot that is shared, or
+// finds one free, reads beside the others. Runs that share no snapshot share nothing. On SQLite one process works at a time,
+// which says it is the only one by holding a lock, so that there what a dead process began is free at once.
 func (c *change) sourceIsRead(ctx context.Context, s elt.Step, w elt.WorkerID, ttl time.Duration) (why string, err error) {
 	if s.Kind != elt.ExtractStep || c.alone {
 		return "", nil
@@ -114,7 +115,11 @@ func (c *change) sourceIsRead(ctx context.Context, s elt.Step, w elt.WorkerID, t
 	case err != nil:
 		return "", err
 	}
-	return fmt.Sprintf("worker %s reads source %s in this run, and its snapshot cannot be shared", holder, source), nil
+	why, err = c.cannotSit(ctx, s.Run, elt.SourceName(source), w)
+	if why != "" {
+		why = fmt.Sprintf("worker %s reads source %s in this run, and %s", holder, source, why)
+	}
+	return why, err
 }
 
 func stepNotClaimable(id elt.StepID, why string) error {
