@@ -3,4 +3,4 @@ DROP TABLE past_ticks;
 ALTER TABLE ticks DROP COLUMN since;
 ALTER TABLE past_incidents DROP COLUMN acknowledged_at;
 ALTER TABLE incidents DROP COLUMN acknowledged_at;
-UPDATE counters SET value = 17 WHERE name = 'schema';
+UPDATE counters SET value = 19 WHERE name = 'schema';

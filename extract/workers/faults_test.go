@@ -1,0 +1,228 @@
+package workers_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/daybreak-data/daybreak/internal/testenv"
+)
+
+// slow is how many kilobytes a second each connection to the source carries: a table takes about a second.
+const slow = 64
+
+// TestTwoWorkersReadOneSnapshot: both bring tables, all of one moment, and together they never have more connections than
+// the source allows.
+func TestTwoWorkersReadOneSnapshot(t *testing.T) {
+	t.Parallel()
+	n := newNight(t, testenv.Postgres(t).URL, 16, slow)
+	stop := n.trade()
+	n.start("a")
+	n.await("a shares its snapshot", shares, "a")
+	n.start("b")
+	over := make(chan string, 1)
+	watched := n.watchConnections(over)
+	n.await("b has brought a table", brought, "b")
+	n.oneMoment(n.manifests())
+	stop()
+	watched()
+	select {
+	case what := <-over:
+		t.Error(what)
+	default:
+	}
+	if got := n.workers(); !cmp.Equal(got, []string{"a", "b"}) {
+		t.Errorf("tables were brought by %v", got)
+	}
+	n.await("nobody holds the source any more", `SELECT NOT EXISTS (SELECT FROM snapshot_seats)`)
+}
+
+// watchConnections looks at the ledger and at the server. Sessions that end are there for a moment longer on the server than
+// for those who ended them.
+func (n *night) watchConnections(over chan<- string) (stop func()) {
+	n.t.Helper()
+	shop, books := n.connect(n.shop), n.connect(n.worker.Ledger)
+	ctx, cancel := context.WithCancel(n.t.Context())
+	done := make(chan struct{})
+	tell := func(what string) {
+		select {
+		case over <- what:
+		default:
+		}
+	}
+	go func() {
+		defer close(done)
+		var since time.Time
+		for ctx.Err() == nil {
+			var within bool
+			if err := books.QueryRow(ctx, shared, n.worker.Connections).Scan(&within); err == nil && !within {
+				tell("the seats have more connections than the source allows")
+			}
+			var sessions int
+			const count = `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'daybreak' AND datname = current_database()`
+			if err := shop.QueryRow(ctx, count).Scan(&sessions); err != nil {
+				continue
+			}
+			switch {
+			case sessions <= n.worker.Connections:
+				since = time.Time{}
+			case since.IsZero():
+				since = time.Now()
+			case time.Since(since) > 20*time.Second:
+				tell("the server has more sessions than it allows")
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// TestTheHolderIsKilled: whoever joined keeps the snapshot, and another can join it still.
+func TestTheHolderIsKilled(t *testing.T) {
+	t.Parallel()
+	n := newNight(t, testenv.Postgres(t).URL, 16, slow)
+	stop := n.trade()
+	defer stop()
+	holder := n.start("a")
+	n.await("a shares its snapshot", shares, "a")
+	n.start("b")
+	n.await("b keeps it, too", shares, "b")
+	kill(t, holder)
+	n.start("c")
+	n.oneMoment(n.manifests())
+	if codes := n.codes(); codes != "" && codes != "interrupted" {
+		t.Errorf("attempts failed with %s", codes)
+	}
+}
+
+// TestAJoinerIsKilled: the others do not notice, and bring what it had begun.
+func TestAJoinerIsKilled(t *testing.T) {
+	t.Parallel()
+	n := newNight(t, testenv.Postgres(t).URL, 12, slow)
+	stop := n.trade()
+	defer stop()
+	n.start("a")
+	n.await("a shares its snapshot", shares, "a")
+	joiner := n.start("b")
+	n.await("b reads", reads, "b")
+	kill(t, joiner)
+	n.oneMoment(n.manifests())
+}
+
+// TestTheHolderIsPaused for longer than its lease, with somebody who has joined and with nobody: awake again it finds its
+// steps gone, and nothing is lost, doubled or said to agree that does not.
+func TestTheHolderIsPaused(t *testing.T) {
+	t.Parallel()
+	for name, joined := range map[string]bool{"joined": true, "alone": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNight(t, testenv.Postgres(t).URL, 12, slow)
+			stop := n.trade()
+			defer stop()
+			holder := n.start("a")
+			n.await("a shares its snapshot", shares, "a")
+			if joined {
+				n.start("b")
+				n.await("b keeps it, too", shares, "b")
+			}
+			send(t, holder, syscall.SIGSTOP)
+			if !joined {
+				n.start("b")
+			}
+			n.await("b has taken over a step of a's", `SELECT EXISTS (SELECT FROM attempts WHERE worker = 'a' AND outcome = 'lost')`)
+			n.await("b reads", reads, "b")
+			send(t, holder, syscall.SIGCONT)
+			all := n.manifests()
+			if joined {
+				n.oneMoment(all)
+				return
+			}
+			if epochs := n.honest(all); epochs[len(epochs)-1] != 2 {
+				t.Errorf("tables were read in the snapshots %v", epochs)
+			}
+		})
+	}
+}
+
+// TestTheServerIsRestarted while two read: both want to take the next snapshot, and one does.
+func TestTheServerIsRestarted(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewPostgres(t, nil)
+	n := newNight(t, server.URL, 12, slow)
+	n.start("a")
+	n.await("a shares its snapshot", shares, "a")
+	n.start("b")
+	n.await("b reads", reads, "b")
+	server.Restart(t)
+	epochs := n.honest(n.manifests())
+	if last := epochs[len(epochs)-1]; last < 2 {
+		t.Errorf("tables were read in the snapshots %v", epochs)
+	}
+}
+
+// TestAnotherServerBehindTheName: a worker that reaches a standby joins nothing, says so in a sentence, and leaves the tables
+// to the others.
+func TestAnotherServerBehindTheName(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewPostgres(t, nil)
+	n := newNight(t, server.URL, 12, slow)
+	standby := server.Standby(t, nil)
+	n.start("a")
+	n.await("a shares its snapshot", shares, "a")
+	astray := n.worker
+	astray.Name, astray.Source = "b", standby.URL
+	astray.start(t)
+	n.await("b was refused", `SELECT EXISTS (SELECT FROM snapshot_seats WHERE worker = 'b' AND refused <> '')`)
+	n.oneMoment(n.manifests())
+	if got := n.workers(); !cmp.Equal(got, []string{"a"}) {
+		t.Errorf("tables were brought by %v", got)
+	}
+	var said string
+	err := n.books.QueryRow(t.Context(), `SELECT error::json->>'message' FROM attempts WHERE worker = 'b' AND error::json->>'code' = 'snapshot_elsewhere' LIMIT 1`).Scan(&said)
+	if err != nil || !strings.HasPrefix(said, "source shop: the snapshot is of postgres ") || !strings.Contains(said, "and this worker reaches postgres ") || !strings.HasSuffix(said, "as a replica under the same name") {
+		t.Errorf("b says %q: %v", said, err)
+	}
+}
+
+// TestASourceForOneWorker: with connections for one only, the other waits until it is gone.
+func TestASourceForOneWorker(t *testing.T) {
+	t.Parallel()
+	n := newNight(t, testenv.Postgres(t).URL, 6, slow)
+	n.worker.Connections = 3
+	first := n.start("a")
+	n.await("a shares its snapshot", shares, "a")
+	n.start("b")
+	n.await("a has brought a table", brought, "a")
+	kill(t, first)
+	n.await("b reads", reads, "b")
+	if epochs := n.honest(n.manifests()); !cmp.Equal(epochs, []int{1, 2}) {
+		t.Errorf("tables were read in the snapshots %v", epochs)
+	}
+}
+
+func kill(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Success() {
+		t.Fatalf("it ended before it was killed: %v", err)
+	}
+}
+
+func send(t *testing.T, cmd *exec.Cmd, s os.Signal) {
+	t.Helper()
+	if err := cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
