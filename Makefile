@@ -10,7 +10,7 @@ race = -race '-gcflags=modernc.org/...=-race=false -d=checkptr=0'
 
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 
-.PHONY: help build demo test test-long bench-extract bench-load bench-peers bench-status bench-scale bench-plan lint fmt setup image clean
+.PHONY: help build demo test test-long bench-extract bench-load bench-peers bench-status bench-workers bench-scale bench-plan lint fmt setup image clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +44,8 @@ bench-status: ## the status service over 2,000 datasets × 400 nights, on SQLite
 
 bench-scale: ## extraction at 1, 4 and 16 million rows, and a billion projected from them: docs/scale.md; a few minutes
 	go test -run '^$$' -bench Scale -benchtime 1x -timeout 20m ./extract/bench
+bench-workers: ## a night's extraction through a slow network with one worker process and with two
+	go test -run '^$$' -bench Workers -benchtime 1x -timeout 30m -v ./extract/workers
 
 bench-plan: ## planning at scale: ten thousand datasets, three years of backfill, and what the ledger keeps of it
 	go test -run '^$$' -bench 'Plan|BackfillThreeYears' -benchmem -benchtime 1x -timeout 20m ./schedules ./internal/ledger

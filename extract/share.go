@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Sharing is where the workers of a run meet that read a source in one snapshot, such as a ledger that they share.
@@ -160,14 +159,14 @@ func (t *taking) await(ctx context.Context) (err error) {
 		case t.place.Takes, taken != nil && len(t.told.Exports) > 0:
 			return nil
 		case taken != nil: // who kept it is about to find out that it is lost
-			if without++; without == joinTries {
+			if without++; without == 4*joinTries {
 				t.after = t.place.Epoch
 				return errVacant
 			}
 		default:
 			t.attempt.paused("another worker is taking the snapshot")
 		}
-		if err := pause(ctx, t.n.x.beat()); err != nil {
+		if err := pause(ctx, t.n.x.beat()/4); err != nil {
 			return err
 		}
 	}
@@ -187,7 +186,6 @@ func (t *taking) enter(ctx context.Context) (*epoch, error) {
 	if err != nil {
 		return nil, err
 	}
-	failpoint.Here("extract.snapshot_tell")
 	joinable := next.snapshot.(Joinable)
 	report := elt.SeatReport{Connections: joinable.Limit(t.told.Connections), Exports: joinable.Exports()}
 	memo, err := joinable.Memo()

@@ -173,7 +173,7 @@ func (p *parts) openExtract(ctx context.Context) (err error) {
 		Sources: sources, Lake: p.lake, MaskKey: []byte(p.ws.config.Masking.Key.Reveal()),
 		Log: p.log, Now: time.Now, Worker: p.worker, Lease: leaseTime,
 	}
-	if !strings.HasPrefix(p.ws.config.Ledger.Reveal(), "sqlite:") { // there one process works at a time
+	if p.ledger.Shared() {
 		options.Sharing = p.ledger
 	}
 	p.extractor = extract.New(options)

@@ -1,3 +1,3 @@
 DROP TABLE snapshot_seats;
 DROP TABLE snapshots;
-UPDATE counters SET value = 17 WHERE name = 'schema';
+UPDATE counters SET value = 18 WHERE name = 'schema';
