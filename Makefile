@@ -44,6 +44,7 @@ bench-status: ## the status service over 2,000 datasets × 400 nights, on SQLite
 
 bench-scale: ## extraction at 1, 4 and 16 million rows, and a billion projected from them: docs/scale.md; a few minutes
 	go test -run '^$$' -bench Scale -benchtime 1x -timeout 20m ./extract/bench
+
 bench-workers: ## a night's extraction through a slow network with one worker process and with two
 	go test -run '^$$' -bench Workers -benchtime 1x -timeout 30m -v ./extract/workers
 
