@@ -69,7 +69,8 @@ func TestNoFalseGreenWhereverItIsCut(t *testing.T) {
 	}
 }
 
-// cutAfter runs a night anew between which and a server the network is gone from its nth event on until it has ended.
+// cutAfter runs a night anew between which and a server the network is gone from its nth event on until it has ended or
+// for five seconds.
 func (f *frail) cutAfter(date elt.Date, proxy *testenv.Proxy, events int) (failed bool) {
 	f.Helper()
 	ctx, cancel := context.WithTimeout(f.Context(), processTime)
@@ -93,9 +94,14 @@ func (f *frail) cutAfter(date elt.Date, proxy *testenv.Proxy, events int) (faile
 				continue
 			}
 			proxy.Cut(f)
-			err := <-ended // the context's end ends it, too
+			select {
+			case err := <-ended:
+				proxy.Restore(f)
+				return err != nil
+			case <-time.After(5 * time.Second): // some servers are waited for
+			}
 			proxy.Restore(f)
-			return err != nil
+			return <-ended != nil
 		}
 	}
 }

@@ -40,10 +40,8 @@ func (ws *workspace) lineage() notify.Destination {
 			}
 		}
 	}
-	if p, native := ws.project.(interface {
-		Code(d elt.DatasetName) (source, query string)
-	}); native {
-		l.Code = p.Code
+	if ws.project != nil {
+		l.Code = ws.project.Code
 	}
 	return notify.OpenLineage(l)
 }

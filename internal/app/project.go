@@ -26,6 +26,8 @@ type project interface {
 	TableDocs() map[elt.DatasetName]transform.TableDoc
 	// Layout returns how a model's published table is arranged.
 	Layout(d elt.DatasetName) elt.Layout
+	// Code returns a model's SQL as it was written, and as the warehouse would take it where that is known.
+	Code(d elt.DatasetName) (source, query string)
 	selectable
 	tested
 }

@@ -52,7 +52,7 @@ var facetSchemas = map[string]string{
 	"parent": "1-2-0/ParentRunFacet", "nominalTime": "1-0-1/NominalTimeRunFacet", "processing_engine": "1-1-1/ProcessingEngineRunFacet",
 	"errorMessage": "1-0-1/ErrorMessageRunFacet", "jobType": "2-0-4/JobTypeJobFacet", "sql": "1-1-0/SQLJobFacet", "sourceCode": "1-0-1/SourceCodeJobFacet",
 	"schema": "1-2-0/SchemaDatasetFacet", "dataSource": "1-0-1/DatasourceDatasetFacet", "outputStatistics": "1-0-2/OutputStatisticsOutputDatasetFacet",
-	"inputStatistics": "1-0-0/InputStatisticsInputDatasetFacet", "dataQualityAssertions": "1-1-0/DataQualityAssertionsDatasetFacet",
+	"inputStatistics": "1-0-0/InputStatisticsInputDatasetFacet", "dataQualityMetrics": "1-0-3/DataQualityMetricsInputDatasetFacet", "dataQualityAssertions": "1-1-0/DataQualityAssertionsDatasetFacet",
 }
 
 // facet adds one under its key; documentation and ownership have a schema for each kind of owner.
@@ -179,10 +179,22 @@ func (l *Lineage) datasets(e *lineageEvent, in *elt.Lineage) {
 	if in.Kind == elt.LineageComplete && in.Step.Kind == elt.VerifyStep {
 		read.Input = facets{}
 		l.facet(read.Input, "inputStatistics", map[string]any{"rowCount": r.Rows})
+		if in.Manifest != nil {
+			l.metrics(read, in.Manifest.Stats)
+		}
 	}
 	if in.Step.Kind == elt.TestStep && len(r.Notes) > 0 {
 		l.assertions(read, r.Notes)
 	}
+}
+
+// metrics tells of what was verified how many values each column has: nothing that is a value itself.
+func (l *Lineage) metrics(d *lineageDataset, stats elt.TableStats) {
+	columns := make(map[string]any, len(stats.Columns))
+	for _, c := range stats.Columns {
+		columns[c.Column] = map[string]any{"count": c.NonNull, "nullCount": stats.Rows - c.NonNull}
+	}
+	l.facet(d.Input, "dataQualityMetrics", map[string]any{"rowCount": stats.Rows, "columnMetrics": columns})
 }
 
 // assertions tells each test and whether it held.

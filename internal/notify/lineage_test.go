@@ -196,6 +196,26 @@ func TestANightIsToldInOrder(t *testing.T) {
 	}
 }
 
+// What was verified is told with how many values and NULLs each column has, and with no value.
+func TestAVerificationTellsItsMetrics(t *testing.T) {
+	l := Lineage{Namespace: "shop", Version: "1.2.3", Warehouse: Place{"duckdb:///warehouse.duckdb", "warehouse."}}
+	run := elt.Run{ID: "run-1", Schedule: "nightly", Date: friday}
+	step := elt.Step{ID: elt.NewStepID("run-1", elt.VerifyStep, "shop.users"), Run: "run-1", Kind: elt.VerifyStep, Dataset: "shop.users", Attempt: 1, Result: elt.Result{Rows: 3}}
+	stats := elt.TableStats{Rows: 3, Columns: []elt.ColumnStats{{Column: "id", NonNull: 3, Sum: "6", Min: "1", Max: "3"}, {Column: "name", NonNull: 2, Min: "hunter2"}}}
+	body, err := l.body(elt.Message{Lineage: &elt.Lineage{
+		Kind: elt.LineageComplete, At: friday.Start(time.UTC), Run: run, Round: 1, Step: &step, Attempt: 1,
+		Dataset: &elt.Dataset{Name: "shop.users", Relation: "shop.users"}, Manifest: &elt.Manifest{Schema: elt.Schema{{Name: "id"}, {Name: "name"}}, Stats: stats},
+	}})
+	ok(t, err)
+	validate(t, body)
+	var e lineageEvent
+	ok(t, json.Unmarshal(body, &e))
+	want := map[string]any{"id": map[string]any{"count": 3.0, "nullCount": 0.0}, "name": map[string]any{"count": 2.0, "nullCount": 1.0}}
+	if diff := cmp.Diff(want, e.Inputs[0].Input["dataQualityMetrics"]["columnMetrics"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Each answer that a night may get: whatever would befall every event keeps them waiting, in their order, and none is lost.
 func TestTroubleOfTheEndpointLosesNothing(t *testing.T) {
 	for name, c := range map[string]struct {

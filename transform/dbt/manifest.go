@@ -65,6 +65,8 @@ type node struct {
 	} `json:"depends_on"`
 
 	Compiled string `json:"compiled_code"`
+	Raw      string `json:"raw_code"`
+	Language string `json:"language"` // sql or python
 
 	// Of tests.
 	Attached   string `json:"attached_node"`
