@@ -20,6 +20,7 @@ type Job struct {
 	Date       elt.Date
 	Attempt    int
 	Window     *elt.Window // incremental only; a zero From reads everything below To
+	First      bool        // nothing of it was published when the window was chosen, which begins where its data does
 	// Published is the manifest of the dataset's published version, which the columns are compared with and which an
 	// integer cursor goes on from; nil when nothing is published.
 	Published *elt.Manifest
@@ -199,7 +200,7 @@ func (x *Extractor) manifest(job Job, r Request, in *epoch) *elt.Manifest {
 	}
 	m.Source.Source, m.Source.Epoch, m.Source.CrossTableConsistent = e.Source, in.number, in.whole
 	if r.Range != nil {
-		m.Mode, m.Cursor, m.Window, m.First = elt.Incremental, e.Cursor, job.Window, job.Published == nil
+		m.Mode, m.Cursor, m.Window, m.First = elt.Incremental, e.Cursor, job.Window, job.First
 		m.Range = &elt.CursorRange{From: r.Range.From, To: r.Range.To, All: r.Range.All}
 		if r.Range.Open {
 			m.Window, m.Range, m.Numbers = nil, nil, job.Published.Next(*e.OverlapNumbers)

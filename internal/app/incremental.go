@@ -17,7 +17,7 @@ func (s *stages) incremental(ctx context.Context, job *extract.Job) error {
 		return nil
 	}
 	if table.OverlapNumbers == nil {
-		job.Window = s.window(table, job.Date)
+		job.Window, job.First = s.window(table, job.Date)
 	}
 	keys, err := s.wantsKeys(ctx, table, job.Date)
 	job.Keys = keys
@@ -25,10 +25,12 @@ func (s *stages) incremental(ctx context.Context, job *extract.Job) error {
 }
 
 // window returns what an extraction of the date reads: everything since its start before the dataset has a version,
-// and afterwards the date's own window, with the dates before it that nobody has brought.
-func (s *stages) window(table elt.Extraction, date elt.Date) *elt.Window {
+// and afterwards the date's own window, with the dates before it that nobody has brought. A version that the ledger has no
+// manifest of counts as well: one that was taken over from the warehouse.
+func (s *stages) window(table elt.Extraction, date elt.Date) (w *elt.Window, first bool) {
 	zone := s.catalog.zone(table.Dataset)
-	w := date.Window(zone)
+	own := date.Window(zone)
+	w = &own
 	s.mu.Lock()
 	through, begun := s.through[table.Dataset]
 	s.mu.Unlock()
@@ -42,7 +44,7 @@ func (s *stages) window(table elt.Extraction, date elt.Date) *elt.Window {
 	default:
 		w.From = table.Start.Start(zone).UTC()
 	}
-	return &w
+	return w, !begun
 }
 
 // manifest returns a manifest as the ledger has it, or as the lake does where the ledger is a new one.
