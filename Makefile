@@ -10,7 +10,7 @@ race = -race '-gcflags=modernc.org/...=-race=false -d=checkptr=0'
 
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 
-.PHONY: help build demo test test-long bench-extract bench-load bench-peers bench-status bench-workers bench-scale bench-plan lint fmt setup image clean
+.PHONY: help build demo test test-long soak bench-extract bench-load bench-peers bench-status bench-workers bench-scale bench-plan lint fmt setup image clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,9 @@ test: setup ## everything, with the race detector, against real servers
 test-long: setup ## test, and the soaks and crash grids that take an hour
 	go vet -tags long ./...
 	go test $(race) -tags long -timeout 90m ./...
+
+soak: setup ## a day in twenty minutes: a night every few seconds and a fault a minute, with the service's memory watched; DAYBREAK_SOAK=1m for less
+	DAYBREAK_SOAK=$${DAYBREAK_SOAK:-20m} go test -tags long -run '^TestASoak$$' -timeout 90m -v .
 
 bench-extract: ## extraction against a bare COPY of the same tables; DAYBREAK_BENCH_ROWS=6000000 for the documented size
 	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./extract/bench

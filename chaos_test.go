@@ -244,6 +244,12 @@ func wantWholeBook(t *testing.T, dir string, book *sql.DB) {
 	if runs := lines(t, book, "SELECT id FROM runs"); len(runs) != 1 {
 		t.Errorf("there are %d runs", len(runs))
 	}
+	wantOneBook(t, dir, book)
+}
+
+// wantOneBook checks that a ledger on PostgreSQL knows exactly the versions that the warehouse holds.
+func wantOneBook(t *testing.T, dir string, book *sql.DB) {
+	t.Helper()
 	db := readCopy(t, dir)
 	defer db.Close()
 	seen := lines(t, db, "SELECT version_id, dataset, run_id FROM _daybreak.versions ORDER BY 1")

@@ -26,6 +26,7 @@ type world struct {
 	database string // of postgres, the world's own
 	maria    *testenv.MariaDBServer
 	files    string // the folder with the SQLite source
+	attempts int    // how often a step is tried
 }
 
 // worldTable is a table of one of the sources lite, pg and maria.
@@ -45,7 +46,7 @@ type worldModel struct {
 // newWorld makes a world of n datasets and fills its databases.
 func newWorld(t *testing.T, seed uint64, n int) *world {
 	t.Helper()
-	w := &world{seed: seed, postgres: testenv.Postgres(t), maria: testenv.MariaDB(t), files: t.TempDir()}
+	w := &world{seed: seed, postgres: testenv.Postgres(t), maria: testenv.MariaDB(t), files: t.TempDir(), attempts: 5}
 	w.database = w.postgres.Database(t)
 	r := rand.New(rand.NewPCG(seed, 1))
 	for i := range n * 6 / 10 {
@@ -144,7 +145,7 @@ status: {public: true}
 
 func (w *world) schedule() string {
 	var b strings.Builder
-	b.WriteString("at: \"02:00\"\ntimezone: UTC\ncatch_up: all\nowners: [data@example.com, finance@example.com]\nretries: {attempts: 5, first_delay: 100ms, max_delay: 1s}\ntables:\n")
+	fmt.Fprintf(&b, "at: \"02:00\"\ntimezone: UTC\ncatch_up: all\nowners: [data@example.com, finance@example.com]\nretries: {attempts: %d, first_delay: 100ms, max_delay: 1s}\ntables:\n", w.attempts)
 	for _, table := range w.tables {
 		mode := "mode: full"
 		if table.incremental {

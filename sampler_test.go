@@ -35,6 +35,7 @@ type sampler struct {
 	looks   int
 	samples int                 // of ready days
 	claims  map[claim]time.Time // when each was made first
+	since   string              // a query for days that lie further back than the API looks by itself
 }
 
 // neverFalselyGreen samples what the status says of a workspace from now until the test ends, through whatever is done to
@@ -47,9 +48,12 @@ func neverFalselyGreen(t *testing.T, dir string) {
 }
 
 // sampling does so for a ledger on any engine, and asks judge which claims the warehouse contradicts.
-func sampling(t *testing.T, dsn string, judge func(*sampler) ([]string, error)) {
+func sampling(t *testing.T, dsn string, judge func(*sampler) ([]string, error), since ...elt.Date) {
 	t.Helper()
 	s := &sampler{claims: make(map[claim]time.Time)}
+	for _, date := range since {
+		s.since = "?from=" + date.String()
+	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() {
@@ -140,7 +144,7 @@ func (s *sampler) look(ctx context.Context, service *status.Service) {
 	s.looks++
 	for _, d := range all.Datasets {
 		var days api.Days
-		if !ask("/v1/datasets/"+string(d.Name)+"/days", &days) {
+		if !ask("/v1/datasets/"+string(d.Name)+"/days"+s.since, &days) {
 			continue
 		}
 		for _, day := range days.Days {

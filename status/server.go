@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -130,8 +131,8 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *Service) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 	return middleware.RecoverWithConfig(middleware.RecoverConfig{
 		DisablePrintStack: true,
-		LogErrorFunc: func(_ echo.Context, err error, stack []byte) error {
-			s.log.Error("a handler panicked", "error", err, "stack", string(stack))
+		LogErrorFunc: func(_ echo.Context, err error, _ []byte) error { // echo's stack would be cut, or on stderr
+			s.log.Error("a handler panicked", "error", err, "stack", string(debug.Stack()))
 			return err
 		},
 	})(next)

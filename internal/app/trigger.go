@@ -41,12 +41,20 @@ func (ws *workspace) trigger(ctx context.Context, book *ledger.Ledger, s *schedu
 	if err != nil {
 		return elt.Run{}, false, err
 	}
-	n := &nights{catalog: ws.catalog, ledger: book, stages: &stages{catalog: ws.catalog, ledger: book, published: current, log: log}, log: log}
+	n := &nights{catalog: ws.catalog, ledger: book, stages: knowing(ws.catalog, book, current, log), log: log}
 	run, err := n.ByHand(ctx, s, date, "triggered by "+by+": "+why, false, elt.RunOptions{})
 	if err != nil {
 		return run, false, err
 	}
 	return run, true, book.Audit(ctx, elt.AuditEntry{Actor: by, Action: "schedule.trigger", Target: fmt.Sprintf("%s %s: %s", s.Name, date, run.ID), Reason: why})
+}
+
+// knowing returns stages that do nothing, and know what the ledger says is published.
+func knowing(c *catalog, book *ledger.Ledger, current map[elt.DatasetName]elt.Version, log *slog.Logger) *stages {
+	return &stages{
+		catalog: c, ledger: book, published: current, log: log,
+		dates: make(map[elt.DayKey]elt.Version), through: make(map[elt.DatasetName]elt.Date),
+	}
 }
 
 // triggerer is trigger as the status service asks for it.
