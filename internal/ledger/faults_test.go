@@ -146,3 +146,29 @@ func TestADatabaseThatDoesNotExist(t *testing.T) {
 	_, err := ledger.Open(t.Context(), strings.Replace(dsn, "?", "_none?", 1), discard())
 	wantCode(t, err, "ledger_unreadable")
 }
+
+// A process that is paused in the middle of a change holds up nobody for long: the server ends its transaction. When it
+// goes on it has changed nothing, and is told so.
+func TestAPausedProcessHoldsUpNobody(t *testing.T) {
+	dsn := testenv.Postgres(t).Database(t)
+	l := open(t, dsn)
+	run, steps, days := night("run-1", day("2026-01-05"))
+	must2(l.CreateRun(t.Context(), run, steps, days))(t)
+	for _, limit := range []string{"", "&idle_in_transaction_session_timeout=300"} { // ours, and one of the team's own
+		paused, err := ledger.Open(t.Context(), dsn+limit, discard())
+		ok(t, err)
+		before := must(l.Revision(t.Context()))(t)
+		err = paused.Hold(t.Context(), func() {
+			if err := l.Audit(t.Context(), elt.AuditEntry{Actor: "other", Action: "a", Target: "b"}); err != nil {
+				t.Errorf("others are held up: %v", err)
+			}
+		})
+		wantCode(t, err, "ledger_unreachable")
+		if after := must(l.Revision(t.Context()))(t); after != before+1 {
+			t.Errorf("the revision went from %d to %d: the paused process has changed something", before, after)
+		}
+		ok(t, paused.Hold(t.Context(), func() {})) // with a connection that is new
+		ok(t, paused.Close())
+	}
+	checkInvariants(t, l)
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,10 @@ import (
 const (
 	postgresConns   = 16
 	postgresConnect = 10 * time.Second // unless the address says connect_timeout
+	// postgresStill is how long a transaction may stand still, unless the server has a limit of its own. Every change holds
+	// the lock of the event counter: a process that is paused in the middle of one would stop all others. It is shorter
+	// than the others' patience, so that they do not notice.
+	postgresStill = 10 * time.Second
 )
 
 // postgresEngine keeps the ledger in the first schema of the connection's search path.
@@ -57,17 +62,22 @@ func (e *postgresEngine) dialect() dialect {
 }
 
 func (e *postgresEngine) open() (writer, reader *sql.DB, err error) {
-	db := stdlib.OpenDB(*e.config, stdlib.OptionAfterConnect(durable))
+	db := stdlib.OpenDB(*e.config, stdlib.OptionAfterConnect(prepare))
 	db.SetMaxOpenConns(postgresConns)
 	db.SetMaxIdleConns(postgresConns / 2)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db, db, nil
 }
 
-// durable makes a commit mean what the ledger promises by it, on a server that answers before it has
-// written.
-func durable(ctx context.Context, c *pgx.Conn) error {
-	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
+// prepare makes a commit mean what the ledger promises by it, on a server that answers before it has written, and has the
+// server end a transaction that stands still.
+func prepare(ctx context.Context, c *pgx.Conn) error {
+	const durable = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
+	const still = `SELECT set_config('idle_in_transaction_session_timeout', $1, false) WHERE current_setting('idle_in_transaction_session_timeout') = '0'`
+	if _, err := c.Exec(ctx, durable); err != nil {
+		return err
+	}
+	_, err := c.Exec(ctx, still, strconv.FormatInt(postgresStill.Milliseconds(), 10))
 	return err
 }
 
@@ -100,7 +110,7 @@ func (e *postgresEngine) diagnose(err error) (fault, bool) {
 	return fault{}, false
 }
 
-// diagnoseServer goes by SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html.
+// diagnoseServer goes by SQLSTATE (25P03 ends a transaction that stood still): https://www.postgresql.org/docs/current/errcodes-appendix.html.
 func (e *postgresEngine) diagnoseServer(pg *pgconn.PgError) (fault, bool) {
 	switch {
 	case pg.Code == "53100":
@@ -111,7 +121,7 @@ func (e *postgresEngine) diagnoseServer(pg *pgconn.PgError) (fault, bool) {
 		return fault{"ledger_unreadable", elt.Config, pg.Message, "create the database and grant the user of the ledger's address CREATE and everything on its tables"}, true
 	case strings.HasPrefix(pg.Code, "XX0"):
 		return fault{"ledger_unreadable", elt.Config, pg.Message, "the server found its own data damaged: restore from a backup"}, true
-	case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "57P"), strings.HasPrefix(pg.Code, "58"):
+	case strings.HasPrefix(pg.Code, "08"), pg.Code == "25P03", strings.HasPrefix(pg.Code, "57P"), strings.HasPrefix(pg.Code, "58"):
 		return fault{"ledger_unreachable", elt.Transient, pg.Message, "nothing: it is tried again; if it lasts, check the server"}, true
 	}
 	return fault{}, false
