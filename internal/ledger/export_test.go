@@ -36,8 +36,8 @@ func OpenImpatient(ctx context.Context, path string, busy time.Duration, log *sl
 	return open(ctx, &sqliteEngine{path: path, busy: busy}, log)
 }
 
-// Hold begins a change, which locks out every other, and stands still in it until do returns.
-func (l *Ledger) Hold(ctx context.Context, do func()) error {
+// StandStill begins a change, which locks out every other, and stands still in it until do returns.
+func (l *Ledger) StandStill(ctx context.Context, do func()) error {
 	return l.change(ctx, "stand still", func(_ context.Context, c *change) error {
 		do()
 		c.touched = true

@@ -158,7 +158,7 @@ func TestAPausedProcessHoldsUpNobody(t *testing.T) {
 		paused, err := ledger.Open(t.Context(), dsn+limit, discard())
 		ok(t, err)
 		before := must(l.Revision(t.Context()))(t)
-		err = paused.Hold(t.Context(), func() {
+		err = paused.StandStill(t.Context(), func() {
 			if err := l.Audit(t.Context(), elt.AuditEntry{Actor: "other", Action: "a", Target: "b"}); err != nil {
 				t.Errorf("others are held up: %v", err)
 			}
@@ -167,7 +167,7 @@ func TestAPausedProcessHoldsUpNobody(t *testing.T) {
 		if after := must(l.Revision(t.Context()))(t); after != before+1 {
 			t.Errorf("the revision went from %d to %d: the paused process has changed something", before, after)
 		}
-		ok(t, paused.Hold(t.Context(), func() {})) // with a connection that is new
+		ok(t, paused.StandStill(t.Context(), func() {})) // with a connection that is new
 		ok(t, paused.Close())
 	}
 	checkInvariants(t, l)
