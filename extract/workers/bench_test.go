@@ -13,7 +13,7 @@ import (
 // rounds is how often each number of workers reads the night; they take turns, and the median counts.
 const rounds = 3
 
-// BenchmarkWorkers reads nights of 128 tables with one worker process and with two, through a network that carries so much
+// BenchmarkWorkers reads nights of 48 tables with one worker process and with two, through a network that carries so much
 // per connection and no more: what counts is how many tables are on their way at the same time. Each worker reads four, and
 // the source allows sixteen connections in all. It reports the seconds of both and their ratio.
 func BenchmarkWorkers(b *testing.B) {
@@ -38,7 +38,7 @@ func BenchmarkWorkers(b *testing.B) {
 // nightOf returns how long the workers took, from the first one's start to the end of the run.
 func nightOf(b *testing.B, source string, workers int) time.Duration {
 	b.Helper()
-	n := newNight(b, source, 128, 32)
+	n := newNightOf(b, source, 48, 1600, 128)
 	n.worker.Threads, n.worker.Connections, n.worker.Level, n.worker.Lease = 4, 16, elt.LevelColumns, 30*time.Second
 	began := time.Now()
 	for i := range workers {

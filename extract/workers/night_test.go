@@ -33,20 +33,24 @@ type night struct {
 	lake   *disk.Store
 	books  *pgx.Conn // on the ledger's database
 	shop   string    // the source without the slow network
+	rows   int       // of each table
 }
 
-const (
-	accounts = 200 // in each table
-	units    = 1000
-)
+// units is what each row begins with.
+const units = 1000
 
 // patience is for what should happen at once, on a machine that is very busy.
 const patience = 2 * time.Minute
 
-// newNight makes the tables of the source, behind a network of so many kilobytes a second, and the run.
+// newNight makes the tables of the source, of 200 rows each, behind a network of so many kilobytes a second, and the run.
 func newNight(t testing.TB, source string, tables int, kilobytes int64) *night {
 	t.Helper()
-	n := &night{t: t, shop: source}
+	return newNightOf(t, source, tables, 200, kilobytes)
+}
+
+func newNightOf(t testing.TB, source string, tables, rows int, kilobytes int64) *night {
+	t.Helper()
+	n := &night{t: t, shop: source, rows: rows}
 	n.worker = worker{
 		Ledger: testenv.Postgres(t).URL, Lake: t.TempDir(), Connections: 8, Threads: 3, Lease: 3 * time.Second, Level: elt.LevelRows,
 	}
@@ -54,7 +58,7 @@ func newNight(t testing.TB, source string, tables int, kilobytes int64) *night {
 	for i := range tables {
 		name := fmt.Sprintf("t%02d", i)
 		n.worker.Tables = append(n.worker.Tables, name)
-		n.exec(shop, fmt.Sprintf(`CREATE TABLE %s AS SELECT i AS id, %d::bigint AS units, repeat(md5(i::text), 10) AS note FROM generate_series(1, %d) i`, name, units, accounts))
+		n.exec(shop, fmt.Sprintf(`CREATE TABLE %s AS SELECT i AS id, %d::bigint AS units, repeat(md5(i::text), 10) AS note FROM generate_series(1, %d) i`, name, units, rows))
 	}
 	n.worker.Source = source
 	if kilobytes > 0 {
@@ -128,7 +132,7 @@ func (n *night) trade() (stop func()) {
 			from := rand.IntN(len(n.worker.Tables))
 			to := (from + 1 + rand.IntN(len(n.worker.Tables)-1)) % len(n.worker.Tables) // another
 			statement := fmt.Sprintf(`WITH x AS (UPDATE %s SET units = units - 1 WHERE id = %d) UPDATE %s SET units = units + 1 WHERE id = %d`,
-				n.worker.Tables[from], 1+rand.IntN(accounts), n.worker.Tables[to], 1+rand.IntN(accounts))
+				n.worker.Tables[from], 1+rand.IntN(n.rows), n.worker.Tables[to], 1+rand.IntN(n.rows))
 			if _, err := conn.Exec(ctx, statement); err != nil && ctx.Err() == nil {
 				n.t.Error(err)
 				return
@@ -190,7 +194,7 @@ func (n *night) manifests() (all []*elt.Manifest) {
 		if err != nil {
 			n.t.Fatal(err)
 		}
-		if m.Rows() != accounts || m.SourceDigest == nil && n.worker.Level == elt.LevelRows {
+		if m.Rows() != int64(n.rows) || m.SourceDigest == nil && n.worker.Level == elt.LevelRows {
 			n.t.Errorf("%s has %d rows, and the digest %v", m.Dataset, m.Rows(), m.SourceDigest)
 		}
 		n.readBack(m)
@@ -235,7 +239,7 @@ func (n *night) oneMoment(all []*elt.Manifest) {
 		}
 		sum += unitsOf(n.t, m)
 	}
-	if want := int64(len(all) * accounts * units); sum != want {
+	if want := int64(len(all) * n.rows * units); sum != want {
 		n.t.Errorf("the tables add up to %d, not %d: they are not of one moment", sum, want)
 	}
 }

@@ -78,8 +78,7 @@ func (w worker) start(t testing.TB) *exec.Cmd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait() // it may have ended long ago
+		_, _ = cmd.Process.Kill(), cmd.Wait() // it may have ended long ago
 		log.Close()
 		if t.Failed() {
 			said, _ := os.ReadFile(path)

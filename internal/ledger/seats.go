@@ -131,7 +131,6 @@ func noSeat(w elt.SeatWish, others int) error {
 // Hold is the heartbeat of a seat. The code is seat_lost when the worker sat down anew, or its run was forgotten.
 func (l *Ledger) Hold(ctx context.Context, s elt.Seat, r elt.SeatReport, ttl time.Duration) (in elt.Seating, err error) {
 	err = l.update(ctx, fmt.Sprintf("hold the seat at the snapshot of source %s", s.Source), func(ctx context.Context, t *sql.Tx) error {
-		in = elt.Seating{}
 		at, now, err := l.lockTable(ctx, t, s.Run, s.Source)
 		if err != nil {
 			return err
@@ -142,9 +141,7 @@ func (l *Ledger) Hold(ctx context.Context, s elt.Seat, r elt.SeatReport, ttl tim
 		if err := tellTaken(ctx, t, s, r, &at); err != nil {
 			return err
 		}
-		if in, err = at.seating(s, r); err != nil {
-			return err
-		}
+		in = at.seating(s, r)
 		if in.Left, err = tablesLeft(ctx, t, s); err != nil {
 			return err
 		}
@@ -185,7 +182,7 @@ func tellTaken(ctx context.Context, t *sql.Tx, s elt.Seat, r elt.SeatReport, at 
 }
 
 // seating works out what the worker of a seat may do.
-func (t *table) seating(s elt.Seat, r elt.SeatReport) (in elt.Seating, err error) {
+func (t *table) seating(s elt.Seat, r elt.SeatReport) (in elt.Seating) {
 	used, reading, idle, place := 0, 1, 0, 0
 	for _, other := range t.others(s.Worker) {
 		used += other.connections
@@ -211,7 +208,7 @@ func (t *table) seating(s elt.Seat, r elt.SeatReport) (in elt.Seating, err error
 	if in.Gone = t.fence != s.Snapshot; !in.Gone {
 		in.Taken = t.taken
 	}
-	return in, nil
+	return in
 }
 
 // tablesLeft returns the run's tables of the source whose extraction has not ended.

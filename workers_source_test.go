@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daybreak-data/daybreak/internal/testenv"
+)
+
+// Two workers bring the tables of one PostgreSQL source in one snapshot, and one of them is killed while they do: each
+// manifest names that snapshot, and the table that is counted over all of them is whole.
+func TestWorkersShareASource(t *testing.T) {
+	t.Parallel()
+	const tables = 12
+	dir, date := t.TempDir(), lastDate(t).String()
+	server := testenv.Postgres(t)
+	shop, err := pgx.Connect(t.Context(), server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shop.Close(context.WithoutCancel(t.Context()))
+	var scheduled, counted []string
+	for i := range tables {
+		statement := fmt.Sprintf("CREATE TABLE t%d AS SELECT i AS id, repeat(md5(i::text), 20) AS note FROM generate_series(1, 100) i", i)
+		if _, err := shop.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+		scheduled = append(scheduled, fmt.Sprintf("  shop.t%d: {table: public.t%[1]d, mode: full}", i))
+		counted = append(counted, fmt.Sprintf("select count(*) as n from {{ source('shop', 't%d') }}", i))
+	}
+	proxy := testenv.Toxiproxy(t).Before(t, server.URL)
+	proxy.Add(t, testenv.Bandwidth(48), testenv.Answers)
+	env := []string{"LEDGER_URL=" + server.Database(t), "SHOP_URL=" + proxy.URL}
+	write(t, dir, map[string]string{
+		"daybreak.yaml":          "ledger: ${env:LEDGER_URL}\nsources: {shop: {postgres: \"${env:SHOP_URL}\", connections: 8}}\nstatus: {public: true}\n",
+		"schedules/nightly.yaml": "timezone: UTC\nat: \"02:00\"\nowners: [a@example.com, b@example.com]\nmodels: [\"*\"]\ntables:\n" + strings.Join(scheduled, "\n") + "\n",
+		"sql/models/rows.sql":    "select sum(n) as n from (" + strings.Join(counted, " union all ") + ") as counts\n",
+	})
+	s, stop := serve(t, dir, env, "--kinds", "load,verify,transform,test,publish")
+	first, _ := worker(t, dir, env, "--kinds", "extract", "--threads", "2")
+	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "a test")
+	until(t, "the first worker shares its snapshot", func() bool {
+		return inLedger(t, env, "SELECT count(*) FROM snapshot_seats WHERE exports IS NOT NULL")[0][0] == "1"
+	})
+	_, stopOther := worker(t, dir, env, "--kinds", "extract", "--threads", "2")
+	until(t, "the other has joined it", func() bool {
+		return inLedger(t, env, "SELECT count(*) FROM snapshot_seats WHERE exports IS NOT NULL")[0][0] == "2"
+	})
+	if err := first.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	must(t, dir, env, "wait", "--url", s.url, "--timeout", "5m", "rows@"+date)
+	until(t, "the run has ended", func() bool { return inLedger(t, env, "SELECT state FROM runs")[0][0] == "succeeded" })
+	const seen = `SELECT count(*), count(DISTINCT body::json->'source'->>'snapshot'), bool_and((body::json->'source'->>'cross_table_consistent')::bool)
+		FROM manifests JOIN steps ON steps.id = manifests.step AND steps.result::json->>'manifest' = manifests.key`
+	if diff := cmp.Diff([][]string{{fmt.Sprint(tables), "1", "true"}}, inLedger(t, env, seen)); diff != "" {
+		t.Errorf("tables, snapshots, whether they agree (-want +got):\n%s", diff)
+	}
+	answered := must(t, dir, env, "query", "--format", "csv", "select n from analytics.rows").out
+	if diff := cmp.Diff("n\n1200\n", answered); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	stopOther()
+	stop()
+}
