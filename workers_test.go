@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/testenv"
 	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery/bigquerytest"
+	"github.com/daybreak-data/daybreak/status/api"
 )
 
 // sharedCafe is a workspace whose ledger is on PostgreSQL and whose warehouse is BigQuery's double: every machine can do
@@ -104,11 +106,36 @@ func TestWorkersDoANight(t *testing.T) {
 	if twice := inLedger(t, env, "SELECT step, count(*) FROM attempts GROUP BY 1 HAVING count(*) > 1"); len(twice) > 0 {
 		t.Errorf("steps were attempted more than once: %v", twice)
 	}
+	wantWorkers(t, s, dir, env)
 	stopOther()
 	stopOne()
 	stop()
 	if left := inLedger(t, env, "SELECT id FROM workers"); len(left) > 0 {
 		t.Errorf("workers are listed that have ended: %v", left)
+	}
+}
+
+// wantWorkers checks that the page, the API and doctor tell of one serve and two workers, and which of them did a step.
+func wantWorkers(t *testing.T, s *server, dir string, env []string) {
+	t.Helper()
+	var says []string
+	for _, w := range get[api.Workers](t, s, "/v1/workers").Workers {
+		says = append(says, fmt.Sprintf("%s: alive %t, leads %t, %d kinds, %d threads", w.Command, w.Alive, w.Leads, len(w.Kinds), w.Threads))
+	}
+	slices.Sort(says)
+	want := []string{"serve: alive true, leads true, 0 kinds, 4 threads", "worker: alive true, leads false, 2 kinds, 4 threads", "worker: alive true, leads false, 6 kinds, 2 threads"}
+	if diff := cmp.Diff(want, says); diff != "" {
+		t.Errorf("workers (-want +got):\n%s", diff)
+	}
+	if page := s.text(t, "/schedules"); !strings.Contains(page, "leaves the work to others") || !strings.Contains(page, "extract, load; 4 at once") {
+		t.Errorf("the page of the schedules does not tell of the workers:\n%s", page)
+	}
+	attempt := inLedger(t, env, "SELECT s.run, a.worker FROM attempts a JOIN steps s ON s.id = a.step WHERE s.kind = 'extract' LIMIT 1")[0]
+	if page := s.text(t, "/runs/"+attempt[0]); !strings.Contains(page, attempt[1]) {
+		t.Errorf("the run's page does not say that worker %s did a step:\n%s", attempt[1], page)
+	}
+	if a := do(t, dir, env, "doctor"); !strings.Contains(a.out, "workers") || !strings.Contains(a.out, "serve on") {
+		t.Errorf("doctor does not tell of the workers:\n%s", a.out)
 	}
 }
 

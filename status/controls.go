@@ -14,11 +14,12 @@ import (
 	"github.com/daybreak-data/daybreak/status/api"
 )
 
-// CalendarLedger tells what became of ticks, and what people have said of schedules and of what they bring.
+// CalendarLedger tells what became of ticks, what people have said of schedules and of what they bring, and who works.
 type CalendarLedger interface {
 	Ticks(ctx context.Context, s elt.ScheduleName, limit int) ([]elt.Tick, error)
 	Pauses(ctx context.Context) ([]elt.Pause, error)
 	Maintenance(ctx context.Context, since time.Time) ([]elt.Maintenance, error)
+	Workers(ctx context.Context) ([]elt.Worker, error)
 }
 
 // ScheduleActs is what operators do with schedules, and what they say of times to come.
@@ -48,6 +49,7 @@ func (s *Service) controlRoutes() []route {
 		{method: http.MethodGet, path: "/schedules/:schedule", handler: s.schedulePage, caller: "whoever wonders why a night did not start", refuses: unknownSchedule},
 		{method: http.MethodGet, path: "/v1/schedules/:schedule/ticks", handler: s.getTicks, caller: "whoever asks what became of each date", answers: api.Ticks{}, query: []parameter{{"limit", "how many at most"}}, refuses: unknownSchedule},
 		{method: http.MethodGet, path: "/v1/maintenance", handler: s.getMaintenance, caller: "calendars, on-call tools", answers: api.MaintenanceWindows{}},
+		{method: http.MethodGet, path: "/v1/workers", handler: s.getWorkers, caller: "whoever keeps the machines running", answers: api.Workers{}},
 	}
 }
 

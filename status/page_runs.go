@@ -135,6 +135,9 @@ func stepRows(steps []api.Step, zone *time.Location, today elt.Date) []stepRow {
 			r.Bytes = sized(bytes)
 		}
 		r.Says = says(&st.Step)
+		if st.Worker != "" && len(st.Attempts) == 0 { // else each attempt says it
+			r.Says = joinSentences([]string{r.Says, "By " + string(st.Worker) + "."})
+		}
 		if st.RowsPerSecond >= 1 {
 			r.Rate = grouped(int64(st.RowsPerSecond)) + "/s"
 		}

@@ -16,6 +16,7 @@ type schedulesData struct {
 	Sentence string
 	Rows     []scheduleRow
 	Windows  []windowRow
+	Workers  []workerRow
 	Add      *actForm // a new maintenance window
 }
 
@@ -97,6 +98,9 @@ func (s *Service) schedulesPage(c echo.Context) error {
 		data.Sentence = "No night starts by itself: " + counted(rests, "schedule") + " " + be(rests) + " paused."
 	}
 	if data.Windows, err = s.windowRows(c, v); err != nil {
+		return err
+	}
+	if data.Workers, err = s.workerRows(c, v); err != nil {
 		return err
 	}
 	if s.acting(c) && s.opts.Controls != nil {

@@ -144,10 +144,10 @@ func (ws *workspace) examineLedger(ctx context.Context) []finding {
 		return []finding{bad("ledger", err)}
 	}
 	took := time.Since(before)
-	return []finding{
+	return append([]finding{
 		good("ledger", "answers in %s; %s under way", took.Round(time.Millisecond), plural(len(running), "run")),
 		skewed("ledger's clock", now, before.Add(took/2)),
-	}
+	}, examineWorkers(ctx, book)...)
 }
 
 // skewed compares another clock with this machine's.

@@ -156,6 +156,7 @@ type Step struct {
 	Needs         []StepID  `json:"needs,omitempty"`
 	State         StepState `json:"state"`
 	Attempt       int       `json:"attempt"`                  // attempts begun
+	Worker        WorkerID  `json:"worker,omitempty"`         // that made the latest attempt, or makes it
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"` // retrying only
 	LeaseUntil    time.Time `json:"lease_until,omitzero"`     // running only, by the ledger's clock
 	StartedAt     time.Time `json:"started_at,omitzero"`      // of the first attempt

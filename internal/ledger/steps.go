@@ -25,6 +25,7 @@ func scanHeldStep(row scanner) (s heldStep, err error) {
 		intoInstant{&s.NextAttemptAt}, intoInstant{&s.LeaseUntil}, intoInstant{&s.StartedAt}, intoInstant{&s.FinishedAt},
 		&s.Progress.Rows, &s.Progress.RowsExpected, &s.Progress.Bytes, &s.Progress.Paused, &s.Progress.Note, intoDocument{&s.Result}, intoDocument{&s.Error},
 		&s.Usage.Jobs, &s.Usage.BytesBilled, intoMillis{&s.Usage.SlotTime}, &s.fence, &s.worker, &s.position)
+	s.Worker = s.worker
 	return s, err
 }
 

@@ -271,6 +271,12 @@ type MaintenanceWindows struct {
 	Windows []elt.Maintenance `json:"windows"`
 }
 
+// Workers are the processes that work, those that are alive first.
+type Workers struct {
+	Meta
+	Workers []elt.Worker `json:"workers"`
+}
+
 // Schedules is the list of schedules.
 type Schedules struct {
 	Meta

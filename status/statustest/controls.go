@@ -55,6 +55,17 @@ func (c *Controls) Maintenance(context.Context, time.Time) ([]elt.Maintenance, e
 	return slices.Clone(c.windows), nil
 }
 
+// Workers is part of status.Controls.
+func (c *Controls) Workers(context.Context) ([]elt.Worker, error) {
+	since, seen := c.now().Add(-30*time.Hour), c.now().Add(-4*time.Second)
+	return []elt.Worker{
+		{ID: "db1:17:a1b2c3", Host: "db1", Process: 17, Command: "serve", Version: "0.1.0", Kinds: []elt.StepKind{}, StartedAt: since, SeenAt: seen, Leads: true, Alive: true, Steps: []elt.StepID{}},
+		{ID: "etl1:4711:d4e5f6", Host: "etl1", Process: 4711, Command: "worker", Version: "0.1.0", Kinds: elt.StepKinds(), Threads: 4, StartedAt: since, SeenAt: seen, Alive: true,
+			Steps: []elt.StepID{"20261121t0500-nightly/extract/shop.orders"}},
+		{ID: "etl2:4712:a7b8c9", Host: "etl2", Process: 4712, Command: "worker", Version: "0.1.0", Kinds: []elt.StepKind{elt.ExtractStep}, Threads: 8, StartedAt: since, SeenAt: c.now().Add(-5 * time.Minute), Steps: []elt.StepID{}},
+	}, nil
+}
+
 // PauseSchedule is part of status.Controls.
 func (c *Controls) PauseSchedule(_ context.Context, p elt.Pause) (elt.Pause, error) {
 	if p.Reason == "" {
