@@ -90,7 +90,7 @@ func TestServeOnAFullDisk(t *testing.T) {
 	night := date.AddDays(-1).String()
 	change(t, ledgerIn(dir), "INSERT INTO ticks (schedule, date, due_at, run, skipped) VALUES ('nightly', '"+night+"', '"+date.String()+"T00:00:00.000000Z', '', 'by hand')")
 	s, stop := startProgram(t, limited(toServe(t, dir, nil, "serve"), 600))
-	s.logged(t, "ledger_full")
+	s.logged(t, "its file is as large as") // whichever of them meets it first: a sweep, or the end of a step
 	if sum := get[api.Summary](t, s, "/v1/summary"); sum.Datasets == 0 {
 		t.Errorf("the service says %+v", sum)
 	}
