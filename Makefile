@@ -32,8 +32,8 @@ test-long: setup ## test, and the soaks and crash grids that take an hour
 soak: setup ## a day in twenty minutes: a night every few seconds and a fault a minute, with the service's memory watched; DAYBREAK_SOAK=1m for less
 	DAYBREAK_SOAK=$${DAYBREAK_SOAK:-20m} go test -tags long -run '^TestASoak$$' -timeout 90m -v .
 
-bench-extract: ## extraction against a bare COPY of the same tables; DAYBREAK_BENCH_ROWS=6000000 for the documented size
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./extract/bench
+bench-extract: ## extraction against a bare COPY of the same tables, or ONLY=Postgres, MariaDB or Memory of it; DAYBREAK_BENCH_ROWS=6000000 for the documented size
+	go test -run '^$$' -bench '$(or $(ONLY),Postgres|MariaDB|Memory)' -benchtime 1x -timeout 60m ./extract/bench
 
 bench-peers: ## the same tables brought to Parquet by Daybreak and by ConnectorX, dlt, sling and ingestr from PyPI
 	extract/bench/peers/install.sh $${XDG_CACHE_HOME:-$$HOME/.cache}/daybreak/peers

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -92,29 +91,26 @@ func BenchmarkPostgres(b *testing.B) {
 				results[i] = append(results[i], s.run(b, c, t.name, int64(n)))
 			}
 		}
-		report(b, t.name, n, results)
+		report(t.name, n, results)
 	}
 }
 
 // report prints the medians of a table as Markdown.
-func report(b *testing.B, table string, rows int, results [][]measure) {
+func report(name string, rows int, results [][]measure) {
 	medians := make([]measure, len(results))
 	for i, of := range results {
 		medians[i] = median(of)
 	}
 	base := medians[slices.IndexFunc(contenders, func(c contender) bool { return c.name == discarded })]
-	fmt.Printf("\n%s: %d rows, medians of %d rounds\n\n", table, rows, rounds)
-	w := tabwriter.NewWriter(os.Stdout, 0, 8, 1, ' ', 0)
-	fmt.Fprintln(w, "| run\t| wall s\t| wall ÷ (c)\t| rows/s\t| client CPU s\t| server CPU s\t| CPU ÷ server alone\t| peak MiB\t| allocations/row\t| MiB of Parquet\t|")
-	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
-	for i, m := range medians {
-		fmt.Fprintf(w, "| %s\t| %.2f\t| %.2f\t| %.0f\t| %.2f\t| %.2f\t| %.2f\t| %d\t| %.4f\t| %.1f\t|\n", contenders[i].name, m.Wall.Seconds(),
-			m.Wall.Seconds()/base.Wall.Seconds(), float64(rows)/m.Wall.Seconds(), m.ClientCPU.Seconds(), m.ServerCPU.Seconds(),
-			(m.ClientCPU+m.ServerCPU).Seconds()/medians[0].ServerCPU.Seconds(), m.PeakBytes>>20, float64(m.Mallocs)/float64(rows), float64(m.Written)/(1<<20))
-	}
-	if err := w.Flush(); err != nil {
-		b.Fatal(err)
-	}
+	bulk := medians[slices.IndexFunc(contenders, func(c contender) bool { return c.bulk })]
+	fmt.Printf("\n%s: %d rows, medians of %d rounds\n\n", name, rows, rounds)
+	table("run | wall s | wall ÷ (c) | wall ÷ (c') | rows/s | client CPU s | server CPU s | CPU ÷ server alone | peak MiB | allocations/row | MiB of Parquet", func(row func(format string, args ...any)) {
+		for i, m := range medians {
+			row("%s | %.2f | %.2f | %.2f | %.0f | %.2f | %.2f | %.2f | %d | %.4f | %.1f", contenders[i].name, m.Wall.Seconds(),
+				m.Wall.Seconds()/base.Wall.Seconds(), m.Wall.Seconds()/bulk.Wall.Seconds(), float64(rows)/m.Wall.Seconds(), m.ClientCPU.Seconds(), m.ServerCPU.Seconds(),
+				(m.ClientCPU+m.ServerCPU).Seconds()/medians[0].ServerCPU.Seconds(), m.PeakBytes>>20, float64(m.Mallocs)/float64(rows), mebi(m.Written))
+		}
+	})
 }
 
 // median takes the median of each figure by itself.

@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -110,31 +109,27 @@ func BenchmarkMariaDB(b *testing.B) {
 				results[i] = append(results[i], m)
 			}
 		}
-		reportMaria(b, t.name, n, results)
+		reportMaria(t.name, n, results)
 	}
 }
 
 // reportMaria prints the medians of a table as Markdown.
-func reportMaria(b *testing.B, table string, rows int, results [][]measure) {
+func reportMaria(name string, rows int, results [][]measure) {
 	var base measure
 	for i, c := range mariaContenders {
 		if c.way == byPackets {
 			base = median(results[i])
 		}
 	}
-	fmt.Printf("\nMariaDB, %s: %d rows, medians of %d rounds\n\n", table, rows, rounds)
-	w := tabwriter.NewWriter(os.Stdout, 0, 8, 1, ' ', 0)
-	fmt.Fprintln(w, "| run\t| wall s\t| wall ÷ (p)\t| rows/s\t| client CPU s\t| server CPU s\t| CPU ÷ (p)\t| peak MiB\t| allocations/row\t| MiB of Parquet\t|")
-	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
-	for i, c := range mariaContenders {
-		m := median(results[i])
-		fmt.Fprintf(w, "| %s\t| %.2f\t| %.2f\t| %.0f\t| %.2f\t| %.2f\t| %.2f\t| %d\t| %.4f\t| %.1f\t|\n", c.name, m.Wall.Seconds(), m.Wall.Seconds()/base.Wall.Seconds(),
-			float64(rows)/m.Wall.Seconds(), m.ClientCPU.Seconds(), m.ServerCPU.Seconds(), (m.ClientCPU+m.ServerCPU).Seconds()/(base.ClientCPU+base.ServerCPU).Seconds(),
-			m.PeakBytes>>20, float64(m.Mallocs)/float64(rows), float64(m.Written)/(1<<20))
-	}
-	if err := w.Flush(); err != nil {
-		b.Fatal(err)
-	}
+	fmt.Printf("\nMariaDB, %s: %d rows, medians of %d rounds\n\n", name, rows, rounds)
+	table("run | wall s | wall ÷ (p) | rows/s | client CPU s | server CPU s | CPU ÷ (p) | peak MiB | allocations/row | MiB of Parquet", func(row func(format string, args ...any)) {
+		for i, c := range mariaContenders {
+			m := median(results[i])
+			row("%s | %.2f | %.2f | %.0f | %.2f | %.2f | %.2f | %d | %.4f | %.1f", c.name, m.Wall.Seconds(), m.Wall.Seconds()/base.Wall.Seconds(),
+				float64(rows)/m.Wall.Seconds(), m.ClientCPU.Seconds(), m.ServerCPU.Seconds(), (m.ClientCPU+m.ServerCPU).Seconds()/(base.ClientCPU+base.ServerCPU).Seconds(),
+				m.PeakBytes>>20, float64(m.Mallocs)/float64(rows), mebi(m.Written))
+		}
+	})
 }
 
 // serverCPU is how long a server of one process has used a processor.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"testing"
-	"text/tabwriter"
 
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 )
@@ -20,19 +19,15 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	s := newServer(b)
 	fmt.Printf("\nPeak of memory by the size of lineitem\n\n")
-	w := tabwriter.NewWriter(os.Stdout, 0, 8, 1, ' ', 0)
-	fmt.Fprintln(w, "| rows\t| peak MiB, 1 connection reads\t| peak MiB, 4 connections read\t|")
-	fmt.Fprintln(w, "|---\t|---\t|---\t|")
-	for _, times := range []int{1, 4, 16} {
-		n := rows / 4 * times
-		s.exec(b, fmt.Sprintf(extracttest.Lineitem, n))
-		s.exec(b, "VACUUM ANALYZE lineitem")
-		one := s.run(b, contender{name: "1 connection", connections: 1}, "lineitem", int64(n))
-		four := s.run(b, contender{name: "4 connections", connections: 4}, "lineitem", int64(n))
-		fmt.Fprintf(w, "| %d\t| %d\t| %d\t|\n", n, one.PeakBytes>>20, four.PeakBytes>>20)
-		s.exec(b, "DROP TABLE lineitem")
-	}
-	if err := w.Flush(); err != nil {
-		b.Fatal(err)
-	}
+	table("rows | one connection reads, MiB | four connections read, MiB", func(row func(format string, args ...any)) {
+		for _, times := range []int{1, 4, 16} {
+			n := rows / 4 * times
+			s.exec(b, fmt.Sprintf(extracttest.Lineitem, n))
+			s.exec(b, "VACUUM ANALYZE lineitem")
+			one := s.run(b, contender{name: "1 connection", connections: 1}, "lineitem", int64(n))
+			four := s.run(b, contender{name: "4 connections", connections: 4}, "lineitem", int64(n))
+			row("%d | %d | %d", n, one.PeakBytes>>20, four.PeakBytes>>20)
+			s.exec(b, "DROP TABLE lineitem")
+		}
+	})
 }

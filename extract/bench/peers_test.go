@@ -15,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/apache/arrow/go/v15/parquet/file"
@@ -100,7 +99,7 @@ func BenchmarkPeers(b *testing.B) {
 				results[i] = append(results[i], s.bring(b, p, tools, t.name, int64(n)))
 			}
 		}
-		reportPeers(b, t.name, n, all, results)
+		reportPeers(t.name, n, all, results)
 	}
 }
 
@@ -161,7 +160,7 @@ func brought(folder, table string) (rows, size int64, err error) {
 }
 
 // reportPeers prints the medians of a table as Markdown. The ratio is to the faster of ours.
-func reportPeers(b *testing.B, table string, rows int, all []peer, results [][]measure) {
+func reportPeers(name string, rows int, all []peer, results [][]measure) {
 	var ours []time.Duration
 	medians := make([]measure, len(all))
 	for i, of := range results {
@@ -169,15 +168,11 @@ func reportPeers(b *testing.B, table string, rows int, all []peer, results [][]m
 			ours = append(ours, medians[i].Wall)
 		}
 	}
-	fmt.Printf("\n%s: %d rows, medians of %d rounds\n\n", table, rows, rounds)
-	w := tabwriter.NewWriter(os.Stdout, 0, 8, 1, ' ', 0)
-	fmt.Fprintln(w, "| tool\t| wall s\t| wall ÷ Daybreak's\t| rows/s\t| client CPU s\t| server CPU s\t| peak MiB\t| MiB of Parquet\t|")
-	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
-	for i, m := range medians {
-		fmt.Fprintf(w, "| %s\t| %.2f\t| %.2f\t| %.0f\t| %.2f\t| %.2f\t| %d\t| %.1f\t|\n", all[i].name, m.Wall.Seconds(), m.Wall.Seconds()/slices.Min(ours).Seconds(),
-			float64(rows)/m.Wall.Seconds(), m.ClientCPU.Seconds(), m.ServerCPU.Seconds(), m.PeakBytes>>20, float64(m.Written)/(1<<20))
-	}
-	if err := w.Flush(); err != nil {
-		b.Fatal(err)
-	}
+	fmt.Printf("\n%s: %d rows, medians of %d rounds\n\n", name, rows, rounds)
+	table("tool | wall s | wall ÷ Daybreak's | rows/s | client CPU s | server CPU s | peak MiB | MiB of Parquet", func(row func(format string, args ...any)) {
+		for i, m := range medians {
+			row("%s | %.2f | %.2f | %.0f | %.2f | %.2f | %d | %.1f", all[i].name, m.Wall.Seconds(), m.Wall.Seconds()/slices.Min(ours).Seconds(),
+				float64(rows)/m.Wall.Seconds(), m.ClientCPU.Seconds(), m.ServerCPU.Seconds(), m.PeakBytes>>20, mebi(m.Written))
+		}
+	})
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/daybreak-data/daybreak/extract/extracttest"
@@ -44,14 +43,14 @@ func BenchmarkScale(b *testing.B) {
 		}
 		s.exec(b, "DROP TABLE lineitem")
 	}
-	measured(b, took)
-	projection(b, took)
+	measured(took)
+	projection(took)
 }
 
 // measured prints what was measured.
-func measured(b *testing.B, took map[int][]measure) {
+func measured(took map[int][]measure) {
 	fmt.Printf("\nlineitem, measured\n\n")
-	table(b, "rows | connections | wall s | rows/s | client CPU s | server CPU s | peak MiB | MiB of Parquet", func(row func(format string, args ...any)) {
+	table("rows | connections | wall s | rows/s | client CPU s | server CPU s | peak MiB | MiB of Parquet", func(row func(format string, args ...any)) {
 		for _, c := range scaleConnections {
 			for _, m := range took[c] {
 				row("%d | %d | %.2f | %.0f | %.2f | %.2f | %d | %.1f", m.Rows, c, m.Wall.Seconds(), float64(m.Rows)/m.Wall.Seconds(), m.ClientCPU.Seconds(), m.ServerCPU.Seconds(), m.PeakBytes>>20, mebi(m.Written))
@@ -62,9 +61,9 @@ func measured(b *testing.B, took map[int][]measure) {
 
 // projection prints what the projected table would take. Its memory is the largest that was measured, and the growth of the last
 // fourfold table says whether that may be said.
-func projection(b *testing.B, took map[int][]measure) {
+func projection(took map[int][]measure) {
 	fmt.Printf("\n%d rows, projected\n\n", projected)
-	table(b, "connections | hours | client core hours | server core hours | peak MiB | growth of memory, last fourfold | GiB of Parquet | objects of 256 MiB | the line misses the largest by", func(row func(format string, args ...any)) {
+	table("connections | hours | client core hours | server core hours | peak MiB | growth of memory, last fourfold | GiB of Parquet | objects of 256 MiB | the line misses the largest by", func(row func(format string, args ...any)) {
 		for _, c := range scaleConnections {
 			all := took[c]
 			last := all[len(all)-1]
@@ -98,16 +97,10 @@ func lineThrough(of []measure, figure func(measure) float64) line {
 
 func mebi(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// table prints rows as Markdown.
-func table(b *testing.B, head string, rows func(row func(format string, args ...any))) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 8, 1, ' ', 0)
-	cells := func(text string) { fmt.Fprintf(w, "| %s\t|\n", strings.ReplaceAll(text, " | ", "\t| ")) }
-	cells(head)
-	fmt.Fprintln(w, strings.Repeat("|---\t", strings.Count(head, " | ")+1)+"|")
-	rows(func(format string, args ...any) { cells(fmt.Sprintf(format, args...)) })
-	if err := w.Flush(); err != nil {
-		b.Fatal(err)
-	}
+// table prints rows as Markdown, as docs has its tables.
+func table(head string, rows func(row func(format string, args ...any))) {
+	fmt.Printf("| %s |\n|%s\n", head, strings.Repeat(" --- |", strings.Count(head, " | ")+1))
+	rows(func(format string, args ...any) { fmt.Printf("| "+format+" |\n", args...) })
 }
 
 // A line through what lies on one finds it.
