@@ -35,7 +35,7 @@ func (w *session) digest(ctx context.Context, chunk chunk, r extract.Request) er
 		default:
 			// Octets, so that texts of different character sets stand beside each other as they come.
 			text := "CAST(" + c.canonical() + " AS BINARY)"
-			fields = append(fields, "IF("+name+" IS NULL, '-', CONCAT(LENGTH("+text+"), ':', "+text+"))")
+			fields = append(fields, "IF("+name+" IS NULL, '-', CONCAT("+c.octets(text)+", ':', "+text+"))")
 		}
 	}
 	rows, err := w.list(ctx, "SELECT COUNT(*), COALESCE(SUM(COALESCE("+slice(1)+", -1000000000000000000000000000000)), 0), COALESCE(SUM("+slice(17)+"), 0) FROM (SELECT MD5(CONCAT("+
@@ -63,9 +63,25 @@ func slice(from int) string {
 	return "CAST(CONV(SUBSTR(h, " + strconv.Itoa(from) + ", 15), 16, 10) AS DECIMAL(20, 0))"
 }
 
+// octets returns the expression of how long the column's canonical text is. What can be large is not written down for that:
+// the server works an expression out as often as it comes, and keeps one only by writing all rows to a table.
+func (c column) octets(text string) string {
+	name := identifier(c.Name)
+	switch {
+	case c.utf8:
+		return "LENGTH(" + name + ")"
+	case c.Type.Kind == elt.Bytes && !c.geometry():
+		return "2 * LENGTH(" + name + ")"
+	}
+	return "LENGTH(" + text + ")"
+}
+
 // canonical returns the expression of the column's canonical text, as parquet.Digest describes it.
 func (c column) canonical() string {
 	name := identifier(c.Name)
+	if c.utf8 {
+		return name
+	}
 	switch c.Type.Kind {
 	case elt.Bool:
 		return "IF(" + name + " + 0 = 0, '0', '1')"

@@ -21,6 +21,7 @@ type column struct {
 	decode decoder
 	// charset is set where the server converts the text to UTF-8 and might not be able to.
 	charset string
+	utf8    bool   // a text that is stored in UTF-8
 	name    string // DATA_TYPE
 }
 
@@ -62,6 +63,7 @@ func newColumn(name string, t catalogType, nullable bool) column {
 	p, isPlain := plainTypes[t.name]
 	switch {
 	case t.json && strings.HasPrefix(t.charset, "utf8"):
+		c.utf8 = true
 		return kind(elt.JSON, extract.AppendText)
 	case t.charset != "" && !isPlain:
 		c.convert(t.charset)
@@ -90,6 +92,7 @@ func newColumn(name string, t catalogType, nullable bool) column {
 func (c *column) convert(charset string) {
 	switch charset {
 	case "utf8mb4", "utf8mb3", "utf8":
+		c.utf8 = true
 		return
 	case "latin1": // each of its 256 characters has its place
 	default:
