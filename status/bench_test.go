@@ -80,7 +80,7 @@ func BenchmarkPollers(b *testing.B) {
 				if s.Handler().ServeHTTP(&w, r); w.code != want {
 					b.Fatalf("%d, want %d", w.code, want)
 				}
-				return w.header.Get("Etag"), time.Since(began)
+				return w.header.Get("ETag"), time.Since(began)
 			}
 			tag, _ := ask(full, http.StatusOK)
 			same := full.Clone(b.Context())
