@@ -88,7 +88,7 @@ func TestABackfillRestatesAndIsCancelledInFlight(t *testing.T) {
 	dir, closeGate, waiting := gatedWeek(t)
 	neverFalselyGreen(t, dir)
 	before, date := contents(t, dir), weekDates(t)[2]
-	s, stop := serve(t, dir, nil)
+	s, _ := serve(t, dir, nil)
 
 	// Cancelled while its first step reads.
 	open := closeGate()
@@ -103,10 +103,12 @@ func TestABackfillRestatesAndIsCancelledInFlight(t *testing.T) {
 	if err := s.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-s.ended
+	if err := s.end(t); err == nil {
+		t.Error("the process ended by itself")
+	}
 	must(t, dir, nil, "backfill", "cancel", "backfill-2", "--reason", "wrong again")
 	open()
-	s, stop = serve(t, dir, nil)
+	s, stop := serve(t, dir, nil)
 	for _, id := range []string{"backfill-1", "backfill-2"} {
 		wantRefusal(t, do(t, dir, nil, "backfill", "resume", id), 75, "backfill_ended", "cancelled")
 		wantRefusal(t, do(t, dir, nil, "backfill", "retry", id), 75, "backfill_cancelled", "nothing of it starts any more")

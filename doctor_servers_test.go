@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -53,8 +54,6 @@ type servers struct {
 	s3                    *testenv.S3Server
 	bigquery              *bigquerytest.Server
 	onPostgres, onMariaDB func(t *testing.T, statements ...string)
-	// settings are what daybreak.yaml says of each; configure writes them.
-	settings map[string]string
 }
 
 func newServers(t *testing.T) *servers {
@@ -130,9 +129,7 @@ func (s *servers) configure(t *testing.T, own map[string]string) {
 	with := map[string]string{
 		"ledger": s.ledger, "shop": s.shop, "crm": s.crm, "bucket": s.bucket, "secret": s.s3.SecretKey, "endpoint": s.s3.Endpoint, "bigquery": s.bigquery.URL,
 	}
-	for key, value := range own {
-		with[key] = value
-	}
+	maps.Copy(with, own)
 	write(t, s.dir, map[string]string{"daybreak.yaml": fmt.Sprintf(`
 ledger: %q
 sources: {shop: {postgres: %q}, crm: {mysql: %q}}

@@ -72,7 +72,7 @@ func sorted(octets []byte) (rows, others []byte) {
 func FuzzMessages(f *testing.F) {
 	whole := slices.Concat(message('H', []byte{1, 0, 1, 0, 0}), message('d', []byte("one")), message('d', nil), message('N', []byte("by the way")),
 		message('d', []byte("two")), message('c', nil), message('C', []byte("COPY 2\x00")), message('Z', []byte("T")))
-	for piece := range len(whole) {
+	for piece := range whole {
 		f.Add(whole, piece, 8192)
 	}
 	f.Add(whole, 7, 1)
@@ -127,7 +127,7 @@ func TestRowsOfAnySize(t *testing.T) {
 			t.Fatal(err)
 		}
 		// What the caller had the beginning of, it has whole.
-		others = append(early, others...)
+		others = slices.Concat(early, others)
 		var passed []byte
 		for rest := others; len(rest) > 0; {
 			size, ok := messageSize(rest)
@@ -188,7 +188,11 @@ func TestCopiedInPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hangUp(conn)
+	defer func() {
+		if err := hangUp(conn); err != nil {
+			t.Error(err)
+		}
+	}()
 	rows := &inPlace{receiver: conn.PgConn().Conn().(*receiver)}
 	for range 3 {
 		before := rows.rows

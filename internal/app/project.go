@@ -24,12 +24,17 @@ type project interface {
 	// Datasets returns what the models make, inputs first; TableDocs what is said of the extracted tables.
 	Datasets() []elt.Dataset
 	TableDocs() map[elt.DatasetName]transform.TableDoc
+	coded
+	selectable
+	tested
+}
+
+// coded tells how a model is made.
+type coded interface {
 	// Layout returns how a model's published table is arranged.
 	Layout(d elt.DatasetName) elt.Layout
 	// Code returns a model's SQL as it was written, and as the warehouse would take it where that is known.
 	Code(d elt.DatasetName) (source, query string)
-	selectable
-	tested
 }
 
 // selectable finds datasets as people name them, inputs first.

@@ -45,10 +45,10 @@ func (p *parts) openWorkers(ctx context.Context, kinds []elt.StepKind) (workers,
 // finds its step done or held, and that is all.
 func (p *parts) workAt(ctx context.Context, q schedules.Queue, id elt.StepID) error {
 	step, err := p.ledger.Step(ctx, id)
-	if elt.CodeOf(err) == "step_unknown" { // of a ledger that was restored from a backup
+	switch {
+	case elt.CodeOf(err) == "step_unknown": // of a ledger that was restored from a backup
 		return nil
-	}
-	if err != nil || step.State.Terminal() {
+	case err != nil || step.State.Terminal():
 		return err
 	}
 	run, err := p.ledger.Run(ctx, step.Run)
@@ -58,7 +58,7 @@ func (p *parts) workAt(ctx context.Context, q schedules.Queue, id elt.StepID) er
 	if err := p.runner.Work(ctx, step); err != nil {
 		return err
 	}
-	if ctx.Err() != nil || run.Kind == elt.BackfillRun { // nothing more begins here; or it waits for nights
+	if run.Kind == elt.BackfillRun { // what comes next waits for nights
 		return nil
 	}
 	if err := p.runner.Onward(ctx, q, run); err != nil && ctx.Err() == nil {

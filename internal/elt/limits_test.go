@@ -1,6 +1,9 @@
 package elt
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestLimits(t *testing.T) {
 	limits := Limits{Sources: map[SourceName]int{"shop": 2}, Warehouse: 1}
@@ -24,7 +27,7 @@ func TestLimits(t *testing.T) {
 		{"the same dataset in another run", at("two", LoadStep, "shop.users"), nil, "waits for shop.users, at which run one is at work"},
 		{"its own lease that ran out", at("one", ExtractStep, "shop.users"), []Step{at("one", ExtractStep, "shop.carts")}, ""},
 	} {
-		if got := limits.Waits(test.step, append(working[:len(working):len(working)], test.more...)); got != test.want {
+		if got := limits.Waits(test.step, slices.Concat(working, test.more)); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}
