@@ -95,7 +95,7 @@ func TestWorkersDoANight(t *testing.T) {
 	_, stopOne := worker(t, dir, env, "--threads", "2")
 	_, stopOther := worker(t, dir, env, "--kinds", "extract,load")
 	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "a test")
-	must(t, dir, env, "wait", "--url", s.url, "--timeout", "1m", "best@"+date, "revenue@"+date, "cafe.drinks@"+date)
+	must(t, dir, env, "wait", "--url", s.url, "--timeout", "5m", "best@"+date, "revenue@"+date, "cafe.drinks@"+date)
 	if diff := cmp.Diff([]string{"coffee|9", "tea|3"}, warehouse.Rows(t, "SELECT * FROM test_analytics.revenue ORDER BY 1")); diff != "" {
 		t.Errorf("revenue (-want +got):\n%s", diff)
 	}
@@ -157,7 +157,7 @@ func TestWorkersRefuse(t *testing.T) {
 // Beside a serve that owns the DuckDB warehouse, a worker extracts.
 func TestAWorkerExtractsForDuckDB(t *testing.T) {
 	t.Parallel()
-	dir, date := t.TempDir(), lastDate(t).String()
+	dir, date := t.TempDir(), lastDate(t).AddDays(-1).String()
 	env := []string{"LEDGER_URL=" + testenv.Postgres(t).URL}
 	write(t, dir, cafe)
 	write(t, dir, map[string]string{"daybreak.yaml": "ledger: ${env:LEDGER_URL}\nsources: {cafe: {sqlite: cafe.db}}\nstatus: {public: true}\n"})
@@ -165,11 +165,13 @@ func TestAWorkerExtractsForDuckDB(t *testing.T) {
 	s, stop := serve(t, dir, env, "--kinds", "load,verify,transform,test,publish")
 	_, stopWorker := worker(t, dir, env, "--kinds", "extract")
 	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "a test")
-	must(t, dir, env, "wait", "--url", s.url, "--timeout", "1m", "best@"+date)
+	must(t, dir, env, "wait", "--url", s.url, "--timeout", "5m", "best@"+date)
 	by := inLedger(t, env, "SELECT s.kind, w.command FROM attempts a JOIN steps s ON s.id = a.step JOIN workers w ON w.id = a.worker GROUP BY 1, 2 ORDER BY 1")
 	if diff := cmp.Diff([][]string{{"extract", "worker"}, {"load", "serve"}, {"publish", "serve"}, {"test", "serve"}, {"transform", "serve"}, {"verify", "serve"}}, by); diff != "" {
 		t.Errorf("who did what (-want +got):\n%s", diff)
 	}
 	stopWorker()
 	stop()
+	// With what others have published in the ledger, the next night is triggered as the first one was.
+	must(t, dir, env, "schedules", "trigger", "nightly", "--date", lastDate(t).String(), "--reason", "another")
 }

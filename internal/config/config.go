@@ -382,7 +382,7 @@ func (c *Config) resolvePaths() {
 
 // Limits returns how many steps may work at the same time, on all machines.
 func (c *Config) Limits() elt.Limits {
-	l := elt.Limits{Sources: make(map[elt.SourceName]int), Warehouse: c.Warehouse.AtOnce}
+	l := elt.Limits{Sources: make(map[elt.SourceName]int), Warehouse: c.Warehouse.AtOnce, OneBuilder: c.Models.DBT != ""}
 	for name, s := range c.Sources {
 		l.Sources[name] = s.AtOnce
 	}

@@ -6,6 +6,8 @@ import "fmt"
 type Limits struct {
 	Sources   map[SourceName]int // tables that are read of each source
 	Warehouse int                // steps that load, verify, build and test
+	// OneBuilder has the models of a run built and tested by one worker: what builds them knows of no other machine.
+	OneBuilder bool
 }
 
 // Waits says why a step may not begin while others are at work; empty when it may. Of a dataset one step is at work at a

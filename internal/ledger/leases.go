@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -32,6 +33,7 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 		for _, objection := range []func() (string, error){
 			func() (string, error) { return c.restingBackfill(ctx, s.Run) },
 			func() (string, error) { return c.sourceIsRead(ctx, s.Step, w, ttl) },
+			func() (string, error) { return c.runIsBuilt(ctx, s.Step, w, ttl, l.limits.Load()) },
 			func() (string, error) { return c.overLimit(ctx, s.Step, l.limits.Load()) },
 		} {
 			switch why, err := objection(); {
@@ -101,18 +103,8 @@ func (c *change) sourceIsRead(ctx context.Context, s elt.Step, w elt.WorkerID, t
 		return "", nil
 	}
 	source, _ := s.Dataset.Split()
-	const text = `SELECT other.worker FROM steps AS other
-		WHERE other.run = $1 AND other.kind = 'extract' AND substr(other.dataset, 1, length($2)) = $2
-			AND other.worker NOT IN ('', $3) AND other.state IN ('running', 'retrying', 'succeeded')
-			AND (other.finished_at > $4 OR EXISTS (
-				SELECT 1 FROM steps AS its WHERE its.worker = other.worker AND its.state = 'running' AND its.lease_until > $5))
-		LIMIT 1`
-	var holder elt.WorkerID
-	err = c.QueryRowContext(ctx, text, string(s.Run), source+".", string(w), instant(c.now.Add(-ttl)), instant(c.now)).Scan(&holder)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return "", nil
-	case err != nil:
+	holder, err := c.holderOf(ctx, s.Run, []elt.StepKind{elt.ExtractStep}, source+".", w, ttl)
+	if err != nil || holder == "" {
 		return "", err
 	}
 	why, err = c.cannotSit(ctx, s.Run, elt.SourceName(source), w)
@@ -120,6 +112,35 @@ func (c *change) sourceIsRead(ctx context.Context, s elt.Step, w elt.WorkerID, t
 		why = fmt.Sprintf("worker %s reads source %s in this run, and %s", holder, source, why)
 	}
 	return why, err
+}
+
+// runIsBuilt says who else builds the run's models, where one worker is to build them all.
+func (c *change) runIsBuilt(ctx context.Context, s elt.Step, w elt.WorkerID, ttl time.Duration, limits *elt.Limits) (why string, err error) {
+	kinds := []elt.StepKind{elt.TransformStep, elt.TestStep}
+	if c.alone || limits == nil || !limits.OneBuilder || !slices.Contains(kinds, s.Kind) {
+		return "", nil
+	}
+	holder, err := c.holderOf(ctx, s.Run, kinds, "", w, ttl)
+	if err != nil || holder == "" {
+		return "", err
+	}
+	return fmt.Sprintf("worker %s builds the models of this run", holder), nil
+}
+
+// holderOf returns another worker who works at steps of those kinds in a run, of datasets whose names begin so: what it has
+// begun is its own until it is silent for the length of a lease.
+func (c *change) holderOf(ctx context.Context, run elt.RunID, kinds []elt.StepKind, prefix string, w elt.WorkerID, ttl time.Duration) (holder elt.WorkerID, err error) {
+	const text = `SELECT other.worker FROM steps AS other
+		WHERE other.run = $1 AND other.kind IN ($6, $7) AND substr(other.dataset, 1, length($2)) = $2
+			AND other.worker NOT IN ('', $3) AND other.state IN ('running', 'retrying', 'succeeded')
+			AND (other.finished_at > $4 OR EXISTS (
+				SELECT 1 FROM steps AS its WHERE its.worker = other.worker AND its.state = 'running' AND its.lease_until > $5))
+		LIMIT 1`
+	err = c.QueryRowContext(ctx, text, string(run), prefix, string(w), instant(c.now.Add(-ttl)), instant(c.now), string(kinds[0]), string(kinds[len(kinds)-1])).Scan(&holder)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return holder, err
 }
 
 func stepNotClaimable(id elt.StepID, why string) error {

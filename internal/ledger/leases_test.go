@@ -87,6 +87,50 @@ func TestASourceIsReadByOneWorker(t *testing.T) {
 	})
 }
 
+// Where what builds the models knows of no other machine, a run's models are built by one worker, and by another once that
+// one is silent.
+func TestModelsOfARunAreBuiltByOneWorker(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, dsn string) {
+		alone := strings.HasPrefix(dsn, "sqlite:")
+		run := elt.Run{ID: "run-1", Schedule: "nightly", Date: day("2026-01-05"), Kind: elt.ScheduledRun}
+		var steps []elt.Step
+		for _, d := range []elt.DatasetName{"crowd", "revenue", "churn"} {
+			steps = append(steps, elt.Step{ID: elt.NewStepID(run.ID, elt.TransformStep, d), Run: run.ID, Kind: elt.TransformStep, Dataset: d, Date: run.Date})
+		}
+		tests := elt.Step{ID: elt.NewStepID(run.ID, elt.TestStep, "crowd"), Run: run.ID, Kind: elt.TestStep, Dataset: "crowd", Date: run.Date}
+		load := elt.Step{ID: elt.NewStepID(run.ID, elt.LoadStep, "shop.users"), Run: run.ID, Kind: elt.LoadStep, Dataset: "shop.users", Date: run.Date}
+		must2(l.CreateRun(t.Context(), run, append(steps, tests, load), nil))(t)
+		claim := func(s elt.Step, w elt.WorkerID, ttl time.Duration) error {
+			_, err := l.Claim(t.Context(), s.ID, w, ttl)
+			return err
+		}
+		l.Limit(elt.Limits{OneBuilder: true})
+		lease := must(l.Claim(t.Context(), steps[0].ID, "a", hour))(t)
+		ok(t, claim(load, "b", hour)) // loading is anybody's
+		refused := func(s elt.Step) {
+			t.Helper()
+			if e := wantCode(t, claim(s, "b", hour), "step_not_claimable"); !strings.Contains(e.What, "worker a builds the models of this run") {
+				t.Errorf("it says %q", e.What)
+			}
+		}
+		if !alone {
+			refused(steps[1])
+			refused(tests)
+		}
+		ok(t, l.Finish(t.Context(), lease, elt.Outcome{State: elt.StepSucceeded}))
+		if !alone {
+			refused(tests) // a is between two models
+		}
+		ok(t, claim(tests, "a", hour))
+		if !alone {
+			refused(steps[1])
+		}
+		l.Limit(elt.Limits{})
+		ok(t, claim(steps[1], "b", hour))
+		ok(t, claim(steps[2], "c", hour))
+	})
+}
+
 // Writers of every kind work on the same rows at once. Whoever is refused gets the code for it: no engine
 // finds them waiting for each other.
 func TestWritersDoNotBlockEachOther(t *testing.T) {
