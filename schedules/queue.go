@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -48,11 +49,24 @@ func (r *Runner) enqueue(ctx context.Context, q Queue, run elt.Run, ready []elt.
 		}
 		ready = slices.DeleteFunc(ready, func(s elt.Step) bool { return s.Dataset != "" && rests(s.Dataset) })
 	}
+	ready = slices.DeleteFunc(ready, r.justRefused)
 	ready, err := r.admit(ctx, ready)
 	if err != nil || len(ready) == 0 {
 		return err
 	}
 	return q.Enqueue(ctx, ready...)
+}
+
+// refusalRest is how long a step is left alone that another worker's claim has kept from beginning.
+const refusalRest = time.Second
+
+func (r *Runner) justRefused(s elt.Step) bool {
+	at, refused := r.refused.Load(s.ID)
+	if refused && time.Since(at.(time.Time)) < refusalRest {
+		return true
+	}
+	r.refused.Delete(s.ID)
+	return false
 }
 
 // admit returns those of the steps that no limit keeps waiting, and notes why the others wait.
@@ -87,10 +101,12 @@ func (r *Runner) admit(ctx context.Context, ready []elt.Step) (admitted []elt.St
 // forget drops what is remembered of a run that has ended.
 func (r *Runner) forget(run elt.RunID) {
 	r.plans.Delete(run)
-	r.waits.Range(func(step, _ any) bool {
-		if strings.HasPrefix(string(step.(elt.StepID)), string(run)+"/") {
-			r.waits.Delete(step)
-		}
-		return true
-	})
+	for _, said := range []*sync.Map{&r.waits, &r.refused} {
+		said.Range(func(step, _ any) bool {
+			if strings.HasPrefix(string(step.(elt.StepID)), string(run)+"/") {
+				said.Delete(step)
+			}
+			return true
+		})
+	}
 }

@@ -87,6 +87,9 @@ type Runner struct {
 
 	plans sync.Map // elt.RunID → []elt.Step: what never changes of a run that goes on
 	waits sync.Map // elt.StepID → string: why it was last said to wait
+	// elt.StepID → time.Time: when somebody else's claim was found in the way. Sweeps follow one another as fast as steps end,
+	// and one that is refused ends at once.
+	refused sync.Map
 }
 
 // errLeaseLost is the cause of a cancelled step whose lease went to somebody else.
@@ -223,6 +226,7 @@ func due(s elt.Step, now time.Time) bool {
 func (r *Runner) Work(ctx context.Context, s elt.Step) error {
 	lease, err := r.Ledger.Claim(ctx, s.ID, r.Worker, r.Lease)
 	if elt.CodeOf(err) == "step_not_claimable" {
+		r.refused.Store(s.ID, time.Now())
 		return nil
 	}
 	if err != nil {
