@@ -164,8 +164,8 @@ func TestDoctorOfServers(t *testing.T) {
 		name       string
 		check      string
 		also       string // another one that tells the same
-		want       string // result and code
-		says       string
+		want, says string // result and code, and a part of the sentence
+		or         string // another result and code that may come as well
 		own        map[string]string
 		spoil, put func(t *testing.T)
 	}{
@@ -201,6 +201,7 @@ func TestDoctorOfServers(t *testing.T) {
 		},
 		{
 			name: "nobody at the addresses of S3 and BigQuery", check: "lake", also: "warehouse", want: "fail no_answer", says: "no answer within 20s",
+			or:  "fail lake_unavailable", // its five attempts, with rests of any length between them, may end before
 			own: map[string]string{"endpoint": "http://" + closed, "bigquery": "http://" + closed},
 		},
 	} {
@@ -215,7 +216,7 @@ func TestDoctorOfServers(t *testing.T) {
 			}
 			for _, check := range []string{c.check, cmp.Or(c.also, c.check)} {
 				d := found[check]
-				if got := d.Result + " " + d.Code; got != c.want || !strings.Contains(d.What, c.says) || d.Do == "" {
+				if got := d.Result + " " + d.Code; (got != c.want || !strings.Contains(d.What, c.says)) && got != c.or || d.Do == "" {
 					t.Errorf("got %s: %s\nto do: %s\nwant %s: …%s…", got, d.What, d.Do, c.want, c.says)
 				}
 				for _, secret := range []string{"right", "wrong"} {

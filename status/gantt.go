@@ -72,8 +72,9 @@ func (v view) drawGantt(run elt.Run, steps []api.Step, before usual, today elt.D
 		}
 		of[st.Dataset] = append(of[st.Dataset], st)
 	}
+	several := severalWorkers(steps)
 	for _, name := range order {
-		r := v.ganttRow(name, of[name], axis, path, today)
+		r := v.ganttRow(name, of[name], stepRows(of[name], several, v.location, today), axis, path)
 		if at, known := before.Of[name]; known && axis.length > 0 {
 			g.Nights = before.Nights
 			r.Usual = axis.band(at, before.Nights, v.location)
@@ -90,8 +91,8 @@ func (v view) drawGantt(run elt.Run, steps []api.Step, before usual, today elt.D
 	return g
 }
 
-func (v view) ganttRow(name elt.DatasetName, steps []api.Step, axis axis, path map[api.PathStep]bool, today elt.Date) ganttRow {
-	r := ganttRow{Name: string(name), ID: "steps-" + string(name), Steps: stepRows(steps, v.location, today)}
+func (v view) ganttRow(name elt.DatasetName, steps []api.Step, rows []stepRow, axis axis, path map[api.PathStep]bool) ganttRow {
+	r := ganttRow{Name: string(name), ID: "steps-" + string(name), Steps: rows}
 	if name == "" {
 		r.Name, r.ID = "Publish", "publish"
 	} else {

@@ -315,7 +315,7 @@ func (s *Service) dayPage(c echo.Context) error {
 		data.AgainBy = "daybreak run --outdated"
 	}
 	data.Checks = testRows(body.Checks)
-	data.Steps = stepRows(body.Steps, set.zone, date.AddDays(1))
+	data.Steps = stepRows(body.Steps, severalWorkers(body.Steps), set.zone, date.AddDays(1))
 	for _, in := range body.Inputs {
 		r := inputRow{Dataset: link{string(in.Dataset), dayHref(in.Dataset, date)}, Read: string(in.Read)}
 		if in.Current != "" && in.Current != in.Read {

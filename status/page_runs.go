@@ -1,9 +1,11 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +69,7 @@ func stepPill(st api.Step) pill {
 
 type stepRow struct {
 	Kind     string
+	By       string // the worker, where there are several and no attempt tells
 	Pill     pill
 	Started  stamp
 	Took     string
@@ -112,7 +115,17 @@ func says(st *elt.Step) string {
 	return joinSentences(parts)
 }
 
-func stepRows(steps []api.Step, zone *time.Location, today elt.Date) []stepRow {
+// severalWorkers reports whether the steps are not all of one worker.
+func severalWorkers(steps []api.Step) bool {
+	var first elt.WorkerID
+	return slices.ContainsFunc(steps, func(s api.Step) bool {
+		first = cmp.Or(first, s.Worker)
+		return s.Worker != "" && s.Worker != first
+	})
+}
+
+// stepRows makes rows of steps; they name their workers where several share the work.
+func stepRows(steps []api.Step, several bool, zone *time.Location, today elt.Date) []stepRow {
 	var out []stepRow
 	for _, st := range steps {
 		r := stepRow{Kind: capital(string(st.Kind)), Pill: stepPill(st), Started: stampOf(st.StartedAt, zone, today), Failure: st.Error, Next: stampOf(st.NextAttemptAt, zone, today)}
@@ -135,8 +148,8 @@ func stepRows(steps []api.Step, zone *time.Location, today elt.Date) []stepRow {
 			r.Bytes = sized(bytes)
 		}
 		r.Says = says(&st.Step)
-		if st.Worker != "" && len(st.Attempts) == 0 { // else each attempt says it
-			r.Says = joinSentences([]string{r.Says, "By " + string(st.Worker) + "."})
+		if several && len(st.Attempts) == 0 {
+			r.By = string(st.Worker)
 		}
 		if st.RowsPerSecond >= 1 {
 			r.Rate = grouped(int64(st.RowsPerSecond)) + "/s"
