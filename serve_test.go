@@ -88,7 +88,7 @@ func launch(t *testing.T, cmd *exec.Cmd) (s *server, stop func()) {
 		t.Helper()
 		s.signal(t)
 		if err := s.end(t); err != nil {
-			t.Errorf("%s ended with %v after SIGTERM, want exit 0", cmd.Args[1], err)
+			t.Errorf("%s ended with %v after SIGTERM, want exit 0\n%s", cmd.Args[1], err, s.unread())
 		}
 	}
 }
@@ -117,6 +117,17 @@ func (s *server) logged(t *testing.T, text string) string {
 			t.Fatalf("serve did not say %s within %s:\n%s", text, patience, strings.Join(all, "\n"))
 		}
 	}
+}
+
+// unread returns what a process that has ended said of itself and nobody has read, such as a report of the race detector.
+func (s *server) unread() string {
+	var all []string
+	for line := range s.lines {
+		if !strings.HasPrefix(line, "{") { // no line of its log
+			all = append(all, line)
+		}
+	}
+	return strings.Join(all, "\n")
 }
 
 // end waits until the process has ended.

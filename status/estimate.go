@@ -17,6 +17,13 @@ const (
 	estimateHolds = 2 * time.Minute
 )
 
+// estimator says when days will be there. The service that says what was said in the past, made of this one while it
+// goes on, has another.
+type estimator struct {
+	*eta.Estimator
+	revision int64 // that was estimated last
+}
+
 // keepEstimating estimates arrivals until ctx ends. A ledger that cannot be read is told of once.
 func (s *Service) keepEstimating(ctx context.Context) {
 	ticker := time.NewTicker(estimateEvery)
@@ -47,7 +54,7 @@ func (s *Service) Estimate(ctx context.Context) error {
 		return nil // what is not known is not estimated
 	}
 	asks, pending := v.asks()
-	if !pending && v.estimates != nil && v.revision == s.estimated {
+	if !pending && v.estimates != nil && v.revision == s.estimator.revision {
 		return nil
 	}
 	estimates, err := s.estimator.Estimate(ctx, v.asOf, asks)
@@ -55,10 +62,10 @@ func (s *Service) Estimate(ctx context.Context) error {
 		return err
 	}
 	idle := len(estimates.Days) == 0 && v.estimates != nil && len(v.estimates.Days) == 0
-	if !idle || v.revision != s.estimated {
+	if !idle || v.revision != s.estimator.revision {
 		s.feed.show(estimates)
 	}
-	s.estimated = v.revision
+	s.estimator.revision = v.revision
 	return nil
 }
 

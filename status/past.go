@@ -172,7 +172,7 @@ const glanceLimit = 5 * time.Second
 
 // estimateThen makes the estimates again that could be made then.
 func (s *Service) estimateThen(ctx context.Context) {
-	s.estimator, s.estimated = eta.NewGlance(s.opts.Ledger), 0
+	s.estimator = &estimator{Estimator: eta.NewGlance(s.opts.Ledger)}
 	within, cancel := context.WithTimeout(ctx, glanceLimit)
 	defer cancel()
 	if v, ok := s.current(); ok {

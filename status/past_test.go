@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -522,5 +523,34 @@ func TestPagesOfThePast(t *testing.T) {
 		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil || fmt.Sprint(rec.Code, " ", body.Code) != want {
 			t.Errorf("%s: %d %s, want %s", path, rec.Code, rec.Body, want)
 		}
+	}
+}
+
+// The past is made of a service that goes on estimating meanwhile: with the race detector, nothing of it is read as it changes.
+func TestThePastIsMadeWhileEstimatesAre(t *testing.T) {
+	t.Parallel()
+	st := newStory(t, 1)
+	moment, err := st.book.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		s := st.serve()
+		get := func(path string) {
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			if w.Code != http.StatusOK {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+		get("/v1/summary") // the ledger is read; nothing is estimated yet
+		var estimated sync.WaitGroup
+		estimated.Go(func() {
+			if err := s.Estimate(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		get("/v1/summary?as_of=" + moment.Format(time.RFC3339Nano))
+		estimated.Wait()
 	}
 }

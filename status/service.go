@@ -87,8 +87,7 @@ type Service struct {
 	now  func() time.Time
 	feed *feed
 
-	estimator *eta.Estimator
-	estimated int64 // the revision that was estimated last
+	estimator *estimator
 
 	said     remarkLedger   // nil where nobody can say anything
 	calendar CalendarLedger // nil where nothing is known of ticks, pauses and maintenance
@@ -144,7 +143,7 @@ func New(o Options) (*Service, error) {
 		ledger: o.Ledger, schedule: s.nextTicks, location: o.Location, now: o.Now, log: o.Log,
 		stale: o.StaleAfter, observe: s.metrics.observe, changed: make(chan struct{}),
 	}
-	s.estimator = eta.NewEstimator(o.Ledger)
+	s.estimator = &estimator{Estimator: eta.NewEstimator(o.Ledger)}
 	if s.pages, err = newPages(assets); err != nil {
 		return nil, fmt.Errorf("read the page templates: %w", err)
 	}
