@@ -56,7 +56,7 @@ func (n *Night) tell(ctx context.Context, s *shared, in *epoch, place elt.Seat, 
 		Connections: snapshot.Limit(told.Connections), Exports: snapshot.Exports(), Idle: idle,
 	}, n.x.opts.Lease)
 	switch {
-	case elt.CodeOf(err) == "seat_lost":
+	case elt.CodeOf(err) == codeSeatLost:
 		return told, true
 	case err != nil:
 		if ctx.Err() == nil {

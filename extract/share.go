@@ -46,6 +46,9 @@ type Joinable interface {
 // CodeElsewhere is the code with which Join says that the snapshot is another server's.
 const CodeElsewhere elt.Code = "snapshot_elsewhere"
 
+// codeSeatLost is the code with which Sharing says that a seat is no longer the worker's.
+const codeSeatLost elt.Code = "seat_lost"
+
 // leastToRead is how many connections a worker needs: one keeps the snapshot, the other reads.
 const leastToRead = 2
 
@@ -178,12 +181,7 @@ func (t *taking) enter(ctx context.Context) (*epoch, error) {
 	tables := t.tables()
 	next.cover(tables)
 	var err error
-	if t.place.Takes {
-		next.snapshot, err = t.source.Open(ctx, tables)
-	} else {
-		next.snapshot, err = t.source.Join(ctx, tables, *t.told.Taken, t.told.Exports)
-	}
-	if err != nil {
+	if next.snapshot, err = t.reach(ctx, tables); err != nil {
 		return nil, err
 	}
 	joinable := next.snapshot.(Joinable)
@@ -207,9 +205,50 @@ func (t *taking) enter(ctx context.Context) (*epoch, error) {
 	if err != nil {
 		return nil, errors.Join(err, next.snapshot.Close())
 	}
+	joinable.Limit(t.told.Connections)
 	t.n.x.opts.Log.Info("reading a snapshot that workers share", "source", t.place.Source, "run", t.n.run, "snapshot", next.number,
 		"taken", t.place.Takes, "others", t.told.Others, "connections", t.told.Connections)
 	return next, nil
+}
+
+// reach opens the snapshot, or joins it, and keeps the seat meanwhile: a thousand tables take longer to lock than a seat
+// lasts. It stops when the others have gone on without it.
+func (t *taking) reach(ctx context.Context, tables []elt.Extraction) (snapshot Snapshot, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	told := t.told
+	held := make(chan struct{})
+	go func() {
+		defer close(held)
+		for pause(ctx, t.n.x.beat()) == nil {
+			t.beat(ctx, cancel)
+		}
+	}()
+	if t.place.Takes {
+		snapshot, err = t.source.Open(ctx, tables)
+	} else {
+		snapshot, err = t.source.Join(ctx, tables, *told.Taken, told.Exports)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errVacant) {
+		err = errVacant
+	}
+	cancel(nil)
+	<-held
+	return snapshot, err
+}
+
+// beat keeps the seat while its snapshot is on its way, and has the rest stop when there is no seat any more. A ledger that
+// is away is no reason to.
+func (t *taking) beat(ctx context.Context, stop context.CancelCauseFunc) {
+	told, err := t.n.x.opts.Sharing.Hold(ctx, t.place, elt.SeatReport{Connections: leastToRead}, t.n.x.opts.Lease)
+	switch {
+	case elt.CodeOf(err) == codeSeatLost, err == nil && told.Gone:
+		stop(errVacant)
+	case err == nil:
+		t.told = told
+	case ctx.Err() == nil:
+		t.n.x.opts.Log.Warn("a seat could not be held", "source", t.place.Source, "run", t.n.run, "error", err)
+	}
 }
 
 // tables returns those that are still to be read, by the ledger, which a snapshot is taken over; of one that was taken,

@@ -169,6 +169,25 @@ func TestTheServerIsRestarted(t *testing.T) {
 	}
 }
 
+// TestTakingTakesLongerThanALease: over a source that answers slowly, a snapshot of many tables. The other worker waits for it
+// and takes none of its own.
+func TestTakingTakesLongerThanALease(t *testing.T) {
+	t.Parallel()
+	n := newNight(t, testenv.Postgres(t).URL, 12, 0)
+	proxy := testenv.Toxiproxy(t).Before(t, n.shop)
+	proxy.Add(t, testenv.Latency(100*time.Millisecond), testenv.Answers) // five answers for each table: six seconds
+	n.worker.Source = proxy.URL
+	const first = `SELECT EXISTS (SELECT FROM snapshots WHERE taken IS NULL)`
+	n.start("a")
+	n.await("a takes a snapshot", first)
+	fence := n.fence()
+	n.start("b")
+	n.oneMoment(n.manifests())
+	if now := n.fence(); now != fence {
+		t.Errorf("the snapshot that was read has the fence %d, the one that a began %d", now, fence)
+	}
+}
+
 // TestAnotherServerBehindTheName: a worker that reaches a standby joins nothing, says so in a sentence, and leaves the tables
 // to the others.
 func TestAnotherServerBehindTheName(t *testing.T) {

@@ -286,6 +286,15 @@ func (n *night) workers() (names []string) {
 	return names
 }
 
+// fence returns that of the run's newest snapshot.
+func (n *night) fence() (fence int64) {
+	n.t.Helper()
+	if err := n.books.QueryRow(n.t.Context(), `SELECT fence FROM snapshots`).Scan(&fence); err != nil {
+		n.t.Fatal(err)
+	}
+	return fence
+}
+
 // codes returns the codes of every failed attempt.
 func (n *night) codes() string {
 	n.t.Helper()

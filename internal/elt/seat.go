@@ -55,7 +55,8 @@ type Seating struct {
 	// Exports are names under which others keep the snapshot.
 	Exports []string
 	Others  int // workers that have a seat at the same snapshot
-	// Gone says that a newer snapshot has taken the place of this one: nothing more begins in it.
+	// Gone says that a newer snapshot has taken the place of this one, or that whoever was to take it has gone: nothing more
+	// begins in it.
 	Gone bool
 	// Left are the run's tables of the source that nobody has brought yet.
 	Left []DatasetName

@@ -45,6 +45,16 @@ func (t *table) kept(w elt.WorkerID) bool {
 	return slices.ContainsFunc(t.others(w), func(s seat) bool { return s.snapshot == t.fence })
 }
 
+// coming reports whether a worker other than w is taking the current snapshot: those who only wait for it are not.
+func (t *table) coming(w elt.WorkerID) bool {
+	return t.taken == nil && slices.ContainsFunc(t.others(w), func(s seat) bool { return s.fence == t.fence })
+}
+
+// serves reports whether w may wait for the current snapshot, or join it, to read the table.
+func (t *table) serves(w elt.WorkerID, d elt.DatasetName) bool {
+	return t.coming(w) || t.taken != nil && slices.Contains(t.taken.Covers, d) && t.kept(w)
+}
+
 // readTable returns what workers of the run share of the source; sql.ErrNoRows when nobody ever did.
 func readTable(ctx context.Context, q queryer, run elt.RunID, source elt.SourceName, now time.Time) (t table, err error) {
 	const snapshot = `SELECT epoch, fence, connections, taken FROM snapshots WHERE run = $1 AND source = $2`
@@ -96,8 +106,7 @@ func (l *Ledger) Sit(ctx context.Context, w elt.SeatWish, ttl time.Duration) (s 
 			return noSeat(w, others)
 		}
 		s.Run, s.Source, s.Worker = w.Run, w.Source, w.Worker
-		serves := at.taken == nil || slices.Contains(at.taken.Covers, w.Dataset)
-		if serves && at.epoch > w.After && at.kept(w.Worker) {
+		if at.epoch > w.After && at.serves(w.Worker, w.Dataset) {
 			s.Epoch, s.Snapshot, s.Takes = at.epoch, at.fence, false
 		} else {
 			s.Epoch, s.Snapshot, s.Takes = max(at.epoch, w.After), s.Fence, true
@@ -205,7 +214,8 @@ func (t *table) seating(s elt.Seat, r elt.SeatReport) (in elt.Seating) {
 		share = elt.Share(t.connections, reading, idle, place)
 	}
 	in.Connections = max(min(share, t.connections-used), 0)
-	if in.Gone = t.fence != s.Snapshot; !in.Gone {
+	takes := s.Fence == t.fence
+	if in.Gone = t.fence != s.Snapshot || t.taken == nil && !takes && !t.coming(s.Worker); !in.Gone {
 		in.Taken = t.taken
 	}
 	return in

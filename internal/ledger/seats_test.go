@@ -180,6 +180,42 @@ func TestANewSnapshotTakesThePlaceOfOneThatIsGone(t *testing.T) {
 	})
 }
 
+// TestTheTakerGivesUp: those who waited for its snapshot do not wait for one another, even when it comes back as one of them.
+func TestTheTakerGivesUp(t *testing.T) {
+	for name, give := range map[string]func(*testing.T, *ledger.Ledger, elt.Seat){
+		"rises": func(t *testing.T, l *ledger.Ledger, s elt.Seat) { ok(t, l.Rise(t.Context(), s, "")) },
+		"falls silent": func(t *testing.T, l *ledger.Ledger, s elt.Seat) {
+			must(l.Hold(t.Context(), s, elt.SeatReport{}, -time.Second))(t)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+				begin(t, l)
+				ctx := t.Context()
+				sit := func(w elt.WorkerID) elt.Seat {
+					t.Helper()
+					return must(l.Sit(ctx, wish(w, "shop.users", 8), hour))(t)
+				}
+				taker, waits := sit("a"), sit("b")
+				if in := must(l.Hold(ctx, waits, elt.SeatReport{}, hour))(t); !taker.Takes || waits.Takes || in.Gone {
+					t.Fatalf("a has %+v and b %+v, which is told %+v", taker, waits, in)
+				}
+				give(t, l, taker)
+				if in := must(l.Hold(ctx, waits, elt.SeatReport{}, hour))(t); !in.Gone {
+					t.Errorf("b waits for nobody, and is told %+v", in)
+				}
+				back := sit("a")
+				if !back.Takes || back.Epoch != 1 {
+					t.Errorf("a comes back to %+v", back)
+				}
+				if again := sit("b"); again.Takes || again.Snapshot != back.Snapshot {
+					t.Errorf("beside a, which takes %+v, b has %+v", back, again)
+				}
+			})
+		})
+	}
+}
+
 func TestSharesNeverExceedTheConnections(t *testing.T) {
 	for connections := 1; connections <= 40; connections++ {
 		for workers := 1; workers <= elt.Seats(connections); workers++ {
