@@ -39,12 +39,13 @@ func BenchmarkWorkers(b *testing.B) {
 func nightOf(b *testing.B, source string, workers int) time.Duration {
 	b.Helper()
 	n := newNightOf(b, source, 48, 1600, 128)
-	n.worker.Threads, n.worker.Connections, n.worker.Level, n.worker.Lease = 4, 16, elt.LevelColumns, 30*time.Second
+	n.worker.Threads, n.worker.Connections, n.worker.Level = 4, 16, elt.LevelColumns
+	n.goOn()
 	began := time.Now()
 	for i := range workers {
 		n.start(elt.WorkerID(rune('a' + i)))
 	}
-	n.await("the run has ended", ended, string(runID))
+	awaitOn(b, n.books, wholeNight, "the run has ended", ended, string(runID))
 	took := time.Since(began)
 	n.oneMoment(n.manifests())
 	b.Logf("%d workers: %s, tables brought by %v", workers, took.Round(time.Millisecond), n.workers())

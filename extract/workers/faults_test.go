@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,21 +23,21 @@ const slow = 64
 // the source allows.
 func TestTwoWorkersReadOneSnapshot(t *testing.T) {
 	t.Parallel()
-	n := newNight(t, testenv.Postgres(t).URL, 16, slow)
+	n := newNight(t, testenv.Postgres(t).URL, 10, slow)
 	stop := n.trade()
 	n.start("a")
 	n.await("a shares its snapshot", shares, "a")
 	n.start("b")
-	over := make(chan string, 1)
+	over := make(chan struct{}, 1)
 	watched := n.watchConnections(over)
-	n.await("b has brought a table", brought, "b")
+	n.await("b reads", reads, "b")
+	n.fewSessions()
+	n.goOn()
 	n.oneMoment(n.manifests())
 	stop()
 	watched()
-	select {
-	case what := <-over:
-		t.Error(what)
-	default:
+	if len(over) > 0 {
+		t.Error("the seats had more connections than the source allows")
 	}
 	if got := n.workers(); !cmp.Equal(got, []string{"a", "b"}) {
 		t.Errorf("tables were brought by %v", got)
@@ -44,52 +45,44 @@ func TestTwoWorkersReadOneSnapshot(t *testing.T) {
 	n.await("nobody holds the source any more", `SELECT NOT EXISTS (SELECT FROM snapshot_seats)`)
 }
 
-// watchConnections looks at the ledger and at the server. Sessions that end are there for a moment longer on the server than
-// for those who ended them.
-func (n *night) watchConnections(over chan<- string) (stop func()) {
+// watchConnections looks at what the seats in the ledger have, again and again.
+func (n *night) watchConnections(over chan<- struct{}) (stop func()) {
 	n.t.Helper()
-	shop, books := n.connect(n.shop), n.connect(n.worker.Ledger)
+	books := n.connect(n.worker.Ledger)
 	ctx, cancel := context.WithCancel(n.t.Context())
-	done := make(chan struct{})
-	tell := func(what string) {
-		select {
-		case over <- what:
-		default:
-		}
-	}
-	go func() {
-		defer close(done)
-		var since time.Time
-		for ctx.Err() == nil {
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for ; ctx.Err() == nil; <-tick.C {
 			var within bool
 			if err := books.QueryRow(ctx, shared, n.worker.Connections).Scan(&within); err == nil && !within {
-				tell("the seats have more connections than the source allows")
-			}
-			var sessions int
-			const count = `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'daybreak' AND datname = current_database()`
-			if err := shop.QueryRow(ctx, count).Scan(&sessions); err != nil {
-				continue
-			}
-			switch {
-			case sessions <= n.worker.Connections:
-				since = time.Time{}
-			case since.IsZero():
-				since = time.Now()
-			case time.Since(since) > 20*time.Second:
-				tell("the server has more sessions than it allows")
+				select {
+				case over <- struct{}{}:
+				default:
+				}
 			}
 		}
-	}()
+	})
 	return func() {
 		cancel()
-		<-done
+		watcher.Wait()
 	}
+}
+
+// fewSessions waits until the server has no more sessions than it allows, beside a night that does not go on: who was told
+// to have fewer ends some, and those are there for a moment longer on the server than for who ended them.
+func (n *night) fewSessions() {
+	n.t.Helper()
+	const few = `SELECT count(*) <= $1 FROM pg_stat_activity WHERE application_name = 'daybreak' AND datname = current_database()`
+	awaitOn(n.t, n.connect(n.shop), patience, "the server has no more sessions than it allows", few, n.worker.Connections)
 }
 
 // TestTheHolderIsKilled: whoever joined keeps the snapshot, and another can join it still.
 func TestTheHolderIsKilled(t *testing.T) {
 	t.Parallel()
-	n := newNight(t, testenv.Postgres(t).URL, 16, slow)
+	n := newNight(t, testenv.Postgres(t).URL, 10, slow)
+	n.worker.Lease = short
 	stop := n.trade()
 	defer stop()
 	holder := n.start("a")
@@ -98,6 +91,8 @@ func TestTheHolderIsKilled(t *testing.T) {
 	n.await("b keeps it, too", shares, "b")
 	kill(t, holder)
 	n.start("c")
+	n.await("c joins it", shares, "c")
+	n.goOn()
 	n.oneMoment(n.manifests())
 	if codes := n.codes(); codes != "" && codes != "interrupted" {
 		t.Errorf("attempts failed with %s", codes)
@@ -107,7 +102,8 @@ func TestTheHolderIsKilled(t *testing.T) {
 // TestAJoinerIsKilled: the others do not notice, and bring what it had begun.
 func TestAJoinerIsKilled(t *testing.T) {
 	t.Parallel()
-	n := newNight(t, testenv.Postgres(t).URL, 12, slow)
+	n := newNight(t, testenv.Postgres(t).URL, 8, slow)
+	n.worker.Lease = short
 	stop := n.trade()
 	defer stop()
 	n.start("a")
@@ -115,7 +111,11 @@ func TestAJoinerIsKilled(t *testing.T) {
 	joiner := n.start("b")
 	n.await("b reads", reads, "b")
 	kill(t, joiner)
+	n.goOn()
 	n.oneMoment(n.manifests())
+	if got := n.workers(); !cmp.Equal(got, []string{"a"}) {
+		t.Errorf("tables were brought by %v", got)
+	}
 }
 
 // TestTheHolderIsPaused for longer than its lease, with somebody who has joined and with nobody: awake again it finds its
@@ -125,7 +125,8 @@ func TestTheHolderIsPaused(t *testing.T) {
 	for name, joined := range map[string]bool{"joined": true, "alone": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newNight(t, testenv.Postgres(t).URL, 12, slow)
+			n := newNight(t, testenv.Postgres(t).URL, 10, slow)
+			n.worker.Lease = short
 			stop := n.trade()
 			defer stop()
 			holder := n.start("a")
@@ -138,8 +139,9 @@ func TestTheHolderIsPaused(t *testing.T) {
 			if !joined {
 				n.start("b")
 			}
-			n.await("b has taken over a step of a's", `SELECT EXISTS (SELECT FROM attempts WHERE worker = 'a' AND outcome = 'lost')`)
-			n.await("b reads", reads, "b")
+			n.goOn()
+			n.await("b has taken over a step of a's", robbed, "a")
+			n.await("b has a snapshot to read it in", came, "b")
 			send(t, holder, syscall.SIGCONT)
 			all := n.manifests()
 			if joined {
@@ -157,12 +159,14 @@ func TestTheHolderIsPaused(t *testing.T) {
 func TestTheServerIsRestarted(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewPostgres(t, nil)
-	n := newNight(t, server.URL, 12, slow)
+	n := newNight(t, server.URL, 10, slow)
+	n.worker.Lease = short
 	n.start("a")
 	n.await("a shares its snapshot", shares, "a")
 	n.start("b")
 	n.await("b reads", reads, "b")
 	server.Restart(t)
+	n.goOn()
 	epochs := n.honest(n.manifests())
 	if last := epochs[len(epochs)-1]; last < 2 {
 		t.Errorf("tables were read in the snapshots %v", epochs)
@@ -176,12 +180,14 @@ func TestTakingTakesLongerThanALease(t *testing.T) {
 	n := newNight(t, testenv.Postgres(t).URL, 12, 0)
 	proxy := testenv.Toxiproxy(t).Before(t, n.shop)
 	proxy.Add(t, testenv.Latency(100*time.Millisecond), testenv.Answers) // five answers for each table: six seconds
-	n.worker.Source = proxy.URL
+	n.worker.Source, n.worker.Lease = proxy.URL, short
 	const first = `SELECT EXISTS (SELECT FROM snapshots WHERE taken IS NULL)`
 	n.start("a")
 	n.await("a takes a snapshot", first)
 	fence := n.fence()
 	n.start("b")
+	n.await("b reads", reads, "b")
+	n.goOn()
 	n.oneMoment(n.manifests())
 	if now := n.fence(); now != fence {
 		t.Errorf("the snapshot that was read has the fence %d, the one that a began %d", now, fence)
@@ -193,7 +199,7 @@ func TestTakingTakesLongerThanALease(t *testing.T) {
 func TestAnotherServerBehindTheName(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewPostgres(t, nil)
-	n := newNight(t, server.URL, 12, slow)
+	n := newNight(t, server.URL, 8, slow)
 	standby := server.Standby(t, nil)
 	n.start("a")
 	n.await("a shares its snapshot", shares, "a")
@@ -201,6 +207,7 @@ func TestAnotherServerBehindTheName(t *testing.T) {
 	astray.Name, astray.Source = "b", standby.URL
 	astray.start(t)
 	n.await("b was refused", `SELECT EXISTS (SELECT FROM snapshot_seats WHERE worker = 'b' AND refused <> '')`)
+	n.goOn()
 	n.oneMoment(n.manifests())
 	if got := n.workers(); !cmp.Equal(got, []string{"a"}) {
 		t.Errorf("tables were brought by %v", got)
@@ -216,15 +223,18 @@ func TestAnotherServerBehindTheName(t *testing.T) {
 func TestASourceForOneWorker(t *testing.T) {
 	t.Parallel()
 	n := newNight(t, testenv.Postgres(t).URL, 6, slow)
-	n.worker.Connections = 3
+	n.worker.Lease, n.worker.Connections, n.worker.Free = short, 3, 1
 	first := n.start("a")
 	n.await("a shares its snapshot", shares, "a")
 	n.start("b")
 	n.await("a has brought a table", brought, "a")
 	kill(t, first)
-	n.await("b reads", reads, "b")
+	n.goOn()
 	if epochs := n.honest(n.manifests()); !cmp.Equal(epochs, []int{1, 2}) {
 		t.Errorf("tables were read in the snapshots %v", epochs)
+	}
+	if got := n.workers(); !cmp.Equal(got, []string{"a", "b"}) {
+		t.Errorf("tables were brought by %v", got)
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,7 +27,8 @@ import (
 	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
-// night is a run over tables whose sum never changes while units move between them, read through a slow network.
+// night is a run over tables whose sum never changes while units move between them, read through a slow network. No table is
+// finished before the night is let go on: whatever is to happen in its midst has happened by then, however slow the machine.
 type night struct {
 	t      testing.TB
 	worker worker // as every worker of the night is
@@ -39,8 +42,14 @@ type night struct {
 // units is what each row begins with.
 const units = 1000
 
-// patience is for what should happen at once, on a machine that is very busy.
-const patience = 2 * time.Minute
+// patience is for what should happen at once, on a machine that is very busy, and wholeNight for the end of the run.
+const (
+	patience   = 2 * time.Minute
+	wholeNight = 10 * time.Minute
+)
+
+// short is a lease for who waits until it has run out.
+const short = 4 * time.Second
 
 // newNight makes the tables of the source, of 200 rows each, behind a network of so many kilobytes a second, and the run.
 func newNight(t testing.TB, source string, tables int, kilobytes int64) *night {
@@ -52,7 +61,8 @@ func newNightOf(t testing.TB, source string, tables, rows int, kilobytes int64) 
 	t.Helper()
 	n := &night{t: t, shop: source, rows: rows}
 	n.worker = worker{
-		Ledger: testenv.Postgres(t).URL, Lake: t.TempDir(), Connections: 8, Threads: 3, Lease: 3 * time.Second, Level: elt.LevelRows,
+		Ledger: testenv.Postgres(t).URL, Lake: t.TempDir(), Connections: 8, Threads: 3, Lease: 30 * time.Second, Level: elt.LevelRows,
+		Gate: filepath.Join(t.TempDir(), "open"),
 	}
 	shop := n.connect(source)
 	for i := range tables {
@@ -121,6 +131,14 @@ func (n *night) start(name elt.WorkerID) *exec.Cmd {
 	return w.start(n.t)
 }
 
+// goOn lets tables be finished.
+func (n *night) goOn() {
+	n.t.Helper()
+	if err := os.WriteFile(n.worker.Gate, nil, 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
 // trade moves units between the tables until the test ends: only one moment of all of them adds up.
 func (n *night) trade() (stop func()) {
 	n.t.Helper()
@@ -128,7 +146,9 @@ func (n *night) trade() (stop func()) {
 	ctx, cancel := context.WithCancel(n.t.Context())
 	var trader sync.WaitGroup
 	trader.Go(func() {
-		for ctx.Err() == nil {
+		tick := time.NewTicker(5 * time.Millisecond) // the machine has other things to do
+		defer tick.Stop()
+		for ; ctx.Err() == nil; <-tick.C {
 			from := rand.IntN(len(n.worker.Tables))
 			to := (from + 1 + rand.IntN(len(n.worker.Tables)-1)) % len(n.worker.Tables) // another
 			statement := fmt.Sprintf(`WITH x AS (UPDATE %s SET units = units - 1 WHERE id = %d) UPDATE %s SET units = units + 1 WHERE id = %d`,
@@ -148,30 +168,26 @@ func (n *night) trade() (stop func()) {
 // await waits until the ledger's query says true.
 func (n *night) await(what, query string, args ...any) {
 	n.t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var yes bool
-		if err := n.books.QueryRow(n.t.Context(), query, args...).Scan(&yes); err != nil {
-			n.t.Fatalf("%s: %v", what, err)
+	awaitOn(n.t, n.books, patience, what, query, args...)
+}
+
+// awaitOn waits until a query says true.
+func awaitOn(t testing.TB, conn *pgx.Conn, limit time.Duration, what, query string, args ...any) {
+	t.Helper()
+	testenv.Within(t, limit, what, func() (yes bool) {
+		if err := conn.QueryRow(t.Context(), query, args...).Scan(&yes); err != nil {
+			t.Fatalf("%s: %v", what, err)
 		}
-		if yes {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			n.t.Fatalf("waited %s in vain: %s", patience, what)
-		}
-	}
+		return yes
+	})
 }
 
 // Moments of a night.
 const (
 	shares  = `SELECT EXISTS (SELECT FROM snapshot_seats WHERE worker = $1 AND exports IS NOT NULL)`
 	reads   = `SELECT EXISTS (SELECT FROM steps JOIN snapshot_seats USING (worker) WHERE worker = $1 AND state = 'running' AND exports IS NOT NULL)`
+	robbed  = `SELECT EXISTS (SELECT FROM attempts WHERE worker = $1 AND outcome = 'lost')`
+	came    = `SELECT EXISTS (SELECT FROM snapshot_seats WHERE worker = $1 AND exports IS NOT NULL) OR EXISTS (SELECT FROM steps WHERE worker = $1 AND state = 'succeeded')`
 	brought = `SELECT EXISTS (SELECT FROM steps WHERE worker = $1 AND state = 'succeeded')`
 	ended   = `SELECT EXISTS (SELECT FROM runs WHERE state <> 'running' AND id = $1)`
 	shared  = `SELECT coalesce(sum(connections), 0) <= $1 FROM snapshot_seats WHERE lease_until > to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
@@ -181,7 +197,7 @@ const (
 // part back.
 func (n *night) manifests() (all []*elt.Manifest) {
 	n.t.Helper()
-	n.await("the run has ended", ended, string(runID))
+	awaitOn(n.t, n.books, wholeNight, "the run has ended", ended, string(runID))
 	steps, err := n.ledger.Steps(n.t.Context(), runID)
 	if err != nil {
 		n.t.Fatal(err)

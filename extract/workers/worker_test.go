@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +39,8 @@ type worker struct {
 	Threads     int
 	Lease       time.Duration
 	Level       elt.Level
+	Gate        string // a file: until it is there, no table is finished,
+	Free        int32  // but so many
 }
 
 const workerVariable = "DAYBREAK_TEST_WORKER"
@@ -121,8 +127,8 @@ func (w worker) run(ctx context.Context) error {
 		stage.tables[e.Dataset] = e
 	}
 	extractor := extract.New(extract.Options{
-		Sources: map[elt.SourceName]extract.Source{"shop": source}, Lake: lake, Sharing: l, Worker: w.Name, Lease: w.Lease,
-		Rest: 100 * time.Millisecond, Log: log,
+		Sources: map[elt.SourceName]extract.Source{"shop": source}, Lake: &gated{lake: lake, worker: w}, Sharing: l, Worker: w.Name,
+		Lease: w.Lease, Rest: 100 * time.Millisecond, Log: log,
 	})
 	stage.night = sync.OnceValue(func() *extract.Night { return extractor.Begin(runID, w.extractions(), w.extractions()) })
 	runner := &schedules.Runner{
@@ -133,6 +139,38 @@ func (w worker) run(ctx context.Context) error {
 	}
 	err = w.carry(ctx, runner, l)
 	return errors.Join(err, stage.night().Close())
+}
+
+// gated is a worker's lake before its gate.
+type gated struct {
+	lake   extract.Lake
+	worker worker
+	passed atomic.Int32
+}
+
+// Put stores an object; a manifest, which is a table's last, once the gate lets it through.
+func (g *gated) Put(ctx context.Context, key string, body io.Reader) (elt.Object, error) {
+	if strings.HasSuffix(key, "manifest.json") && g.passed.Add(1) > g.worker.Free {
+		if err := g.open(ctx); err != nil {
+			return elt.Object{}, err
+		}
+	}
+	return g.lake.Put(ctx, key, body)
+}
+
+func (g *gated) open(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(g.worker.Gate); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // carry sweeps until the run has ended.

@@ -1,0 +1,24 @@
+package testenv
+
+import (
+	"testing"
+	"time"
+)
+
+// Eventually waits until it holds, for as long as a machine may take that does much else; what is what is waited for.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	Within(t, patience, what, holds)
+}
+
+// Within waits that long until it holds.
+func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(limit); !holds(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s in vain: %s", limit, what)
+		}
+	}
+}
