@@ -205,6 +205,15 @@ func TestServePicksUpAKilledNight(t *testing.T) {
 // gatedRows is how many rows the shop's orders have; the reader is held up in the middle while the gate is closed.
 const gatedRows = 400_000
 
+const gatedSchedule = `
+at: "00:00"
+timezone: Europe/Dublin
+catch_up: all
+owners: [data@example.com, shop@example.com]
+tables:
+  shop.orders: {table: public.orders, mode: full, key: [id]}
+`
+
 // gated makes a PostgreSQL database whose table orders cannot be read to its end while close holds, whatever
 // the speed of the machine, and a workspace over it.
 func gated(t *testing.T) (dir string, env []string, closeGate func() (open func())) {
@@ -232,16 +241,9 @@ func gated(t *testing.T) (dir string, env []string, closeGate func() (open func(
 	}
 	dir = t.TempDir()
 	write(t, dir, map[string]string{
-		"daybreak.yaml": "sources:\n  shop: {postgres: \"${env:SHOP_URL}\"}\nstatus: {public: true}\n",
-		"schedules/nightly.yaml": `
-at: "00:00"
-timezone: Europe/Dublin
-catch_up: all
-owners: [data@example.com, shop@example.com]
-tables:
-  shop.orders: {table: public.orders, mode: full, key: [id]}
-`,
-		"sql/models/totals.sql": "select count(*) as orders, sum(amount) as amount from {{ source('shop', 'orders') }}\n",
+		"daybreak.yaml":          "sources:\n  shop: {postgres: \"${env:SHOP_URL}\"}\nstatus: {public: true}\n",
+		"schedules/nightly.yaml": gatedSchedule,
+		"sql/models/totals.sql":  "select count(*) as orders, sum(amount) as amount from {{ source('shop', 'orders') }}\n",
 	})
 	return dir, []string{"SHOP_URL=" + strings.Replace(database, "postgres@", "reader@", 1)}, func() func() {
 		if _, err := admin.Exec(t.Context(), "SELECT pg_advisory_lock(1)"); err != nil {

@@ -61,7 +61,9 @@ type Queue struct {
 	threads chan struct{}   // one token for each thread that is busy
 	steps   context.Context // ends the work of this process's steps
 	started bool
-	wake    chan struct{} // receives after each step of this process that was recorded
+
+	bringForward string        // the statement
+	wake         chan struct{} // receives after each step of this process that was recorded
 
 	mu     sync.Mutex
 	held   map[elt.StepID]bool // at work in this process
@@ -101,6 +103,7 @@ func Open(ctx context.Context, o Options) (_ *Queue, err error) {
 	q := &Queue{
 		options: o, pool: pool, threads: make(chan struct{}, max(o.Threads, 1)), steps: ctx, wake: make(chan struct{}, 1),
 		held: make(map[elt.StepID]bool), recent: make(map[elt.StepID]entry),
+		bringForward: fmt.Sprintf(bringForward, pgx.Identifier{schema, "river_job"}.Sanitize()),
 	}
 	q.client, err = river.NewClient(riverpgxv5.New(pool), q.config(schema))
 	if err != nil {
@@ -162,9 +165,16 @@ func (q *Queue) Enqueue(ctx context.Context, steps ...elt.Step) error {
 			return unusable("enqueue steps", err)
 		}
 		fresh = fresh[n:]
+		if _, err := q.pool.Exec(ctx, q.bringForward); err != nil {
+			return unusable("enqueue steps", err)
+		}
 	}
 	return nil
 }
+
+// bringForward lets jobs be fetched that were to wait for longer than any should: River writes when a job may be fetched by
+// the clock of the process that enqueues it or hands it back, and fetches by the server's.
+const bringForward = `UPDATE %s SET scheduled_at = now() WHERE state IN ('available', 'scheduled') AND scheduled_at > now() + interval '1 second'`
 
 // waiting are the states of a job that will still be worked at.
 func waiting() []rivertype.JobState {

@@ -16,8 +16,19 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	for name, ahead := range map[string]time.Duration{"clocks agree": 0, "server behind": -10 * time.Minute, "server ahead": 10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conforms(t, ahead)
+		})
+	}
+}
+
+// conforms runs the suite on a server whose clock is so far ahead of this machine's.
+func conforms(t *testing.T, ahead time.Duration) {
 	queuetest.Run(t, func(t *testing.T) queuetest.Harness {
 		url := testenv.Postgres(t).URL
+		testenv.StepClock(t, url)(ahead)
 		return queuetest.Harness{
 			Open: func(t *testing.T, ctx context.Context, threads int, work func(context.Context, elt.StepID) error) queuetest.Queue {
 				return opened(t, ctx, Options{URL: url, Kinds: elt.StepKinds(), Threads: threads, Work: work})
