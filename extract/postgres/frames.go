@@ -61,7 +61,7 @@ func (p *passage) next(octets int) int {
 
 // divert hands the data of a COPY to rows, from the buffer itself, until something else comes, which it passes on.
 func (r *receiver) divert(to []byte) (int, error) {
-	for r.passed.between() {
+	for r.passed.between() && r.bulk.Load() { // which may end while this waits
 		held, size := r.buffer[r.begin:r.end], messageHeader
 		if len(held) >= size {
 			var ok bool

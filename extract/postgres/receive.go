@@ -71,25 +71,33 @@ func copyTo(ctx context.Context, session *pgx.Conn, rows io.Writer, statement st
 
 // inBulk has the connection receive in bulk, and rows take what a COPY sends, until the function that it returns is called.
 func (r *receiver) inBulk(rows io.Writer) (end func()) {
+	r.use.Lock()
+	defer r.use.Unlock()
 	r.rows = rows
 	r.bulk.Store(true)
 	return func() {
+		r.use.Lock() // nobody hands anything to rows any more
+		defer r.use.Unlock()
 		r.bulk.Store(false)
-		if len(r.buffer) > 2*receiveBuffer && r.begin == r.end {
+		if len(r.buffer) > 2*receiveBuffer && r.begin == r.end && !r.reads {
 			r.buffer, r.begin, r.end = nil, 0, 0
 		}
 	}
 }
 
-// receiver is a TCP connection that, when told so, is woken for large amounts alone. Reading is for one
-// goroutine at a time; deadlines may be set by any.
+// receiver is a TCP connection that, when told so, is woken for large amounts alone. Reading is for one goroutine at a time,
+// which need not be the one that has the statements: pgx reads ahead on another once a statement takes long to be sent.
+// Deadlines may be set by any.
 type receiver struct {
 	net.Conn
 	raw   syscall.RawConn
 	bulk  atomic.Bool
 	since atomic.Int64 // when the read began that waits, in nanoseconds since 1970; 0 when none does
-	mark  int          // the low-water mark that the kernel has; 0 is its own
-	armed bool         // the kernel's deadline may be another than the caller's
+
+	use   sync.Mutex // of what follows, but while a read waits for the network
+	reads bool       // one does
+	mark  int        // the low-water mark that the kernel has; 0 is its own
+	armed bool       // the kernel's deadline may be another than the caller's
 
 	framed bool      // what comes is messages
 	passed passage   // of messages, to the caller
@@ -113,18 +121,42 @@ func (r *receiver) waits() time.Duration {
 
 // Read implements net.Conn. In bulk it returns with the first octets that are not of rows.
 func (r *receiver) Read(p []byte) (n int, err error) {
+	r.use.Lock()
+	defer r.use.Unlock()
 	switch {
 	case r.bulk.Load():
 		return r.divert(p)
-	case r.begin == r.end:
-		n, err = r.readNow(p)
-	default:
+	case r.begin < r.end:
 		n = copy(p, r.buffer[r.begin:r.end])
 		r.begin += n
+	default:
+		n, err = r.readNow(p)
+		if n > 0 && r.bulk.Load() { // who read ahead waited for it when the COPY began: its rows must not come by two ways
+			r.hold(p[:n])
+			return r.divert(p)
+		}
 	}
 	if r.framed {
 		r.passed.note(p[:n])
 	}
+	return n, err
+}
+
+// hold keeps octets for later in the buffer, which is empty.
+func (r *receiver) hold(octets []byte) {
+	if len(r.buffer) < len(octets) {
+		r.buffer = make([]byte, max(len(octets), receiveBuffer))
+	}
+	r.begin, r.end = 0, copy(r.buffer, octets)
+}
+
+// await reads from the network. Others may begin and end to receive in bulk meanwhile.
+func (r *receiver) await(p []byte) (int, error) {
+	r.reads = true
+	r.use.Unlock()
+	n, err := r.Conn.Read(p)
+	r.use.Lock()
+	r.reads = false
 	return n, err
 }
 
@@ -135,7 +167,7 @@ func (r *receiver) readNow(p []byte) (int, error) {
 	if err := r.relax(); err != nil {
 		return 0, err
 	}
-	return r.Conn.Read(p)
+	return r.await(p)
 }
 
 // fill reads something behind what the buffer holds: at once what is there, else a large amount, or what comes when that
@@ -151,7 +183,7 @@ func (r *receiver) fill() error {
 		if err := r.waitFor(wait); err != nil {
 			return err
 		}
-		n, err := r.Conn.Read(r.buffer[r.end:])
+		n, err := r.await(r.buffer[r.end:])
 		r.end += n
 		switch {
 		case n > 0:

@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/daybreak-data/daybreak/internal/testenv"
 	"github.com/daybreak-data/daybreak/internal/testenv/property"
 )
 
@@ -127,6 +129,101 @@ func TestReceiveDeadlines(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestReadAhead: a read that has waited since before a COPY began, as pgx may have one, brings none of its rows to the caller.
+func TestReadAhead(t *testing.T) {
+	r, server := pair(t)
+	whole := slices.Concat(message('H', []byte{1, 0, 1, 0, 0}), message('d', []byte("one")), message('d', []byte("two")), message('c', nil), message('Z', []byte("T")))
+	others := make(chan []byte, 1)
+	began := make(chan struct{})
+	go func() {
+		var got []byte
+		p := make([]byte, 8192)
+		for len(got) < len(whole)-len(message('d', []byte("one")))-len(message('d', []byte("two"))) {
+			if len(got) == 0 {
+				close(began)
+			}
+			n, err := r.Read(p)
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			got = append(got, p[:n]...)
+		}
+		others <- got
+	}()
+	<-began
+	testenv.Eventually(t, "a read waits", func() bool { return r.waits() > 0 })
+	var rows bytes.Buffer
+	end := r.inBulk(&rows)
+	if _, err := server.Write(whole); err != nil {
+		t.Fatal(err)
+	}
+	got := <-others
+	end()
+	if want := slices.Concat(whole[:10], message('c', nil), message('Z', []byte("T"))); rows.String() != "onetwo" || !bytes.Equal(got, want) {
+		t.Errorf("of rows is %q, and %q of others", &rows, got)
+	}
+}
+
+// slowly writes and takes its time to say so.
+type slowly struct{ net.Conn }
+
+func (s slowly) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	<-time.After(40 * time.Millisecond) // pgx reads ahead from the fifteenth on
+	return n, err
+}
+
+// header is the first that a COPY sends.
+type header struct {
+	first []byte
+	more  int
+}
+
+func (h *header) Write(p []byte) (int, error) {
+	if h.first == nil {
+		h.first = bytes.Clone(p)
+	} else {
+		h.more++
+	}
+	return len(p), nil
+}
+
+// TestSlowWrites: on a machine so busy that statements take long to be sent, pgx reads their answers on another goroutine:
+// the rows come in their order, and all of them.
+func TestSlowWrites(t *testing.T) {
+	s, err := New(Options{Name: "shop", URL: testenv.Postgres(t).URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := s.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := hangUp(conn); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := conn.PgConn().Conn().(*receiver)
+	r.use.Lock() // a read may wait already
+	r.Conn = slowly{r.Conn}
+	r.use.Unlock()
+	for range 3 {
+		var n int
+		if err := conn.QueryRow(t.Context(), "SELECT 6 * 7").Scan(&n); err != nil || n != 42 {
+			t.Fatal(n, err)
+		}
+		for range 3 {
+			var rows header
+			tag, err := copyTo(t.Context(), conn, &rows, "COPY (SELECT i, repeat('x', 100) FROM generate_series(1, 5000) i) TO STDOUT (FORMAT binary)")
+			if err != nil || !bytes.HasPrefix(rows.first, []byte(copyHeader)) || int64(rows.more) < 5000 || tag.RowsAffected() != 5000 {
+				t.Errorf("%v, %v: %d rows came, the first is %.40q", tag, err, rows.more, rows.first)
+			}
+		}
 	}
 }
 
