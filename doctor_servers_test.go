@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,7 +26,13 @@ type diagnosis struct{ Check, Result, Code, What, Do string }
 // examined runs doctor and returns its lines by check; of two about one thing the worse.
 func examined(t *testing.T, dir string) map[string]diagnosis {
 	t.Helper()
-	a := do(t, dir, nil, "doctor", "--output", "json")
+	return examinedWithin(t, dir, patience)
+}
+
+// examinedWithin has doctor wait for each thing for as long.
+func examinedWithin(t *testing.T, dir string, limit time.Duration) map[string]diagnosis {
+	t.Helper()
+	a := do(t, dir, nil, "doctor", "--output", "json", "--timeout", limit.String())
 	var all []diagnosis
 	if err := json.Unmarshal([]byte(a.out), &all); err != nil {
 		t.Fatalf("%v in %s%s", err, a.out, a.errors)
@@ -168,6 +175,7 @@ func TestDoctorOfServers(t *testing.T) {
 		or         string // another result and code that the first check may give as well
 		own        map[string]string
 		spoil, put func(t *testing.T)
+		limit      time.Duration // for who never answers
 	}{
 		{name: "wrong password of PostgreSQL", check: "source shop", want: "fail source_auth_failed", says: "password", own: map[string]string{"shop": strings.Replace(s.shop, "right", "wrong", 1)}},
 		{name: "wrong password of MariaDB", check: "source crm", want: "fail source_auth_failed", says: "Access denied", own: map[string]string{"crm": strings.Replace(s.crm, ":right@", ":wrong@", 1)}},
@@ -200,7 +208,7 @@ func TestDoctorOfServers(t *testing.T) {
 			},
 		},
 		{
-			name: "nobody at the addresses of S3 and BigQuery", check: "lake", also: "warehouse", want: "fail no_answer", says: "no answer within 20s",
+			name: "nobody at the addresses of S3 and BigQuery", check: "lake", also: "warehouse", want: "fail no_answer", says: "no answer within 30s", limit: 30 * time.Second,
 			or:  "fail lake_unavailable", // its five attempts, with rests of any length between them, may end before
 			own: map[string]string{"endpoint": "http://" + closed, "bigquery": "http://" + closed},
 		},
@@ -210,7 +218,7 @@ func TestDoctorOfServers(t *testing.T) {
 			if c.spoil != nil {
 				c.spoil(t)
 			}
-			found := examined(t, s.dir)
+			found := examinedWithin(t, s.dir, cmp.Or(c.limit, patience))
 			if c.put != nil {
 				c.put(t)
 			}
@@ -291,7 +299,7 @@ tables:
 	}
 	exec("INSERT INTO orders VALUES (2)") // which the replica does not show
 	lines := func() (out string) {
-		a := do(t, dir, nil, "doctor")
+		a := do(t, dir, nil, "doctor", "--timeout", patience.String())
 		return a.out
 	}
 	until(t, "the replica is seen to lag", func() bool { return strings.Contains(lines(), "this replica is ") })

@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // Doctor looks at everything around a workspace.
 type Doctor struct {
-	Output string `enum:"text,json" default:"text" help:"How to print: text or json."`
+	Output  string        `enum:"text,json" default:"text" help:"How to print: text or json."`
+	Timeout time.Duration `default:"20s" help:"How long one thing may take to answer before it counts as silent."`
 }
 
 // Help is the long help of the command.
@@ -20,12 +22,13 @@ func (Doctor) Help() string {
 One line each: ok, warn or fail, and what to do. Exit code 0 when nothing fails, warnings included, else 69. It may run beside everything else, and changes nothing but an object of its own in the lake, which it removes.
 
   daybreak doctor
-  daybreak doctor --output json`
+  daybreak doctor --output json
+  daybreak doctor --timeout 2m      for servers that are slow to answer`
 }
 
 // Run runs the command.
 func (d *Doctor) Run(ctx context.Context, g *Globals, c *Console) error {
-	found := examine(ctx, g.workspace(), c.Logger(g, slog.LevelError))
+	found := examine(ctx, g.workspace(), d.Timeout, c.Logger(g, slog.LevelError))
 	counts := make(map[verdictWord]int)
 	for _, f := range found {
 		counts[f.Verdict]++

@@ -43,9 +43,6 @@ type finding struct {
 	Code    elt.Code    `json:"code,omitempty"`
 }
 
-// doctorTime is how long one thing is looked at.
-const doctorTime = 20 * time.Second
-
 // mostSkew is how far two clocks may be apart: a tenth of a lease would already be felt in what the pages say.
 const mostSkew = 3 * time.Second
 
@@ -62,8 +59,8 @@ func doubt(check string, code elt.Code, what, do string) finding {
 	return finding{Check: check, Verdict: doubtful, What: what, Do: do, Code: code}
 }
 
-// examine looks at everything at the same time, and tells of it in one order.
-func examine(ctx context.Context, dir string, log *slog.Logger) []finding {
+// examine looks at everything at the same time, at each thing for no longer than limit, and tells of it in one order.
+func examine(ctx context.Context, dir string, limit time.Duration, log *slog.Logger) []finding {
 	ws, problems := readWorkspace(ctx, dir)
 	found := []finding{ofFiles(ws, problems)}
 	if slices.ContainsFunc(problems, unread) || ws.config == nil {
@@ -79,16 +76,17 @@ func examine(ctx context.Context, dir string, log *slog.Logger) []finding {
 	}
 	checks = append(checks,
 		func(ctx context.Context) []finding { return ws.examineWarehouse(ctx, log) },
-		func(context.Context) []finding { return ws.examineZones() }, ws.examineWebhooks)
+		func(context.Context) []finding { return ws.examineZones() },
+		func(ctx context.Context) []finding { return ws.examineWebhooks(ctx, limit/2) })
 	results := make([][]finding, len(checks))
 	var all sync.WaitGroup
 	for i, check := range checks {
 		all.Go(func() {
-			within, cancel := context.WithTimeout(ctx, doctorTime)
+			within, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			results[i] = check(within)
 			if errors.Is(within.Err(), context.DeadlineExceeded) {
-				results[i] = silent(results[i])
+				results[i] = silent(results[i], limit)
 			}
 		})
 	}
@@ -97,10 +95,10 @@ func examine(ctx context.Context, dir string, log *slog.Logger) []finding {
 }
 
 // silent says of what did not answer in time just that.
-func silent(found []finding) []finding {
+func silent(found []finding, limit time.Duration) []finding {
 	for i, f := range found {
 		if f.Code == elt.Interrupted {
-			found[i] = finding{f.Check, broken, fmt.Sprintf("no answer within %s", doctorTime), "check its address, and what lies between: name, firewall, proxy", "no_answer"}
+			found[i] = finding{f.Check, broken, fmt.Sprintf("no answer within %s", limit), "check its address, and what lies between: name, firewall, proxy; --timeout waits for longer", "no_answer"}
 		}
 	}
 	return found
@@ -139,20 +137,21 @@ func (ws *workspace) examineLedger(ctx context.Context) []finding {
 	if err != nil {
 		return []finding{bad("ledger", err)}
 	}
+	after := time.Now()
 	running, err := book.Runs(ctx, elt.RunFilter{State: elt.RunRunning})
 	if err != nil {
 		return []finding{bad("ledger", err)}
 	}
-	took := time.Since(before)
 	return append([]finding{
-		good("ledger", "answers in %s; %s under way", took.Round(time.Millisecond), plural(len(running), "run")),
-		skewed("ledger's clock", now, before.Add(took/2)),
+		good("ledger", "answers in %s; %s under way", time.Since(before).Round(time.Millisecond), plural(len(running), "run")),
+		skewed("ledger's clock", now, before, after),
 	}, examineWorkers(ctx, book)...)
 }
 
-// skewed compares another clock with this machine's.
-func skewed(check string, theirs, ours time.Time) finding {
-	apart := theirs.Sub(ours)
+// skewed compares another clock with this machine's: when it was read by ours nobody knows better than that it was between
+// the question and the answer, which may be long on a busy server.
+func skewed(check string, theirs, asked, answered time.Time) finding {
+	apart := min(theirs.Sub(asked), 0) + max(theirs.Sub(answered), 0)
 	if apart.Abs() > mostSkew {
 		way := map[bool]string{true: "ahead of", false: "behind"}[apart > 0]
 		return doubt(check, "clock_skew", fmt.Sprintf("it is %s %s this machine's", apart.Abs().Round(time.Second), way), "set both clocks by NTP")
@@ -236,7 +235,7 @@ func (ws *workspace) examineSource(ctx context.Context, name elt.SourceName, log
 	}
 	defer snapshot.Close() // it was only looked at
 	at := snapshot.Position()
-	found := []finding{good(check, "%s; %s can be read", at.Server, plural(len(tables), "table")), skewed(check+"'s clock", at.TakenAt, before.Add(time.Since(before)/2))}
+	found := []finding{good(check, "%s; %s can be read", at.Server, plural(len(tables), "table")), skewed(check+"'s clock", at.TakenAt, before, time.Now())}
 	if e, ok := source.(extract.Examiner); ok {
 		risks, err := e.Examine(ctx)
 		if err != nil {
@@ -308,11 +307,11 @@ func (ws *workspace) examineZones() (found []finding) {
 	return found
 }
 
-// examineWebhooks connects to each destination and sends nothing that it would tell anybody.
-func (ws *workspace) examineWebhooks(ctx context.Context) (found []finding) {
+// examineWebhooks connects to each destination within the limit, and sends nothing that it would tell anybody.
+func (ws *workspace) examineWebhooks(ctx context.Context, limit time.Duration) (found []finding) {
 	for _, d := range destinations(ws.config.Notify) {
 		check := "webhook " + string(d.Name())
-		if err := d.Reach(ctx, ws.config.Notify.AllowPrivate, doctorTime/2); err != nil {
+		if err := d.Reach(ctx, ws.config.Notify.AllowPrivate, limit); err != nil {
 			found = append(found, bad(check, err))
 			continue
 		}
@@ -320,7 +319,7 @@ func (ws *workspace) examineWebhooks(ctx context.Context) (found []finding) {
 	}
 	nobody := len(found) == 0
 	if ws.config.OpenLineage.URL != "" {
-		if err := ws.lineage().Reach(ctx, ws.config.Notify.AllowPrivate, doctorTime/2); err != nil {
+		if err := ws.lineage().Reach(ctx, ws.config.Notify.AllowPrivate, limit); err != nil {
 			found = append(found, bad("openlineage", err))
 		} else {
 			found = append(found, good("openlineage", "answers"))

@@ -82,8 +82,14 @@ func TestDoctorOfALake(t *testing.T) {
 func TestDoctorOfClocks(t *testing.T) {
 	now := time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)
 	for apart, want := range map[time.Duration]string{0: "within", time.Second: "within", time.Minute: "1m0s ahead of", -time.Hour: "1h0m0s behind"} {
-		if f := skewed("ledger's clock", now.Add(apart), now); !strings.Contains(f.What, want) || (f.Verdict == doubtful) != (f.Code == "clock_skew") {
+		if f := skewed("ledger's clock", now.Add(apart), now, now); !strings.Contains(f.What, want) || (f.Verdict == doubtful) != (f.Code == "clock_skew") {
 			t.Errorf("%s: %+v", apart, f)
+		}
+	}
+	// An answer that takes long was given at any moment of it.
+	for apart, want := range map[time.Duration]verdictWord{-4 * time.Second: doubtful, -2 * time.Second: fine, 0: fine, 10 * time.Second: fine, 22 * time.Second: fine, 24 * time.Second: doubtful} {
+		if f := skewed("ledger's clock", now.Add(apart), now, now.Add(20*time.Second)); f.Verdict != want {
+			t.Errorf("%s after a question that took 20 s: %+v", apart, f)
 		}
 	}
 }
