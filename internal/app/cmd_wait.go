@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -73,17 +74,29 @@ func here() string {
 	return actor() + "@" + host
 }
 
+// stillSo is for how long what the service said last can be told as its answer: the age at which it vouches for nothing
+// itself.
+const stillSo = 30 * time.Second
+
 func (w *Wait) ask(ctx context.Context, c *Console, service *client.Client, needs []client.Need) (api.Gate, error) {
 	gate, err := service.Ready(ctx, needs...)
 	if w.Timeout <= 0 || err == nil && (gate.Verdict == api.Ready || gate.Verdict == api.Impossible) {
 		return gate, err
 	}
-	if err == nil {
+	answered := err == nil
+	if answered {
 		w.tell(ctx, c, service, gate)
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
+	asked := time.Now()
+	within, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
-	return service.Wait(ctx, needs...)
+	later, err := service.Wait(within, needs...)
+	// Who waits for a moment only may be out of time before the next answer: the one before is known all the same.
+	if answered && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && time.Since(asked) < stillSo {
+		gate.TimedOut = true
+		return gate, nil
+	}
+	return later, err
 }
 
 // tell says on standard error what is waited for, when it is expected, and how often that was kept.
