@@ -21,9 +21,9 @@ build: ## bin/daybreak
 demo: ## a company's last seven nights, and the status page on http://127.0.0.1:8080
 	go run . demo
 
-test: setup ## everything, with the race detector, against real servers
-	go vet ./...
-	go test $(race) -timeout 45m ./...
+test: setup ## everything, with the race detector, against real servers; PKG=./load or RUN=TestVerify for less
+	go vet $(or $(PKG),./...)
+	go test $(race) -timeout 45m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
 test-long: setup ## test, and the soaks and crash grids that take an hour
 	go vet -tags long ./...

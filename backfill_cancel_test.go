@@ -130,7 +130,7 @@ func TestABackfillRestatesAndIsCancelledInFlight(t *testing.T) {
 		t.Errorf("while the day is brought again:\n%s", diff)
 	}
 	open()
-	until(t, "the third has ended", func() bool { return backfillOf(t, dir, "backfill-3").State == elt.BackfillSucceeded })
+	untilWithin(t, processTime, "the third has ended", func() bool { return backfillOf(t, dir, "backfill-3").State == elt.BackfillSucceeded })
 	until(t, "the API has seen it", func() bool { return !get[api.Day](t, s, "/v1/datasets/shop.orders/days/"+date).Restating })
 	wantRestated(t, answers(), dir, date)
 	stop()

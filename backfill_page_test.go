@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -14,6 +13,7 @@ import (
 
 // Whoever is on call plans a backfill on the page, looks, starts it, and watches it end, with scripts and without.
 func TestABackfillIsPlannedAndStartedOnThePage(t *testing.T) {
+	t.Parallel()
 	dir, from, to, want := rewritten(t)
 	token := strings.TrimSpace(must(t, dir, nil, "token", "create", "on-call", "--role", "operator").out)
 	url := serving(t, dir)
@@ -33,16 +33,11 @@ func TestABackfillIsPlannedAndStartedOnThePage(t *testing.T) {
 		}
 		if scripts { // it becomes another page by itself
 			act(t, browser, chromedp.WaitVisible(".facts .pill.ready"))
-		} else {
-			again := time.NewTicker(200 * time.Millisecond)
-			defer again.Stop()
-			for deadline := time.After(patience); !shown[bool](t, browser, `document.querySelector(".facts .pill.ready") !== null`); {
-				select {
-				case <-deadline:
-					t.Fatalf("it does not end: %s", shown[string](t, browser, heading))
-				case <-again.C:
-					act(t, browser, chromedp.Navigate(url+at))
-				}
+		} else { // whoever looks again sees it
+			untilWithin(t, processTime, "the backfill has ended", func() bool { return told[api.Backfill](t, url+"/v1"+at).Backfill.State.Terminal() })
+			act(t, browser, chromedp.Navigate(url+at))
+			if !shown[bool](t, browser, `document.querySelector(".facts .pill.ready") !== null`) {
+				t.Errorf("it has ended, and the page says %q", shown[string](t, browser, heading))
 			}
 		}
 		if says := shown[string](t, browser, heading); !strings.HasSuffix(says, "are brought.") {

@@ -54,6 +54,7 @@ func rewritten(t *testing.T) (dir, from, to string, want map[string]string) {
 // A backfill is planned, refused when what it was planned over has changed, and brings the days with what is made from
 // them; while it is killed now and then, and goes on, the end is that of one that was left alone.
 func TestABackfillThatIsKilledGoesOn(t *testing.T) {
+	t.Parallel()
 	dir, from, to, want := rewritten(t)
 	asked := []string{"app.conversations", "--from", from, "--to", to, "--mode", "all"}
 	var plan struct {
@@ -109,6 +110,7 @@ func TestABackfillThatIsKilledGoesOn(t *testing.T) {
 // A night comes in the middle of a backfill: the night goes first, the backfill rests and goes on, and both end well.
 // Cancelled, nothing more of a backfill starts, whoever comes.
 func TestABackfillRestsForANightAndStaysCancelled(t *testing.T) {
+	t.Parallel()
 	dir, from, to, want := rewritten(t)
 	must(t, dir, nil, "backfill", "start", "--detach", "--token", tokenOf(t, dir, from, to), "app.conversations", "--from", from, "--to", to, "--mode", "all")
 	a := must(t, dir, nil, "run", "--again", "--date", to) // goes first, though the backfill was started before it

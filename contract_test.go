@@ -19,6 +19,7 @@ import (
 // that is forbidden, nothing refused that is allowed, and no failure of the service. The ledger is PostgreSQL's, which is
 // stricter than SQLite about what a text may hold.
 func TestTheServedAPIKeepsItsContract(t *testing.T) {
+	t.Parallel()
 	program := testenv.Schemathesis(t)
 	dir := demo(t)
 	edit(t, dir, "daybreak.yaml", "ledger: sqlite:state/ledger.db", "ledger: ${env:LEDGER}")

@@ -19,7 +19,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/internal/testenv"
 	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery/bigquerytest"
@@ -331,17 +330,17 @@ func TestKilledServe(t *testing.T) {
 	t.Parallel()
 	slack, told := mailbox(t)
 	root := t.TempDir()
-	night := elt.DateOf(time.Now().UTC()).AddDays(-1).String()
+	night, before := lastNoon(t).String(), lastNoon(t).AddDays(-1)
 	write(t, root, shop)
+	edit(t, root, "schedules/nightly.yaml", "timezone: UTC", "timezone: "+noon(t).String())
 	write(t, root, map[string]string{
 		"trusted.pem":   string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: slack.Certificate().Raw})),
 		"daybreak.yaml": "sources: {shop: {sqlite: shop.db}}\nstatus: {public: true, base_url: \"https://data.example.com\"}\nnotify: {slack: {webhook: \"" + slack.URL + "/services/x\"}, allow_private: true}\n",
 	})
 	change(t, filepath.Join(root, "shop.db"), "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL); INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace')")
 	env := []string{"SSL_CERT_FILE=" + filepath.Join(root, "trusted.pem")}
-	before := elt.DateOf(time.Now().UTC()).AddDays(-2).String()
-	must(t, root, env, "run", "--yes", "--date", before)
-	change(t, ledgerIn(root), "INSERT INTO ticks (schedule, date, due_at, run, skipped) VALUES ('nightly', '"+before+"', '"+before+"T00:00:00.000000Z', '', 'by hand')")
+	must(t, root, env, "run", "--yes", "--date", before.String())
+	decided(t, root, before)
 	change(t, filepath.Join(root, "shop.db"), "ALTER TABLE users RENAME TO renamed")
 	scene{
 		name: "serve", args: []string{"serve", "--listen", "127.0.0.1:0"}, env: env,

@@ -311,6 +311,7 @@ var interruptedNights = map[string]func(t *testing.T, dir string){
 // Whatever ends dbt or Daybreak while dbt works: the night before still serves, and the rerun gives the tables of an
 // undisturbed night.
 func TestInterruptedDBTNightsEndLikeUndisturbedOnes(t *testing.T) {
+	t.Parallel()
 	undisturbed := newAcme(t)
 	bring := func(dir, date string) { must(t, dir, nil, "run", "--date", date) }
 	// The snapshot's times are those at which dbt looked.

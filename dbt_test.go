@@ -158,6 +158,7 @@ func decode(t *testing.T, file string) (out map[string]any) {
 // A project that nobody here wrote gives the same tables, row for row, and the same test results, by dbt itself, by
 // dbt within Daybreak and by Daybreak's own engine; and what fails of it fails everywhere.
 func TestJaffleShopByDBTItselfAndByBothEngines(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		broken  []breakage
 		failing []string

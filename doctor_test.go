@@ -9,6 +9,7 @@ import (
 
 // Doctor finds what is wrong around a workspace, one line each, and changes nothing.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	dir := brought(t)
 	before := contents(t, dir)
 	a := must(t, dir, nil, "doctor")

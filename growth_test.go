@@ -87,8 +87,8 @@ func TestServeOnAFullDisk(t *testing.T) {
 	dir, date := brought(t), lastDate(t)
 	neverFalselyGreen(t, dir)
 	before := contents(t, dir)
-	night := date.AddDays(-1).String()
-	change(t, ledgerIn(dir), "INSERT INTO ticks (schedule, date, due_at, run, skipped) VALUES ('nightly', '"+night+"', '"+date.String()+"T00:00:00.000000Z', '', 'by hand')")
+	edit(t, dir, "schedules/nightly.yaml", `at: "02:00"`, `at: "00:00"`) // so that the date's tick is due, whatever time it is
+	decided(t, dir, date.AddDays(-1))
 	s, stop := startProgram(t, limited(toServe(t, dir, nil, "serve"), 600))
 	s.logged(t, "its file is as large as") // whichever of them meets it first: a sweep, or the end of a step
 	if sum := get[api.Summary](t, s, "/v1/summary"); sum.Datasets == 0 {
@@ -102,7 +102,7 @@ func TestServeOnAFullDisk(t *testing.T) {
 		t.Fatalf("prlimit: %v %s", err, out)
 	}
 	var run elt.Run
-	until(t, "the night has ended", func() bool {
+	untilWithin(t, processTime, "the night has ended", func() bool {
 		for _, r := range get[api.Runs](t, s, "/v1/runs").Runs {
 			if r.Date == date {
 				run = r

@@ -251,7 +251,7 @@ func TestKubernetesNight(t *testing.T) {
 	_, drain := launch(t, program(context.WithoutCancel(t.Context()), t, dir, env, args("worker")...))
 	date := elt.DateOf(time.Now().In(dublin(t))).AddDays(-1).String()
 	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "the first night")
-	until(t, "the night is there", func() bool {
+	untilWithin(t, processTime, "the night is there", func() bool {
 		for _, run := range get[api.Runs](t, decides, "/v1/runs").Runs {
 			if run.State == elt.RunFailed {
 				t.Fatalf("it failed: %s", decides.text(t, "/v1/runs/"+string(run.ID)+"/steps"))

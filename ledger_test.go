@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -33,8 +31,10 @@ func loseLedger(t *testing.T, dir string) {
 // A ledger that is lost comes back as it was at its backup; what was published since is taken over from the warehouse and
 // named, and the nights go on as if nothing had happened. It may come back on PostgreSQL.
 func TestALostLedgerIsRestored(t *testing.T) {
+	t.Parallel()
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
 			dir, date := brought(t), lastDate(t).String()
 			file := filepath.Join(t.TempDir(), "ledger.gz")
 			if a := must(t, dir, nil, "ledger", "backup", file); !strings.Contains(a.out, "1 run, ") {
@@ -82,27 +82,12 @@ func TestALostLedgerIsRestored(t *testing.T) {
 // A backup of the middle of a night that has long been published when it is restored: its versions are taken over, and
 // the run that nobody can know the end of is cancelled.
 func TestABackupOfANightUnderWay(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t).String()
 	if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
-	cmd := program(ctx, t, dir, nil, "run", "--date", date)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	at := time.NewTicker(5 * time.Millisecond)
-	defer at.Stop()
-	for !building(dir, "slow") {
-		select {
-		case err := <-ended:
-			t.Fatalf("the night ended before its model was met at work: %v", err)
-		case <-at.C:
-		}
-	}
+	cmd, ended := metAtWork(t, dir, "slow", "run", "--date", date)
 	// The night stands still meanwhile, or it could be over before the backup is begun. Nothing of it keeps readers out.
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -166,6 +151,7 @@ func downgrade(t *testing.T, file string, schema int) {
 // which it stopped, to the tables of an undisturbed night. Before that, whoever only reads is told what to do, and the
 // old ledger can be backed up.
 func TestANightBegunByThePreviousReleaseIsFinished(t *testing.T) {
+	t.Parallel()
 	const previous = 10 // the schema of the release before
 	dir, date := brought(t), lastDate(t).String()
 	if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
@@ -176,25 +162,11 @@ func TestANightBegunByThePreviousReleaseIsFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, undisturbed, nil, "run", "--date", date)
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
-	cmd := program(ctx, t, dir, nil, "run", "--date", date)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	at := time.NewTicker(5 * time.Millisecond)
-	defer at.Stop()
-	for !building(dir, "slow") {
-		select {
-		case <-ctx.Done():
-			t.Fatal("the model was never met at work")
-		case <-at.C:
-		}
-	}
+	cmd, ended := metAtWork(t, dir, "slow", "run", "--date", date)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err == nil {
+	if err := <-ended; err == nil {
 		t.Fatal("the night that was killed ended well")
 	}
 	ledger := filepath.Join(dir, "state", "ledger.db")

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,8 +19,8 @@ import (
 // How long a test waits for what should happen soon, and a process of daybreak may take, before something is held to be
 // wrong: nothing of it is lost on a quiet machine, and a busy one is slow.
 const (
-	patience    = 3 * time.Minute
-	processTime = 10 * time.Minute
+	patience    = 5 * time.Minute
+	processTime = 15 * time.Minute
 )
 
 // asProgram makes the test binary behave as daybreak itself, so that tests run the real program as processes of
@@ -54,7 +57,25 @@ func tests(m *testing.M) (code int) {
 			code = 1
 		}
 	}()
+	if err := atOnce(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
+}
+
+// mostlyWaiting is how many tests run at the same time unless -parallel says it: most of what they do is to wait for
+// processes, which wait for each other.
+const mostlyWaiting = 4
+
+func atOnce() error {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given || runtime.GOMAXPROCS(0) >= mostlyWaiting {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(mostlyWaiting))
 }
 
 // program returns the command of a daybreak process in dir, with an empty HOME and no environment but env.

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"context"
+	"bytes"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -123,24 +124,7 @@ func TestKilledInMidTransform(t *testing.T) {
 	write(undisturbed)
 	must(t, undisturbed, nil, "run", "--date", date)
 	write(dir)
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
-	cmd := program(ctx, t, dir, nil, "run", "--date", date)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	at := time.NewTicker(5 * time.Millisecond)
-	defer at.Stop()
-	for working := false; !working; {
-		select {
-		case err := <-ended:
-			t.Fatalf("the night ended before its model was met at work: %v", err)
-		case <-at.C:
-			working = building(dir, "slow")
-		}
-	}
+	cmd, ended := metAtWork(t, dir, "slow", "run", "--date", date)
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +136,38 @@ func TestKilledInMidTransform(t *testing.T) {
 	}
 	must(t, dir, nil, "run", "--date", date)
 	wantSameRows(t, rowsRead(t, undisturbed), rowsRead(t, dir))
+}
+
+// metAtWork starts daybreak and returns as soon as it builds the model; ended tells how it ends.
+func metAtWork(t *testing.T, dir, model string, args ...string) (cmd *exec.Cmd, ended <-chan error) {
+	t.Helper()
+	cmd = program(t.Context(), t, dir, nil, args...)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end, gone := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(gone)
+		end <- cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		<-gone
+	})
+	at, over := time.NewTicker(5*time.Millisecond), time.After(processTime)
+	defer at.Stop()
+	for !building(dir, model) {
+		select {
+		case err := <-end:
+			t.Fatalf("it ended before its model was met at work: %v\n%s", err, &said)
+		case <-over:
+			t.Fatalf("its model was not met at work within %s", processTime)
+		case <-at.C:
+		}
+	}
+	return cmd, end
 }
 
 // building reports whether the model's transform step is running. While the ledger cannot be read, nobody knows.
@@ -258,6 +274,7 @@ func TestColumnsOfAModelThatChange(t *testing.T) {
 // Columns that tests and descriptions name are looked for before any night: those of tables at their source, those of
 // models by trying their SQL over empty tables.
 func TestColumnsThatAreNotThere(t *testing.T) {
+	t.Parallel()
 	dir := demo(t) // nothing is published
 	for _, typo := range [][3]string{
 		{"sql/models/marts/daily_conversations.sql", "count(*) as conversations,", "count(*) as conversatons,"},

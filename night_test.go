@@ -126,7 +126,7 @@ func TestDemoEqualsItsSource(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	dir := filepath.Join(root, "daybreak-demo")
-	first := must(t, root, nil, "demo", "--once")
+	first := must(t, root, nil, "demo", "--once", "--rows", demoRows)
 	if n := strings.Count(first.errors, "✓ "); n != 7 {
 		t.Errorf("%d nights succeeded, want 7:\n%s", n, first.errors)
 	}
@@ -145,7 +145,7 @@ func TestDemoEqualsItsSource(t *testing.T) {
 			t.Errorf("%s (-source +warehouse):\n%s", table, diff)
 		}
 	}
-	must(t, root, nil, "demo", "--once")
+	must(t, root, nil, "demo", "--once", "--rows", demoRows)
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("running the demo twice changed something (-before +after):\n%s", diff)
 	}

@@ -92,6 +92,7 @@ func TestAMissingTableIsToldToSlackUntilItsDataIsThere(t *testing.T) {
 	t.Cleanup(func() { close(over); dead.Close() })
 	dir := t.TempDir()
 	write(t, dir, shop)
+	edit(t, dir, "schedules/nightly.yaml", "timezone: UTC", "timezone: "+noon(t).String())
 	trusted := filepath.Join(dir, "trusted.pem")
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: slack.Certificate().Raw})
 	if err := os.WriteFile(trusted, certificate, 0o644); err != nil {
@@ -113,11 +114,9 @@ func TestAMissingTableIsToldToSlackUntilItsDataIsThere(t *testing.T) {
 		}
 	}
 	production("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL); INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace')")
-	before := elt.DateOf(time.Now().UTC()).AddDays(-2).String()
-	must(t, dir, env, "run", "--yes", "--date", before) // who never had data was promised none
-	// The schedule has decided that date: its next tick is in the past, and due.
-	change(t, filepath.Join(dir, "state", "ledger.db"),
-		"INSERT INTO ticks (schedule, date, due_at, run, skipped) VALUES ('nightly', '"+before+"', '"+before+"T00:00:00.000000Z', '', 'by hand')")
+	before := lastNoon(t).AddDays(-1)
+	must(t, dir, env, "run", "--yes", "--date", before.String()) // who never had data was promised none
+	decided(t, dir, before)                                      // the next tick is in the past, and due
 	production("ALTER TABLE users RENAME TO renamed")
 
 	s, stop := serve(t, dir, env)

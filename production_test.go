@@ -67,19 +67,20 @@ func TestPgbenchUnderLoadIsOneSnapshot(t *testing.T) {
 	if out, err := pgbench("-i", "-q", "-s", fmt.Sprint(pgbenchScale)).CombinedOutput(); err != nil {
 		t.Fatalf("pgbench -i: %v\n%s", err, out)
 	}
-	load := pgbench("-n", "-c", "4", "-T", "600")
+	load := pgbench("-n", "-c", "4", "-T", "600", "-R", "200") // a second's transactions, and not all that the machine can do
 	var said bytes.Buffer
 	load.Stdout, load.Stderr = &said, &said
 	if err := load.Start(); err != nil {
 		t.Fatal(err)
 	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_ = load.Wait() // it is killed in the end: that is its error
+	}()
 	t.Cleanup(func() {
-		if load.ProcessState == nil {
-			if err := load.Process.Kill(); err != nil {
-				t.Error(err)
-			}
-			_ = load.Wait() // it was killed: that is its error
-		}
+		_ = load.Process.Kill() // it may have ended, and then the test has failed
+		<-gone
 	})
 	waitForHistory(t, url)
 
@@ -97,8 +98,10 @@ func TestPgbenchUnderLoadIsOneSnapshot(t *testing.T) {
 			env := []string{"BANK_URL=" + url}
 			must(t, dir, env, "check")
 			must(t, dir, env, "run", "--yes")
-			if load.ProcessState != nil {
+			select {
+			case <-gone:
 				t.Fatalf("the load had ended:\n%s", &said)
+			default:
 			}
 			rows := must(t, dir, env, "query", "-f", "csv", "SELECT balance, count(*) FROM analytics.balances GROUP BY 1").out
 			if lines := strings.Split(strings.TrimSpace(rows), "\n"); len(lines) != 2 || !strings.HasSuffix(lines[1], ",4") {

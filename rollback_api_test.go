@@ -12,6 +12,7 @@ import (
 // Through the API of a running service an admin looks at a plan, confirms it, and people read the earlier rows; the trail
 // says by whom, and a request that is sent again rolls nothing back again.
 func TestRollbackThroughTheAPI(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t)
 	must(t, dir, nil, "run", "--date", date.String())
 	token := strings.TrimSpace(must(t, dir, nil, "token", "create", "head of data", "--role", "admin").out)

@@ -2,5 +2,8 @@
 
 package main
 
-// pgbenchScale is how many branches the bank has, each with 100,000 accounts. The race detector makes each cost tenfold.
-const pgbenchScale = 10
+// The race detector makes each row cost tenfold.
+const (
+	pgbenchScale = 4       // branches that the bank has, each with 100,000 accounts
+	demoRows     = "60000" // about so many the demo has
+)

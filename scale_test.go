@@ -2,5 +2,7 @@
 
 package main
 
-// pgbenchScale is how many branches the bank has, each with 100,000 accounts.
-const pgbenchScale = 50
+const (
+	pgbenchScale = 50       // branches that the bank has, each with 100,000 accounts
+	demoRows     = "300000" // about so many the demo has; as many as people get
+)

@@ -22,13 +22,14 @@ import (
 	"github.com/daybreak-data/daybreak/status/api"
 )
 
-// server is a daybreak serve that runs as a process.
+// server is a daybreak that runs as a process until it is asked to end.
 type server struct {
-	url   string
-	cmd   *exec.Cmd
-	lines chan string // what it logs
-	ended chan error
-	gone  chan struct{} // closed after that
+	url    string // of one that serves
+	worker string // who a daybreak worker is to others
+	cmd    *exec.Cmd
+	lines  chan string // what it logs
+	ended  chan error
+	gone   chan struct{} // closed after that
 }
 
 // serve starts daybreak serve and waits until it serves. stop asks it to end and waits until it has.
@@ -74,7 +75,8 @@ func launch(t *testing.T, cmd *exec.Cmd) (s *server, stop func()) {
 	s = &server{cmd: cmd, lines: make(chan string, 10_000), ended: make(chan error, 1), gone: make(chan struct{})}
 	go func() {
 		defer close(s.gone)
-		for lines := bufio.NewScanner(log); lines.Scan(); {
+		lines := bufio.NewScanner(log)
+		for lines.Buffer(nil, 16<<20); lines.Scan(); { // who stops reading would stop the process
 			s.lines <- lines.Text()
 		}
 		close(s.lines)
@@ -173,13 +175,19 @@ func (s *server) text(t *testing.T, path string) string {
 // until asks again and again until done.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
+	untilWithin(t, patience, what, done)
+}
+
+// untilWithin does so for what takes processes long: whole nights, and backfills of several.
+func untilWithin(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for over := time.After(patience); !done(); {
+	for over := time.After(limit); !done(); {
 		select {
 		case <-again.C:
 		case <-over:
-			t.Fatalf("not within %s: %s", patience, what)
+			t.Fatalf("not within %s: %s", limit, what)
 		}
 	}
 }
@@ -191,7 +199,7 @@ func TestServePicksUpAKilledNight(t *testing.T) {
 		dir, date := brought(t), lastDate(t).String()
 		killAfter(t, dir, date, seen(dir)+events)
 		s, stop := serve(t, dir, nil)
-		if a := do(t, dir, nil, "wait", "--url", s.url, "--timeout", "5m", "mrr@"+date, "customer_health@"+date); a.code != 0 {
+		if a := do(t, dir, nil, "wait", "--url", s.url, "--timeout", "10m", "mrr@"+date, "customer_health@"+date); a.code != 0 {
 			t.Errorf("wait: exit %d: %s%s", a.code, a.out, a.errors)
 		}
 		stop()
@@ -242,7 +250,7 @@ func gated(t *testing.T) (dir string, env []string, closeGate func() (open func(
 	dir = t.TempDir()
 	write(t, dir, map[string]string{
 		"daybreak.yaml":          "sources:\n  shop: {postgres: \"${env:SHOP_URL}\"}\nstatus: {public: true}\n",
-		"schedules/nightly.yaml": gatedSchedule,
+		"schedules/nightly.yaml": strings.Replace(gatedSchedule, "Europe/Dublin", noon(t).String(), 1),
 		"sql/models/totals.sql":  "select count(*) as orders, sum(amount) as amount from {{ source('shop', 'orders') }}\n",
 	})
 	return dir, []string{"SHOP_URL=" + strings.Replace(database, "postgres@", "reader@", 1)}, func() func() {
@@ -277,12 +285,10 @@ func (s *server) extracting(t *testing.T, date string) (step api.Step) {
 func TestANightOfServe(t *testing.T) {
 	t.Parallel()
 	dir, env, closeGate := gated(t)
-	date := lastDate(t)
-	before := date.AddDays(-1).String()
-	must(t, dir, env, "run", "--yes", "--date", before)
-	// The schedule has decided the date before: its next tick is in the past, and due.
-	change(t, filepath.Join(dir, "state", "ledger.db"),
-		"INSERT INTO ticks (schedule, date, due_at, run, skipped) VALUES ('nightly', '"+before+"', '"+date.String()+"T00:00:00.000000Z', '', 'by hand')")
+	date := lastNoon(t)
+	before := date.AddDays(-1)
+	must(t, dir, env, "run", "--yes", "--date", before.String())
+	decided(t, dir, before) // the next tick is in the past, and due
 	open := closeGate()
 	need := "totals@" + date.String()
 
@@ -334,7 +340,7 @@ func TestANightOfServe(t *testing.T) {
 
 	s, stop := serve(t, dir, env)
 	events = s.follow(t)
-	wantRefusal(t, do(t, dir, env, "wait", "--url", s.url, "--timeout", "5m", need), 0, "ready "+need)
+	wantRefusal(t, do(t, dir, env, "wait", "--url", s.url, "--timeout", "10m", need), 0, "ready "+need)
 	until(t, "the stream tells that the run succeeded", func() bool {
 		select {
 		case kind := <-events:

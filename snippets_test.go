@@ -49,6 +49,7 @@ getattr(sensor, method)({}, event.payload)
 // Each text that a dataset's page offers to copy does what it says when it is run as it stands: it ends well for a day that
 // is ready, and fails for one that waiting cannot help.
 func TestSnippets(t *testing.T) {
+	t.Parallel()
 	dir, date := brought(t), lastDate(t)
 	ready, gone := "mrr@"+date.AddDays(-1).String(), "revenue_by_currency@"+date.String()
 	change(t, filepath.Join(dir, "production.db"), "ALTER TABLE invoices RENAME TO bills")

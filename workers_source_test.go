@@ -26,7 +26,7 @@ func TestWorkersShareASource(t *testing.T) {
 	defer shop.Close(context.WithoutCancel(t.Context()))
 	var scheduled, counted []string
 	for i := range tables {
-		statement := fmt.Sprintf("CREATE TABLE t%d AS SELECT i AS id, repeat(md5(i::text), 20) AS note FROM generate_series(1, 100) i", i)
+		statement := fmt.Sprintf("CREATE TABLE t%d AS SELECT i AS id, repeat(md5(i::text), 20) AS note FROM generate_series(1, 2500) i", i)
 		if _, err := shop.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +34,8 @@ func TestWorkersShareASource(t *testing.T) {
 		counted = append(counted, fmt.Sprintf("select count(*) as n from {{ source('shop', 't%d') }}", i))
 	}
 	proxy := testenv.Toxiproxy(t).Before(t, server.URL)
-	proxy.Add(t, testenv.Bandwidth(48), testenv.Answers)
+	// The first worker alone would need longer than anybody's patience: the other finds it at work.
+	hurry := proxy.Add(t, testenv.Bandwidth(48), testenv.Answers)
 	env := []string{"LEDGER_URL=" + server.Database(t), "SHOP_URL=" + proxy.URL}
 	write(t, dir, map[string]string{
 		"daybreak.yaml":          "ledger: ${env:LEDGER_URL}\nsources: {shop: {postgres: \"${env:SHOP_URL}\", connections: 8}}\nstatus: {public: true}\n",
@@ -54,15 +55,20 @@ func TestWorkersShareASource(t *testing.T) {
 	if err := first.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	must(t, dir, env, "wait", "--url", s.url, "--timeout", "5m", "rows@"+date)
-	until(t, "the run has ended", func() bool { return inLedger(t, env, "SELECT state FROM runs")[0][0] == "succeeded" })
+	if err := first.end(t); err == nil {
+		t.Error("the first worker ended by itself")
+	}
+	bury(t, env, first.worker)
+	hurry()
+	must(t, dir, env, "wait", "--url", s.url, "--timeout", "10m", "rows@"+date)
+	untilWithin(t, processTime, "the run has ended", func() bool { return inLedger(t, env, "SELECT state FROM runs")[0][0] == "succeeded" })
 	const seen = `SELECT count(*), count(DISTINCT body::json->'source'->>'snapshot'), bool_and((body::json->'source'->>'cross_table_consistent')::bool)
 		FROM manifests JOIN steps ON steps.id = manifests.step AND steps.result::json->>'manifest' = manifests.key`
 	if diff := cmp.Diff([][]string{{fmt.Sprint(tables), "1", "true"}}, inLedger(t, env, seen)); diff != "" {
 		t.Errorf("tables, snapshots, whether they agree (-want +got):\n%s", diff)
 	}
 	answered := must(t, dir, env, "query", "--format", "csv", "select n from analytics.rows").out
-	if diff := cmp.Diff("n\n1200\n", answered); diff != "" {
+	if diff := cmp.Diff("n\n30000\n", answered); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
 	stopOther()

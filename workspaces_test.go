@@ -69,6 +69,28 @@ func lastDate(t *testing.T) elt.Date {
 
 var firstAsked = sync.OnceValue(time.Now)
 
+// noon is a zone in which it is about noon while the tests run: of schedules there, no date ends meanwhile.
+func noon(t *testing.T) *time.Location {
+	t.Helper()
+	zone, err := time.LoadLocation(fmt.Sprintf("Etc/GMT%+d", firstAsked().UTC().Hour()-11))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return zone
+}
+
+// lastNoon is the last data date that has ended for a schedule of that zone.
+func lastNoon(t *testing.T) elt.Date {
+	t.Helper()
+	return elt.DateOf(firstAsked().In(noon(t))).AddDays(-1)
+}
+
+// decided has the schedule nightly have decided about a date, so that its tick of the next one is what comes.
+func decided(t *testing.T, dir string, date elt.Date) {
+	t.Helper()
+	change(t, ledgerIn(dir), "INSERT INTO ticks (schedule, date, due_at, run, skipped) VALUES ('nightly', '"+date.String()+"', '"+date.AddDays(1).String()+"T00:00:00.000000Z', '', 'by hand')")
+}
+
 func dublin(t *testing.T) *time.Location {
 	t.Helper()
 	zone, err := time.LoadLocation("Europe/Dublin")

@@ -54,7 +54,7 @@ func (k *keeper) end() error {
 }
 
 // patience is how long a server may take to start, or to do what it is told, on a machine that does much else.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // moduleDir returns the root of the source tree, which this file is part of.
 func moduleDir() (string, error) {

@@ -14,6 +14,7 @@ need '/usr/lib/postgresql/*/bin/initdb' postgresql
 need mariadbd mariadb-server
 need npm npm # carries a MySQL server
 need python3 python3
+need curl curl # runs what the pages offer to copy
 need "/usr/lib/python3*/ensurepip" python3-venv
 need chromium chromium
 need '/usr/share/fonts/truetype/*/*.ttf' fonts-dejavu-core fonts-liberation
