@@ -195,17 +195,19 @@ func TestEvents(t *testing.T) {
 	defer live.close()
 	again := open(t, server.URL, "1")
 	defer again.close()
+	for want := int64(2); want <= newest; want++ { // at once: who stops reading is let go
+		if e := again.next(t); e.Seq != want {
+			t.Fatalf("event %d came where %d was due", e.Seq, want)
+		}
+	}
 	day := w.Day("churn", w.Night)
 	w.SetDay(day)
 	if err := s.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if e := live.next(t); e.Seq != newest+1 || e.Dataset != "churn" {
-		t.Errorf("a new reader got %+v", e)
-	}
-	for want := int64(2); want <= newest+1; want++ {
-		if e := again.next(t); e.Seq != want {
-			t.Fatalf("event %d came where %d was due", e.Seq, want)
+	for name, reader := range map[string]*reader{"a new reader": live, "one who read on": again} {
+		if e := reader.next(t); e.Seq != newest+1 || e.Dataset != "churn" {
+			t.Errorf("%s got %+v", name, e)
 		}
 	}
 }

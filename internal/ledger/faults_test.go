@@ -150,11 +150,12 @@ func TestADatabaseThatDoesNotExist(t *testing.T) {
 // A process that is paused in the middle of a change holds up nobody for long: the server ends its transaction. When it
 // goes on it has changed nothing, and is told so.
 func TestAPausedProcessHoldsUpNobody(t *testing.T) {
+	t.Parallel() // it waits for the server's limits
 	dsn := testenv.Postgres(t).Database(t)
 	l := open(t, dsn)
 	run, steps, days := night("run-1", day("2026-01-05"))
 	must2(l.CreateRun(t.Context(), run, steps, days))(t)
-	for _, limit := range []string{"", "&idle_in_transaction_session_timeout=300"} { // ours, and one of the team's own
+	for _, limit := range []string{"", "&idle_in_transaction_session_timeout=3000"} { // ours, and one of the team's own
 		paused, err := ledger.Open(t.Context(), dsn+limit, discard())
 		ok(t, err)
 		before := must(l.Revision(t.Context()))(t)

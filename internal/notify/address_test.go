@@ -44,7 +44,7 @@ func TestAddressesAreCheckedWhereTheyAreDialled(t *testing.T) {
 		"HTTP://[2606:4700::1111]:8080/hunter2":    {true, "2606:4700::1111 is a public address, and the URL has no TLS"},
 	} {
 		d := Webhook("pager", url, "0123456789abcdef")
-		client := newClient(d, c.allowed, time.Second)
+		client := newClient(d, c.allowed, patience)
 		got := d.send(t.Context(), client, failed(nil), "", time.Now())
 		if got.State == elt.MessageDelivered || got.Error == nil || strings.Contains(got.Error.Message+got.Error.Do, "hunter2") {
 			t.Fatalf("%s: %+v", url, got)

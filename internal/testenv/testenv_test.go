@@ -80,10 +80,10 @@ func TestStandbyFollowsItsPrimary(t *testing.T) {
 	if out, err := run.CombinedOutput(); err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
 	}
-	deadline := time.Now().Add(3 * time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	for ask[int](t, standby.URL, "SELECT count(*) FROM pg_tables WHERE tablename = 'a'") == 0 {
 		if time.Now().After(deadline) {
-			t.Fatal("the table did not come within three minutes")
+			t.Fatal("the table did not come within five minutes")
 		}
 	}
 	if n := ask[int](t, standby.URL, "SELECT count(*) FROM a"); n != 10 {
@@ -218,9 +218,9 @@ func TestAKilledProcessLeavesNoServer(t *testing.T) {
 		_, err := os.Stat(filepath.Dir(data))
 		return errors.Is(err, fs.ErrNotExist) && !listens(address.Host) && !listens(strings.TrimPrefix(endpoint, "http://"))
 	}
-	for deadline := time.Now().Add(time.Minute); !gone(); <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !gone(); <-time.After(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("a minute after the process was killed, %s or %s is still there", database, endpoint)
+			t.Fatalf("five minutes after the process was killed, %s or %s is still there", database, endpoint)
 		}
 	}
 }

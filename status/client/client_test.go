@@ -75,11 +75,24 @@ func TestReading(t *testing.T) {
 	if g, err := c.Wait(t.Context(), need(t, "shop.users@2026-11-20"), need(t, "revenue@2026-11-20")); err != nil || g.Verdict != api.Impossible {
 		t.Errorf("wait: %+v, %v", g, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	if g, err := c.Wait(ctx, need(t, "response_times@2026-11-20")); err != nil || g.Verdict != api.Waiting || !g.TimedOut {
-		t.Errorf("a wait whose time is up: %+v, %v", g, err)
-	}
+}
+
+// Whose time is up while the service still waits is told what it said last.
+func TestWaitInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := statustest.Busy()
+		s, err := status.New(status.Options{Ledger: w, Public: true, Location: w.Zone, Now: w.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := connect(t, "http://status.example", "")
+		c.Use(inMemory{s.Handler()})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if g, err := c.Wait(ctx, need(t, "response_times@2026-11-20")); err != nil || g.Verdict != api.Waiting || !g.TimedOut {
+			t.Errorf("%+v, %v", g, err)
+		}
+	})
 }
 
 func TestErrors(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // book is what the suite has in the ledger's place: which steps are due, held and done.
 type book struct {
