@@ -3,20 +3,13 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
-	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/schedules"
-	"github.com/daybreak-data/daybreak/status"
 )
 
 // Serve runs the schedules and the status service in one process.
@@ -40,10 +33,7 @@ SIGTERM (or Ctrl-C) drains: no new step begins, running steps may end within --g
 
 // Run runs the command.
 func (v *Serve) Run(ctx context.Context, g *Globals, c *Console) error {
-	if g.Log == "auto" {
-		g.Log = "text"
-	}
-	log := c.Logger(g, slog.LevelInfo)
+	log := c.Lines(g)
 	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
@@ -78,20 +68,9 @@ func (ws *workspace) serveKinds(names []string) (kinds []elt.StepKind, err error
 
 // serve runs scheduler, workers, watch, notices and status until ctx ends, and then lets running steps end within grace.
 func (p *parts) serve(ctx context.Context, kinds []elt.StepKind, grace time.Duration) error {
-	listener, err := listen(p.ws.config.Status)
+	site, err := p.ws.openSite(p.ledger, p.log)
 	if err != nil {
 		return err
-	}
-	service, err := p.ws.newStatus(p.ledger, p.log)
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	sender, err := p.newSender(ctx)
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	if err := p.ledger.SyncMaintenance(ctx, p.ws.config.Windows); err != nil {
-		return errors.Join(err, listener.Close())
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -99,70 +78,43 @@ func (p *parts) serve(ctx context.Context, kinds []elt.StepKind, grace time.Dura
 	stepCtx, stopSteps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSteps()
 	here := p.newPresence("serve", kinds)
-	workers, err := p.openWorkers(stepCtx, kinds)
+	sender, err := p.newSender(ctx)
+	if err == nil {
+		err = p.ledger.SyncMaintenance(ctx, p.ws.config.Windows)
+	}
+	var workers workers
+	if err == nil {
+		workers, err = p.openWorkers(stepCtx, kinds)
+	}
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, site.listener.Close())
 	}
 	backfills := p.newBackfiller()
-	server := status.NewServer("", service.Handler())
 
-	var scheduling, serving sync.WaitGroup
+	var scheduling, watching sync.WaitGroup
 	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers, here) })
 	scheduling.Go(func() { p.keepBackfilling(ctx, stepCtx, backfills, here) })
-	beating, stopBeating := context.WithCancel(stepCtx) // it stays on the list while it drains
-	defer stopBeating()
-	serving.Go(func() { here.keep(beating, ctx) })
-	serving.Go(func() { p.keepWatching(ctx, service.AtRisk, here) })
-	serving.Go(func() { p.keepCleaning(ctx, here) })
-	serving.Go(func() { sender.Run(ctx) })
-	serving.Go(func() {
-		if err := service.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			p.log.Error("the status service stopped looking at the ledger", "error", err)
-		}
-	})
-	failed := make(chan error, 1)
-	serving.Go(func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serve %s: %w", listener.Addr(), err)
-		}
-	})
-	p.log.Info("serving", "url", "http://"+listener.Addr().String(), "schedules", len(p.ws.schedules))
+	leave := here.attend(stepCtx, ctx)
+	watching.Go(func() { p.keepWatching(ctx, site.AtRisk, here) })
+	watching.Go(func() { p.keepCleaning(ctx, here) })
+	watching.Go(func() { sender.Run(ctx) })
+	site.start(ctx)
+	p.log.Info("serving", "url", site.url(), "schedules", len(p.ws.schedules))
 
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+	case err = <-site.failed:
 	}
 	stop()
 	p.log.Info("draining", "grace", grace)
 	scheduling.Wait()
 	here.resign(ctx)
-	timer := time.AfterFunc(grace, stopSteps)
-	workers.Drain()
-	backfills.workers.Drain()
-	timer.Stop()
-	stopBeating()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if shut := server.Shutdown(closing); shut != nil {
-		p.log.Warn("some clients were still connected", "error", shut, "closed", server.Close())
-	}
-	serving.Wait()
-	here.leave(ctx)
+	drain(grace, stopSteps, workers, backfills.workers)
+	site.stop(ctx)
+	watching.Wait()
+	leave()
 	p.log.Info("stopped")
 	return err
-}
-
-// listen takes the status service's address, or says who should change what.
-func listen(s config.Status) (net.Listener, error) {
-	l, err := net.Listen("tcp", s.Listen)
-	if err != nil {
-		return nil, &elt.Error{
-			Code: "address_in_use", Class: elt.Conflict,
-			What: fmt.Sprintf("cannot listen on %s", s.Listen), Err: err,
-			Do: "stop what listens there, or choose another address with --listen or status.listen",
-		}
-	}
-	return netutil.LimitListener(l, s.Connections), nil
 }
 
 // keepScheduling decides ticks and carries runs forward until ctx ends, while this process leads. A ledger that is away is

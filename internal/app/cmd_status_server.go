@@ -3,14 +3,8 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"net/http"
-	"sync"
-	"time"
 
 	"github.com/daybreak-data/daybreak/internal/ledger"
-	"github.com/daybreak-data/daybreak/status"
 )
 
 // StatusServer serves the status page and API alone.
@@ -27,10 +21,7 @@ func (StatusServer) Help() string {
 
 // Run runs the command.
 func (v *StatusServer) Run(ctx context.Context, g *Globals, c *Console) (err error) {
-	if g.Log == "auto" {
-		g.Log = "text"
-	}
-	log := c.Logger(g, slog.LevelInfo)
+	log := c.Lines(g)
 	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
@@ -46,40 +37,19 @@ func (v *StatusServer) Run(ctx context.Context, g *Globals, c *Console) (err err
 	if _, err := book.Revision(ctx); err != nil { // one that was never made is told now, not on every page
 		return err
 	}
-	service, err := ws.newStatus(book, log)
+	site, err := ws.openSite(book, log)
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ws.config.Status)
-	if err != nil {
-		return err
-	}
-	server := status.NewServer("", service.Handler())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var looking sync.WaitGroup
-	looking.Go(func() {
-		if err := service.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			log.Error("the status service stopped looking at the ledger", "error", err)
-		}
-	})
-	failed := make(chan error, 1)
-	looking.Go(func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serve %s: %w", listener.Addr(), err)
-		}
-	})
-	log.Info("serving", "url", "http://"+listener.Addr().String())
+	site.start(ctx)
+	log.Info("serving", "url", site.url())
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+	case err = <-site.failed:
 	}
 	stop()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if shut := server.Shutdown(closing); shut != nil {
-		log.Warn("some clients were still connected", "error", shut, "closed", server.Close())
-	}
-	looking.Wait()
+	site.stop(ctx)
 	return err
 }

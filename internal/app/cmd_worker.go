@@ -3,10 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -34,10 +32,7 @@ SIGTERM (or Ctrl-C) drains: no new step begins, running steps may end within --g
 
 // Run runs the command.
 func (v *Worker) Run(ctx context.Context, g *Globals, c *Console) error {
-	if g.Log == "auto" {
-		g.Log = "text"
-	}
-	log := c.Logger(g, slog.LevelInfo)
+	log := c.Lines(g)
 	ws, err := loadWorkspace(ctx, g.workspace())
 	if err != nil {
 		return err
@@ -117,22 +112,12 @@ func (p *parts) workOn(ctx context.Context, kinds []elt.StepKind, grace time.Dur
 	if err != nil {
 		return err
 	}
-	here := p.newPresence("worker", kinds)
+	leave := p.newPresence("worker", kinds).attend(stepCtx, nil)
 	p.log.Info("working", "worker", p.runner.Worker, "kinds", kindsText(kinds), "threads", p.ws.config.Threads)
-	// It stays on the list while it drains.
-	beating, stopBeating := context.WithCancel(stepCtx)
-	var beats sync.WaitGroup
-	defer beats.Wait()
-	defer stopBeating()
-	beats.Go(func() { here.keep(beating, nil) })
 	p.keepTidy(ctx)
 	p.log.Info("draining", "grace", grace)
-	timer := time.AfterFunc(grace, stopSteps)
-	queue.Drain()
-	timer.Stop()
-	stopBeating()
-	beats.Wait()
-	here.leave(ctx)
+	drain(grace, stopSteps, queue)
+	leave()
 	p.log.Info("stopped")
 	return nil
 }

@@ -46,6 +46,15 @@ func (c *Console) Logger(g *Globals, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: level}))
 }
 
+// Lines returns the logger of a command that runs until it is told to stop: what it does is logged, unless as JSON then as
+// text.
+func (c *Console) Lines(g *Globals) *slog.Logger {
+	if g.Log == "auto" {
+		return c.Logger(&Globals{Log: "text"}, slog.LevelInfo)
+	}
+	return c.Logger(g, slog.LevelInfo)
+}
+
 func (c *Console) printf(format string, args ...any) { fmt.Fprintf(c.Out, format, args...) }
 
 // count writes a number with thousands separators: 1,234,567.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,16 @@ func (p *parts) openWorkers(ctx context.Context, kinds []elt.StepKind) (workers,
 	}
 	p.closers = append(p.closers, q.Close)
 	return q, q.Start(ctx)
+}
+
+// drain has queues begin nothing more, and returns when what they work at has ended; stopSteps is called once the grace is
+// over.
+func drain(grace time.Duration, stopSteps context.CancelFunc, queues ...interface{ Drain() }) {
+	timer := time.AfterFunc(grace, stopSteps)
+	defer timer.Stop()
+	for _, q := range queues {
+		q.Drain()
+	}
 }
 
 // workAt does the step of a job, as it now stands in the ledger, and enqueues what that made ready. A job that comes too late
@@ -95,6 +106,19 @@ func (p *parts) newPresence(command string, kinds []elt.StepKind) *presence {
 	}}
 }
 
+// attend keeps the process on the list, while it drains too, until leave is called, which takes it off. It contends for the
+// lead until leading ends; nil for a process that never leads.
+func (p *presence) attend(ctx, leading context.Context) (leave func()) {
+	beating, stop := context.WithCancel(ctx)
+	var beats sync.WaitGroup
+	beats.Go(func() { p.keep(beating, leading) })
+	return func() {
+		stop()
+		beats.Wait()
+		p.leave(ctx)
+	}
+}
+
 // leads reports whether this process leads. The only one that works on a ledger always does.
 func (p *presence) leads() bool {
 	if !p.ledger.Shared() {
@@ -104,7 +128,7 @@ func (p *presence) leads() bool {
 	return led != nil && time.Since(*led) < leadTime
 }
 
-// keep goes on until ctx ends, and contends for the lead until leading does; nil for a process that never leads.
+// keep says so, again and again, until ctx ends, and contends for the lead until leading does.
 func (p *presence) keep(ctx, leading context.Context) {
 	tick := time.NewTicker(leadEvery)
 	defer tick.Stop()
