@@ -18,13 +18,13 @@ func TestABackfillIsPlannedAndStartedOnThePage(t *testing.T) {
 	token := strings.TrimSpace(must(t, dir, nil, "token", "create", "on-call", "--role", "operator").out)
 	url := serving(t, dir)
 	browser := testenv.Browser(t)
-	act(t, browser, chromedp.Navigate(url+"/login"), chromedp.SendKeys("#token", token+"\r"), chromedp.WaitVisible(".who"))
+	act(t, browser, chromedp.Navigate(url+"/login"), testenv.Type("#token", token+"\r"), chromedp.WaitVisible(".who"))
 	for _, scripts := range []bool{false, true} {
 		act(t, browser, withScripts(scripts), chromedp.Navigate(url+"/backfills/plan?datasets=app.conversations&from="+from+"&to="+to+"&mode=all"))
 		if says := shown[string](t, browser, heading); !strings.HasPrefix(says, "Bring ") || !strings.HasSuffix(says, " days again?") {
 			t.Fatalf("the plan says %q", says)
 		}
-		if _, err := chromedp.RunResponse(browser, chromedp.SendKeys("[name=reason]", "states were wrong\r")); err != nil {
+		if _, err := chromedp.RunResponse(browser, testenv.Type("[name=reason]", "states were wrong\r")); err != nil {
 			t.Fatal(err)
 		}
 		at := shown[string](t, browser, `location.pathname`)

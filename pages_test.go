@@ -72,7 +72,7 @@ func withScripts(on bool) chromedp.Action[chromedp.Void] {
 // follow clicks a link and waits for the page that it leads to.
 func follow(t *testing.T, browser context.Context, selector, to string) {
 	t.Helper()
-	answer, err := chromedp.RunResponse(browser, chromedp.Click(selector))
+	answer, err := chromedp.RunResponse(browser, testenv.Click(selector))
 	if err != nil {
 		t.Fatalf("a click on %s: %v", selector, err)
 	}
@@ -157,7 +157,7 @@ func TestPagesOfARealNight(t *testing.T) {
 		if shown[bool](t, browser, `document.getElementById("steps-mrr").open`) {
 			t.Error("steps that went well are open")
 		}
-		act(t, browser, chromedp.Click(`#steps-mrr .g-state`))
+		act(t, browser, testenv.Click(`#steps-mrr .g-state`))
 		if !shown[bool](t, browser, `document.getElementById("steps-mrr").open`) {
 			t.Error("a click opens nothing")
 		}

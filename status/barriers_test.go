@@ -62,9 +62,10 @@ func TestPagesKeepNobodyOut(t *testing.T) {
 	keys.Asked = append(keys.Asked, "roll shop.users back to "+string(statustest.LongName)+"@20261120t0500-nightly by head of data: prices in cents")
 	url := listen(t, s)
 	browser := testenv.Browser(t)
+	testenv.Still(browser, t)
 	visit(t, browser, url+"/login?next=/incidents")
 	lookFor(t, browser, "/login")
-	if err := chromedp.Do(browser, chromedp.SendKeys("#token", admin+"\r"), chromedp.WaitVisible(".who")); err != nil {
+	if err := chromedp.Do(browser, testenv.Type("#token", admin+"\r"), chromedp.WaitVisible(".who")); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range peopled(s) {

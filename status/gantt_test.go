@@ -88,7 +88,7 @@ func TestOpenedStaysOpen(t *testing.T) {
 	s := serve(t, w)
 	browser := testenv.Browser(t)
 	visit(t, browser, listen(t, s)+"/runs/"+string(statustest.RunOf("finance", w.Night)))
-	if err := chromedp.Do(browser, chromedp.Click("#steps-churn .g-state"), chromedp.Click(`[id="steps-finance.invoices"] > summary .g-state`)); err != nil {
+	if err := chromedp.Do(browser, testenv.Click("#steps-churn .g-state"), testenv.Click(`[id="steps-finance.invoices"] > summary .g-state`)); err != nil {
 		t.Fatal(err)
 	}
 	w.Succeed("churn", elt.TestStep, 9*time.Minute, 10*time.Minute)

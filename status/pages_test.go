@@ -137,6 +137,7 @@ type shot struct {
 // and weighs little. Its pictures are in artifacts/status.
 func TestPages(t *testing.T) {
 	browser := testenv.Browser(t)
+	testenv.Still(browser, t)
 	for _, shot := range shots() {
 		t.Run(shot.name, func(t *testing.T) {
 			s := serve(t, shot.world)
@@ -222,7 +223,7 @@ func TestSearch(t *testing.T) {
 	s := serve(t, statustest.Busy())
 	browser := testenv.Browser(t)
 	visit(t, browser, listen(t, s)+"/")
-	if err := chromedp.Do(browser, chromedp.SendKeys("[name=q]", "conv")); err != nil {
+	if err := chromedp.Do(browser, testenv.Type("[name=q]", "conv")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := chromedp.Run(browser, chromedp.Poll[bool](`document.querySelectorAll(".datasets tbody tr").length === 2 && location.search === "?q=conv" && document.activeElement.value === "conv"`, chromedp.WithPollingTimeout(0))); err != nil {
@@ -282,7 +283,7 @@ func TestSignIn(t *testing.T) {
 	browser := testenv.Browser(t)
 	visit(t, browser, url+"/datasets/revenue")
 	testenv.Screenshot(browser, t, "status/sign-in", testenv.Views()[0])
-	if err := chromedp.Do(browser, chromedp.SendKeys("#token", "wrong\r"), chromedp.WaitVisible("#wrong"), chromedp.SendKeys("#token", testToken+"\r"), chromedp.WaitVisible(".crumb")); err != nil {
+	if err := chromedp.Do(browser, testenv.Type("#token", "wrong\r"), chromedp.WaitVisible("#wrong"), testenv.Type("#token", testToken+"\r"), chromedp.WaitVisible(".crumb")); err != nil {
 		t.Fatal(err)
 	}
 	if at := in[string](t, browser, `location.pathname`); at != "/datasets/revenue" {
@@ -309,8 +310,9 @@ func TestPrint(t *testing.T) {
 	s, keys, _ := serveTokens(t)
 	url := listen(t, s)
 	browser := testenv.Browser(t)
+	testenv.Still(browser, t)
 	visit(t, browser, url+"/login")
-	if err := chromedp.Do(browser, chromedp.SendKeys("#token", keys.Add("head", elt.Admin, time.Time{})+"\r"), chromedp.WaitVisible(".who")); err != nil {
+	if err := chromedp.Do(browser, testenv.Type("#token", keys.Add("head", elt.Admin, time.Time{})+"\r"), chromedp.WaitVisible(".who")); err != nil {
 		t.Fatal(err)
 	}
 	for name, path := range map[string]string{

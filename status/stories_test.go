@@ -41,7 +41,7 @@ func (r *visitor) opens(path string) { r.t.Helper(); visit(r.t, r.tab, r.url+pat
 // follows clicks what leads to another page, and waits for that.
 func (r *visitor) follows(selector, to string) {
 	r.t.Helper()
-	if _, err := chromedp.RunResponse(r.tab, chromedp.Click(selector)); err != nil {
+	if _, err := chromedp.RunResponse(r.tab, testenv.Click(selector)); err != nil {
 		r.t.Fatalf("a click on %s: %v", selector, err)
 	}
 	if at := in[string](r.t, r.tab, `location.pathname`); at != to {
@@ -55,7 +55,7 @@ func (r *visitor) follows(selector, to string) {
 // types writes into a field.
 func (r *visitor) types(selector, text string) {
 	r.t.Helper()
-	if err := chromedp.Do(r.tab, chromedp.SendKeys(selector, text)); err != nil {
+	if err := chromedp.Do(r.tab, testenv.Type(selector, text)); err != nil {
 		r.t.Fatalf("typing into %s: %v", selector, err)
 	}
 }
@@ -202,6 +202,7 @@ func TestStories(t *testing.T) {
 func TestKeys(t *testing.T) {
 	s := serve(t, statustest.Busy())
 	browser := testenv.Browser(t)
+	testenv.Still(browser, t)
 	visit(t, browser, listen(t, s)+"/")
 	press := func(key string) {
 		t.Helper()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -90,6 +91,57 @@ func SetView(v View) chromedp.Action[chromedp.Void] {
 			return err
 		}),
 	)
+}
+
+// Click clicks what the selector finds first, as soon as it is there and nothing covers it. It is found and clicked in one
+// turn of the page: a page that renews itself may put another element in its place between two.
+func Click(selector string) chromedp.Action[chromedp.Void] {
+	return once(selector, `const box = e.getClientRects()[0], on = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+		if (!on || !e.contains(on)) return false;
+		e.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true, view: window }));
+		return true;`)
+}
+
+// Type writes into the field that the selector finds first, key by key; whichever then has its place gets what follows.
+func Type(selector, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.Steps(once(selector, `e.focus(); return document.activeElement === e;`), chromedp.KeyEvent(text))
+}
+
+// once does something to an element e, in the page's own language, again until that returns true.
+func once(selector, do string) chromedp.Action[chromedp.Void] {
+	expression := fmt.Sprintf(`(() => { const e = document.querySelector(%q);
+		if (!e || !e.checkVisibility()) return false;
+		e.scrollIntoView({ block: "center", inline: "nearest", behavior: "instant" });
+		%s })()`, selector, do)
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		again := time.NewTicker(20 * time.Millisecond)
+		defer again.Stop()
+		for {
+			if done, err := chromedp.Evaluate[bool](expression)(ctx, target); done || err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%s was not there, or covered: %w", selector, ctx.Err())
+			case <-again.C:
+			}
+		}
+	})
+}
+
+// Still keeps the pages that the tab opens from now on as they came: they ask for nothing more by themselves. That is for
+// pictures, and for whoever looks at a page for longer than it takes to renew itself.
+func Still(ctx context.Context, t testing.TB) {
+	t.Helper()
+	err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `window.fetch = () => new Promise(() => {}); delete window.EventSource;`,
+		})
+		return err
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Screenshot keeps a picture of the whole page that the tab shows, as v says, in
