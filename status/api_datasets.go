@@ -17,6 +17,9 @@ import (
 // mostDays is how many days one answer may span: the ledger's own retention.
 const mostDays = 400
 
+// mostTroubles is how many root causes the summary tells, so that a night in which nothing came weighs little.
+const mostTroubles = 100
+
 func (s *Service) getSummary(c echo.Context) error {
 	v, err := s.look(c)
 	if err != nil {
@@ -25,7 +28,7 @@ func (s *Service) getSummary(c echo.Context) error {
 	n := v.night
 	body := &api.Summary{
 		Title: s.opts.Title, Version: s.opts.Version, Sentence: n.sentence, Detail: n.detail, Date: n.date,
-		Datasets: n.datasets, Counts: n.counts, Trouble: n.trouble, Next: n.next,
+		Datasets: n.datasets, Counts: n.counts, Trouble: n.trouble[:min(mostTroubles, len(n.trouble))], Troubles: len(n.trouble), Next: n.next,
 	}
 	if body.Trouble == nil {
 		body.Trouble = []api.Trouble{}

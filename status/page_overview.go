@@ -19,11 +19,16 @@ import (
 const (
 	cellsShown = 90
 	rowsShown  = 100
+	// troublesShown and affectedShown bound what a page tells of a night in which nothing came: the worst is above the rows,
+	// and the rows are still within reach.
+	troublesShown = 10
+	affectedShown = 12
 )
 
 type overviewData struct {
 	Sentence, Detail    string
 	Trouble             []troubleItem
+	MoreTrouble         link // to what is not among them
 	Query, Owner, State string
 	Mine                string // the datasets that the reader calls theirs, or their owners
 	Keep                string // the address that keeps what is shown as the reader's own
@@ -45,6 +50,7 @@ type troubleItem struct {
 	Do       string
 	Code     elt.Code
 	Affected []link
+	More     string // how many more it holds up
 	Owners   string
 	Incident string
 }
@@ -120,8 +126,11 @@ func (s *Service) overviewPage(c echo.Context) error {
 		data.Sentence = "Unknown: the ledger was last read " + span(v.lag) + " ago."
 		data.Detail = "What follows was true then. Nobody can vouch for it now, so gates answer 503 until the ledger is read again."
 	}
-	for _, t := range n.trouble {
+	for _, t := range n.trouble[:min(troublesShown, len(n.trouble))] {
 		data.Trouble = append(data.Trouble, v.troubleItem(t))
+	}
+	if left := len(n.trouble) - len(data.Trouble); left > 0 {
+		data.MoreTrouble = link{counted(left, "more cause") + " of trouble: see every dataset that needs a look", selectionURL(selection{state: attention}, "")}
 	}
 	data.Owners = ownersOf(all)
 	if sel.owner != "" && !slices.Contains(data.Owners, sel.owner) {
@@ -271,7 +280,11 @@ func (v view) troubleItem(t api.Trouble) troubleItem {
 			item.Pill = pill{"waiting", "‖", "Paused"}
 		}
 	}
-	for _, d := range t.Affected {
+	shown := t.Affected
+	if left := len(shown) - affectedShown; left > 1 {
+		shown, item.More = shown[:affectedShown], grouped(int64(left))+" more"
+	}
+	for _, d := range shown {
 		item.Affected = append(item.Affected, link{string(d), datasetHref(d)})
 	}
 	return item

@@ -78,6 +78,9 @@ func (s *Status) Run(ctx context.Context, g *Globals, c *Console) (err error) {
 			}
 		}
 	}
+	if left := summary.Troubles - len(summary.Trouble); left > 0 {
+		c.printf("\n✕ And %s more causes of trouble.\n", count(int64(left)))
+	}
 	c.printf("\n")
 	return printDatasets(c, datasets)
 }

@@ -25,7 +25,8 @@ type Summary struct {
 	Date     elt.Date             `json:"date"`     // the data date that Counts is about
 	Datasets int                  `json:"datasets"` // those that are not retired
 	Counts   map[elt.DayState]int `json:"counts"`   // of Date
-	Trouble  []Trouble            `json:"trouble"`  // worst first
+	Trouble  []Trouble            `json:"trouble"`  // worst first, a hundred at most
+	Troubles int                  `json:"troubles"` // how many there are
 	Next     *elt.Tick            `json:"next,omitempty"`
 }
 

@@ -2,6 +2,7 @@ package statustest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,10 +16,34 @@ const LongName elt.DatasetName = "warehouse_replica_eu_west.conversation_partici
 // behind it, one with a very long name, one with six owners, and a night that failed with a very long error.
 func Crowd(more int) *World {
 	w := Busy()
+	w.crowd(more, func(i int) bool { return i == 0 })
+	return w
+}
+
+// Outage is the busy world with so many more datasets, of which none came: their source is away. So many models more wait
+// for one that is held up.
+func Outage(tables, models int) *World {
+	w := Busy()
+	w.crowd(tables, func(int) bool { return true })
+	for i := range models {
+		d := elt.Dataset{
+			Name: elt.DatasetName(fmt.Sprintf("mart_of_the_board_%03d", i)), Kind: elt.ModelDataset, Schedule: "finance", Materialized: "table", Inputs: []elt.DatasetName{"board_report"},
+			Description: "What one member of the board asked for once", Owners: []string{"analytics@example.com"},
+		}
+		w.AddDatasets(d)
+		w.SetDay(elt.Day{Dataset: d.Name, Date: w.Night, Run: RunOf("finance", w.Night), Deadline: w.Night.AddDays(1).At(7, 0, w.Zone)})
+	}
+	return w
+}
+
+// crowd adds datasets with ninety days behind them, or a week for those beyond what a page shows, and on the latest night
+// each with its own end.
+func (w *World) crowd(more int, fails func(i int) bool) {
 	run := w.crowdNight(elt.RunPartial)
+	digits := max(2, len(strconv.Itoa(more-1)))
 	for i := range more {
 		d := elt.Dataset{
-			Name: elt.DatasetName(fmt.Sprintf("ops.region_%02d_metrics", i)), Kind: elt.TableDataset, Schedule: "regions", Materialized: "incremental",
+			Name: elt.DatasetName(fmt.Sprintf("ops.region_%0*d_metrics", digits, i)), Kind: elt.TableDataset, Schedule: "regions", Materialized: "incremental",
 			Description: "What happens in the region, hour by hour, with a description that goes on for longer than any table has room for", Owners: []string{"operations@example.com", "data-platform@example.com"},
 		}
 		switch i {
@@ -31,11 +56,14 @@ func Crowd(more int) *World {
 		}
 		d.Relation = string(d.Name)
 		w.AddDatasets(d)
-		for back := range 90 {
-			w.crowdDay(d.Name, run, back, i)
+		days := 90
+		if i > 400 {
+			days = 7
+		}
+		for back := range days {
+			w.crowdDay(d.Name, run, back, i, fails(i))
 		}
 	}
-	return w
 }
 
 func (w *World) crowdNight(state elt.RunState) elt.RunID {
@@ -45,17 +73,17 @@ func (w *World) crowdNight(state elt.RunState) elt.RunID {
 	return run
 }
 
-func (w *World) crowdDay(name elt.DatasetName, run elt.RunID, back, i int) {
+func (w *World) crowdDay(name elt.DatasetName, run elt.RunID, back, i int, fails bool) {
 	date := w.Night.AddDays(-back)
 	of := RunOf("regions", date)
 	w.SetDay(elt.Day{Dataset: name, Date: date, Run: of, Deadline: date.AddDays(1).At(7, 0, w.Zone)})
-	began := w.Fire("early", date).Add(time.Duration(i) * time.Minute / 2)
+	began := w.Fire("early", date).Add(time.Duration(i%60) * time.Minute / 2)
 	if back == 0 {
 		st := elt.Step{
 			ID: elt.NewStepID(run, elt.ExtractStep, name), Run: run, Kind: elt.ExtractStep, Dataset: name, Date: date, State: elt.StepSucceeded, Attempt: 1, StartedAt: began, FinishedAt: began.Add(9 * time.Minute),
 			Progress: elt.Progress{Rows: 88_000, RowsExpected: 88_000, Bytes: 4_000_000}, Result: elt.Result{Rows: 88_000, Bytes: 4_000_000},
 		}
-		if name == LongName {
+		if fails {
 			st.State, st.Result = elt.StepFailed, elt.Result{}
 			st.Error = &elt.Failure{
 				Code: "source_query_failed", Class: elt.Transient,
@@ -64,7 +92,7 @@ func (w *World) crowdDay(name elt.DatasetName, run elt.RunID, back, i int) {
 			}
 		}
 		w.SetStep(st)
-		if name == LongName {
+		if fails {
 			return
 		}
 	}
