@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"flag"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -206,5 +208,103 @@ func TestEveryFailpointIsListed(t *testing.T) {
 	}
 	for name := range left {
 		t.Errorf("reliability.md lists the failpoint %s, which no code passes", name)
+	}
+}
+
+var (
+	testFunc  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	named     = regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`|\\bin `(\\.[\\w/]*)`")
+	runOption = regexp.MustCompile(` -(?:run|bench) '?([\w^][\w$^|]*)`)
+)
+
+// testsIn returns the tests of each folder of the tree, with those of build tags, by the folder's path from the root.
+func testsIn(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	folders := make(map[string]map[string]bool)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		folder, _ := filepath.Rel("..", filepath.Dir(path))
+		for _, m := range testFunc.FindAllStringSubmatch(string(b), -1) {
+			if folders[folder] == nil {
+				folders[folder] = make(map[string]bool)
+			}
+			folders[folder][m[1]] = true
+		}
+		return err
+	})
+	if err != nil || len(folders) < 20 {
+		t.Fatalf("tests were found in %d folders: %v", len(folders), err)
+	}
+	return folders
+}
+
+// TestEveryNamedTestExists holds reliability.md to the tests that it names, each in the folder that it says.
+func TestEveryNamedTestExists(t *testing.T) {
+	page, err := os.ReadFile("reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders, found := testsIn(t), 0
+	var here []string // named, and not yet said where
+	for i, line := range strings.Split(string(page), "\n") {
+		for _, m := range named.FindAllStringSubmatch(line, -1) {
+			if m[1] != "" {
+				here = append(here, m[1])
+				continue
+			}
+			for _, name := range here {
+				if found++; !folders[filepath.Clean(m[2])][name] {
+					t.Errorf("reliability.md:%d: there is no %s in %s", i+1, name, m[2])
+				}
+			}
+			here = nil
+		}
+		for _, name := range here { // elsewhere than in the tables, anywhere will do
+			if strings.HasPrefix(line, "| ") || !slices.ContainsFunc(slices.Collect(maps.Values(folders)), func(tests map[string]bool) bool { return tests[name] }) {
+				t.Errorf("reliability.md:%d: where is %s?", i+1, name)
+			}
+		}
+		here = nil
+	}
+	if found < 80 {
+		t.Errorf("only %d tests were found: do the patterns still match the page?", found)
+	}
+}
+
+// TestCommandsRunTests wants each test that a page has people run to be there.
+func TestCommandsRunTests(t *testing.T) {
+	var all []string
+	for _, tests := range testsIn(t) {
+		all = slices.AppendSeq(all, maps.Keys(tests))
+	}
+	pages, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range append(pages, "../README.md", "../CONTRIBUTING.md") {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(strings.ReplaceAll(string(b), `\|`, "|")) {
+			for _, m := range runOption.FindAllStringSubmatch(line, -1) {
+				for part := range strings.SplitSeq(m[1], "|") {
+					if !strings.Contains(line, "go test") || part == "^$" || part == "NAME" {
+						continue // another program's option, or no test at all
+					}
+					pattern, err := regexp.Compile(part)
+					if found++; err != nil || !slices.ContainsFunc(all, pattern.MatchString) {
+						t.Errorf("%s has people run %q, which matches no test", page, part)
+					}
+				}
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d commands were found: does the pattern still match the pages?", found)
 	}
 }
