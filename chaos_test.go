@@ -269,6 +269,9 @@ func nightOfChaos(t *testing.T, seed uint64, datasets, faults, kills int, hurry 
 		t.Fatalf("the undisturbed night: exit %d\n%s%s", a.code, a.out, a.errors)
 	}
 	calmBook := open(t, "pgx", quiet.ledger)
+	if failed := lines(t, calmBook, "SELECT dataset, kind FROM steps WHERE state = 'failed' AND kind <> 'test'"); len(failed) > 0 {
+		t.Fatalf("in the undisturbed night these fail: %v\n%s%s", failed, a.out, a.errors)
+	}
 	want := aftermathOf(t, calm, calmBook)
 	if len(want.Versions) < datasets*3/4 {
 		t.Fatalf("the undisturbed night brings %d of %d datasets:\n%s%s", len(want.Versions), datasets, a.out, a.errors)

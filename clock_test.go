@@ -43,11 +43,11 @@ func TestTheClockIsStepped(t *testing.T) {
 			if by > 24*time.Hour { // another date is due by the clock, and its night is brought as well
 				need = append(need, "totals@"+date.AddDays(1).String())
 			}
-			must(t, dir, env, append([]string{"wait", "--url", s.url, "--timeout", "5m"}, need...)...)
+			must(t, dir, env, append([]string{"wait", "--url", s.url, "--timeout", "10m"}, need...)...)
 			until(t, "no run goes on", func() bool { return len(inLedger(t, env, "SELECT FROM runs WHERE state = 'running'")) == 0 })
 			step(0)
 			s.leads(t, env)
-			must(t, dir, env, append([]string{"wait", "--url", s.url, "--timeout", "1m"}, need...)...)
+			must(t, dir, env, append([]string{"wait", "--url", s.url, "--timeout", "5m"}, need...)...)
 			stop()
 
 			var want [][]string
