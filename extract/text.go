@@ -17,6 +17,23 @@ func AppendText(to *parquet.Vector, raw []byte) error {
 	return nil
 }
 
+// AppendTexts appends the texts of several rows, which lie in data, without their first octets, so many. Where one is no UTF-8 it
+// appends nothing and returns false.
+func AppendTexts(to *parquet.Vector, data []byte, cells []parquet.Cell, without int) bool {
+	if to.AppendCells(data, cells, without) {
+		return true
+	}
+	for _, c := range cells {
+		if c.Size >= 0 && !utf8.Valid(data[int(c.From)+without:int(c.From)+int(c.Size)]) {
+			for range cells {
+				to.DropRow()
+			}
+			return false
+		}
+	}
+	return true
+}
+
 // ascii reports whether a text has nothing but ASCII, eight octets at a time where it is long enough.
 func ascii(x []byte) bool {
 	const eight, high = 8, 0x8080808080808080

@@ -40,6 +40,14 @@ func (b *Batch) EndRow(size int) {
 	}
 }
 
+// EndRows counts rows whose cells have all been appended; size is about how many octets they took.
+func (b *Batch) EndRows(rows, size int) { b.rows, b.bytes = b.rows+rows, b.bytes+size }
+
+// Room returns after how many rows or octets more the batch should be handed over.
+func (b *Batch) Room() (rows, octets int) {
+	return RowGroupRows - b.rows - b.asideRows(), batchBytes - b.bytes
+}
+
 // Rows returns how many rows were ended.
 func (b *Batch) Rows() int { return b.rows }
 

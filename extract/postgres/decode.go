@@ -197,13 +197,13 @@ func farTimestamp(micros int64) *extract.Misfit {
 
 // decodeArray reads arrays of at most one dimension that begins at 1.
 func decodeArray(element decoder) decoder {
-	return func(to *parquet.Vector, raw []byte) error {
+	return decoder{one: func(to *parquet.Vector, raw []byte) error {
 		err := appendArray(to, raw, element)
 		if misfit, ok := errors.AsType[*extract.Misfit](err); ok && misfit.Nearest != nil { // of an element, not of the array
 			return extract.Refuse(misfit.Value, misfit.Why)
 		}
 		return err
-	}
+	}}
 }
 
 // appendArray appends an array, or nothing when it returns an error.
@@ -246,7 +246,7 @@ func appendArray(to *parquet.Vector, raw []byte, element decoder) (err error) {
 		if len(raw) < int(size) {
 			return errShort
 		}
-		if err := element(to, raw[:size]); err != nil {
+		if err := element.one(to, raw[:size]); err != nil {
 			return err
 		}
 		raw = raw[size:]

@@ -14,6 +14,11 @@ const (
 	trusted = 16 << 20
 )
 
+// taker takes the first of the messages that are held, as many as it knows what to do with, and returns how many octets they have.
+type taker interface {
+	take(held []byte) (int, error)
+}
+
 // passage is where a stream of messages has been passed on to.
 type passage struct {
 	header [messageHeader]byte
@@ -62,6 +67,13 @@ func (p *passage) next(octets int) int {
 // divert hands the data of a COPY to rows, from the buffer itself, until something else comes, which it passes on.
 func (r *receiver) divert(to []byte) (int, error) {
 	for r.passed.between() && r.bulk.Load() { // which may end while this waits
+		if r.many != nil {
+			n, err := r.many.take(r.buffer[r.begin:r.end])
+			r.begin += n
+			if err != nil {
+				return 0, err
+			}
+		}
 		held, size := r.buffer[r.begin:r.end], messageHeader
 		if len(held) >= size {
 			var ok bool

@@ -18,7 +18,7 @@ func (r *rowReader) prepare(t table) ([]string, error) {
 	r.texts = make(map[int]int)
 	for i, c := range r.request.Columns {
 		if c.Absent { // every value is NULL, whatever its type
-			list, r.decoders = append(list, "NULL::text"), append(r.decoders, extract.AppendText)
+			list, r.decoders = append(list, "NULL::text"), append(r.decoders, asText)
 			continue
 		}
 		from, ok := t.column(c.Name)
@@ -30,7 +30,7 @@ func (r *rowReader) prepare(t table) ([]string, error) {
 		place := len(r.request.Columns) + len(further)
 		switch policy := r.request.Rules[c.Name].Policy; {
 		case policy == elt.AsText && from.Type.Kind != elt.String:
-			r.trials = append(r.trials, trial{column: i, field: place, decode: from.decode, scratch: parquet.NewVector(from.Type)})
+			r.trials = append(r.trials, trial{column: i, field: place, decode: from.decode.one, scratch: parquet.NewVector(from.Type)})
 			further = append(further, from.item())
 		case policy == elt.Quarantine:
 			r.texts[i] = place
@@ -38,6 +38,7 @@ func (r *rowReader) prepare(t table) ([]string, error) {
 		}
 	}
 	r.fields = make([]field, len(list)+len(further))
+	r.block = newBlock(len(r.fields))
 	return append(list, further...), nil
 }
 
@@ -57,25 +58,25 @@ func (c column) read(as elt.Column, mask *extract.Masker) (string, decoder) {
 	name := pgx.Identifier{c.Name}.Sanitize()
 	switch {
 	case as.Masked == extract.MaskRedact: // the values stay where they are
-		return "CASE WHEN " + name + " IS NOT NULL THEN '" + extract.Redacted + "'::text END", extract.AppendText
+		return "CASE WHEN " + name + " IS NOT NULL THEN '" + extract.Redacted + "'::text END", asText
 	case as.Masked == extract.MaskHash:
 		hasher := mask.Hasher()
-		return c.text(), func(to *parquet.Vector, raw []byte) error {
+		return c.text(), decoder{one: func(to *parquet.Vector, raw []byte) error {
 			to.AppendOctets(hasher.Hex(raw))
 			return nil
-		}
+		}}
 	case as.Type.Equal(c.Type):
 		return c.item(), c.decode
 	case as.Type.Kind == elt.Decimal:
 		return name + "::numeric", decodeNumericWithin(as.Type.Precision, as.Type.Scale)
 	}
-	return c.text(), extract.AppendText
+	return c.text(), asText
 }
 
 // trial reads a column of text as its source's own type, to see whether that could have held the value.
 type trial struct {
 	column, field int
-	decode        decoder
+	decode        func(to *parquet.Vector, raw []byte) error
 	scratch       *parquet.Vector
 }
 

@@ -29,7 +29,7 @@ func decodeNumeric(precision, scale int) decoder {
 // numericDecoder returns the decoder for vectors of int64, or of 128 bits.
 func numericDecoder(precision, scale int, narrow bool) decoder {
 	short := newShort(scale)
-	return func(to *parquet.Vector, raw []byte) error {
+	one := func(to *parquet.Vector, raw []byte) error {
 		if len(raw) < 8 {
 			return errShort
 		}
@@ -60,15 +60,19 @@ func numericDecoder(precision, scale int, narrow bool) decoder {
 		to.AppendDecimal(value)
 		return nil
 	}
+	if !narrow {
+		return decoder{one: one}
+	}
+	return decoder{one, short.readAll}
 }
 
 // decodeNumericWithin reads numerics whose column does not keep them from having more digits than that.
 func decodeNumericWithin(precision, scale int) decoder {
 	decode, most := numericDecoder(precision, scale, false), parquet.MostDecimal(precision)
 	wide := parquet.NewVector(elt.Type{Kind: elt.Decimal, Precision: elt.MaxPrecision, Scale: scale})
-	return func(to *parquet.Vector, raw []byte) error {
+	return decoder{one: func(to *parquet.Vector, raw []byte) error {
 		wide.Reset()
-		if err := decode(wide, raw); err != nil {
+		if err := decode.one(wide, raw); err != nil {
 			return err
 		}
 		value := wide.Decimal(0)
@@ -77,7 +81,7 @@ func decodeNumericWithin(precision, scale int) decoder {
 		}
 		to.AppendDecimal(value)
 		return nil
-	}
+	}}
 }
 
 // noNumber is the misfit of a numeric that is no finite number.

@@ -61,8 +61,8 @@ func reader() (*rowReader, *parquet.Writer) {
 	to := parquet.NewWriter(schema, parquet.Options{})
 	return &rowReader{
 		request: extract.Request{Extraction: elt.Extraction{Table: "t"}, Columns: schema, Key: []string{"id"}, Facts: &extract.Facts{}},
-		to:      to, batch: to.Batch(), fields: make([]field, len(schema)),
-		decoders: []decoder{decodeInt8, extract.AppendText, decodeArray(decodeNumeric(6, 2))},
+		to:      to, batch: to.Batch(), fields: make([]field, len(schema)), block: newBlock(len(schema)),
+		decoders: []decoder{{decodeInt8, decodeAllInt8}, asText, decodeArray(decodeNumeric(6, 2))},
 	}, to
 }
 

@@ -74,6 +74,7 @@ func (r *receiver) inBulk(rows io.Writer) (end func()) {
 	r.use.Lock()
 	defer r.use.Unlock()
 	r.rows = rows
+	r.many, _ = rows.(taker)
 	r.bulk.Store(true)
 	return func() {
 		r.use.Lock() // nobody hands anything to rows any more
@@ -102,6 +103,7 @@ type receiver struct {
 	framed bool      // what comes is messages
 	passed passage   // of messages, to the caller
 	rows   io.Writer // takes what a COPY sends while receiving in bulk
+	many   taker     // the same, if it takes more than one message at once
 
 	buffer     []byte
 	begin, end int // what of the buffer is still to be read

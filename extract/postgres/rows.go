@@ -29,6 +29,10 @@ type rowReader struct {
 	trials   []trial
 	from     int64 // the page at which reading began
 
+	block *block // of rows that are decoded together
+	odd   int    // blocks, one after the other, with a row that needed a closer look
+	alone int    // how many rows are decoded by themselves after that
+
 	begun, ended bool
 	rest         []byte // a row's beginning whose end has not come yet
 	rows         int64
@@ -116,7 +120,7 @@ func (r *rowReader) row(data []byte) (int, error) {
 			r.takeBack(i)
 			return 0, nil
 		}
-		if err := decode(columns[i], data[at:end]); err != nil {
+		if err := decode.one(columns[i], data[at:end]); err != nil {
 			whole := r.locate(data)
 			if whole == 0 {
 				r.takeBack(i)
@@ -231,7 +235,7 @@ func (r *rowInHand) Text(i int) (string, bool) {
 	}
 	raw, kind := r.data[f.from:f.end], r.request.Columns[i].Type.Kind
 	v := parquet.NewVector(r.request.Columns[i].Type)
-	err := r.decoders[i](v, raw)
+	err := r.decoders[i].one(v, raw)
 	if err == nil {
 		return v.Texts()[0], true
 	}

@@ -6,8 +6,13 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// decoder appends one binary value that is not NULL to the vector.
-type decoder func(to *parquet.Vector, raw []byte) error
+// decoder reads binary values.
+type decoder struct {
+	// one appends a value that is not NULL to the vector.
+	one func(to *parquet.Vector, raw []byte) error
+	// many appends those of several rows that lie in data; or nothing, and returns false, where one has to look at each.
+	many func(to *parquet.Vector, data []byte, cells []parquet.Cell) bool
+}
 
 // column is a column of a table and how it is read.
 type column struct {
@@ -17,6 +22,11 @@ type column struct {
 	decode decoder
 }
 
+// asText reads texts.
+var asText = decoder{extract.AppendText, func(to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
+	return extract.AppendTexts(to, data, cells, 0)
+}}
+
 // plain is how values of a built-in type are read.
 type plain struct {
 	kind   elt.Kind
@@ -25,25 +35,25 @@ type plain struct {
 
 // plainTypes are the types without parameters, by OID, that are read in their binary form.
 var plainTypes = map[uint32]plain{
-	16:   {elt.Bool, decodeBool},
-	17:   {elt.Bytes, decodeBytes},
-	19:   {elt.String, extract.AppendText}, // name
-	20:   {elt.Int64, decodeInt8},
-	21:   {elt.Int64, decodeInt2},
-	23:   {elt.Int64, decodeInt4},
-	25:   {elt.String, extract.AppendText},
-	26:   {elt.Int64, decodeOID},
-	114:  {elt.JSON, extract.AppendText},
-	700:  {elt.Float64, decodeFloat4},
-	701:  {elt.Float64, decodeFloat8},
-	1042: {elt.String, extract.AppendText}, // char(n), blank-padded as it is stored
-	1043: {elt.String, extract.AppendText},
-	1082: {elt.DateKind, decodeDate},
-	1083: {elt.TimeKind, decodeTime},
-	1114: {elt.LocalTimestamp, decodeTimestamp},
-	1184: {elt.Timestamp, decodeTimestamp},
-	2950: {elt.UUID, decodeUUID},
-	3802: {elt.JSON, decodeJSONB},
+	16:   {elt.Bool, decoder{decodeBool, decodeAllBool}},
+	17:   {elt.Bytes, decoder{decodeBytes, decodeAllBytes}},
+	19:   {elt.String, asText}, // name
+	20:   {elt.Int64, decoder{decodeInt8, decodeAllInt8}},
+	21:   {elt.Int64, decoder{decodeInt2, decodeAllInt2}},
+	23:   {elt.Int64, decoder{decodeInt4, decodeAllInt4}},
+	25:   {elt.String, asText},
+	26:   {elt.Int64, decoder{decodeOID, decodeAllOID}},
+	114:  {elt.JSON, asText},
+	700:  {elt.Float64, decoder{decodeFloat4, decodeAllFloat4}},
+	701:  {elt.Float64, decoder{decodeFloat8, decodeAllFloat8}},
+	1042: {elt.String, asText}, // char(n), blank-padded as it is stored
+	1043: {elt.String, asText},
+	1082: {elt.DateKind, decoder{decodeDate, decodeAllDate}},
+	1083: {elt.TimeKind, decoder{decodeTime, decodeAllTime}},
+	1114: {elt.LocalTimestamp, decoder{decodeTimestamp, decodeAllTimestamp}},
+	1184: {elt.Timestamp, decoder{decodeTimestamp, decodeAllTimestamp}},
+	2950: {elt.UUID, decoder{decodeUUID, nil}},
+	3802: {elt.JSON, decoder{decodeJSONB, decodeAllJSONB}},
 }
 
 const (
@@ -66,7 +76,7 @@ func newColumn(name string, t catalogType, notNull bool, sourceType string) colu
 	if t.element != 0 {
 		element, decode, ok := binaryType(t.element, t.modifier)
 		if !ok {
-			element, decode, c.cast = elt.Type{Kind: elt.String}, extract.AppendText, "::text[]"
+			element, decode, c.cast = elt.Type{Kind: elt.String}, asText, "::text[]"
 		}
 		c.Type, c.decode = elt.Type{Kind: elt.List, Elem: &element}, decodeArray(decode)
 		return c
@@ -75,7 +85,7 @@ func newColumn(name string, t catalogType, notNull bool, sourceType string) colu
 	if c.Type, c.decode, ok = binaryType(t.oid, t.modifier); ok {
 		return c
 	}
-	c.Type, c.decode, c.cast = elt.Type{Kind: elt.String}, extract.AppendText, "::text"
+	c.Type, c.decode, c.cast = elt.Type{Kind: elt.String}, asText, "::text"
 	if t.oid == oidMoney { // its text depends on the locale
 		c.cast = "::numeric::text"
 	}
@@ -88,7 +98,7 @@ func binaryType(oid uint32, modifier int32) (elt.Type, decoder, bool) {
 		return elt.Type{Kind: p.kind}, p.decode, true
 	}
 	if oid != oidNumeric || modifier < 0 {
-		return elt.Type{}, nil, false
+		return elt.Type{}, decoder{}, false
 	}
 	precision := int(((modifier - 4) >> 16) & 0xffff)
 	scale := int(((modifier-4)&0x7ff)^1024) - 1024
@@ -97,7 +107,7 @@ func binaryType(oid uint32, modifier int32) (elt.Type, decoder, bool) {
 	}
 	precision = max(precision, scale) // numeric(2,4) holds 0.0099 at most
 	if precision > parquet.MaxPrecision {
-		return elt.Type{}, nil, false
+		return elt.Type{}, decoder{}, false
 	}
 	return elt.Type{Kind: elt.Decimal, Precision: precision, Scale: scale}, decodeNumeric(precision, scale), true
 }
