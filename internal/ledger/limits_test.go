@@ -129,6 +129,8 @@ func TestWorkersAndTheirLeader(t *testing.T) {
 		}
 		steps := tables(t, l, "run-1", 2)
 		must(l.Claim(ctx, steps[1].ID, "two", hour))(t)
+		ok(t, l.BeatWorker(ctx, one)) // however long the machine took for all this
+		ok(t, l.BeatWorker(ctx, two))
 		got := must(l.Workers(ctx))(t)
 		for i := range got {
 			if got[i].StartedAt.IsZero() || got[i].SeenAt.Before(got[i].StartedAt) {
