@@ -31,13 +31,26 @@ type MariaDBServer struct {
 	server *mariadb
 }
 
-// sharedMariaDB is the one server of the test process; its keeper ends it with the process.
-var sharedMariaDB = sync.OnceValues(func() (*mariadb, error) { return startMariaDB("--log-bin=binlog", "--server-id=1") })
+// sharedMariaDB and sharedUnlogged are the servers of the test process; their keepers end them with the process.
+var (
+	sharedMariaDB  = sync.OnceValues(func() (*mariadb, error) { return startMariaDB("--log-bin=binlog", "--server-id=1") })
+	sharedUnlogged = sync.OnceValues(func() (*mariadb, error) { return startMariaDB() })
+)
 
 // MariaDB returns the server that all tests of this process share, with a fresh database. It writes a binary log.
 func MariaDB(t testing.TB) *MariaDBServer {
 	t.Helper()
 	s, err := sharedMariaDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.fresh(t)
+}
+
+// UnloggedMariaDB returns another server that all tests of this process share, which writes no binary log.
+func UnloggedMariaDB(t testing.TB) *MariaDBServer {
+	t.Helper()
+	s, err := sharedUnlogged()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,22 +82,28 @@ func (m *MariaDBServer) Stop(t testing.TB) {
 	}
 }
 
-// Restart ends the server as a crash would, and returns when it serves again. Only a server of NewMariaDB is the test's
+// Restart ends the server as a crash would, and returns when another process serves. Only a server of NewMariaDB is the test's
 // to restart.
 func (m *MariaDBServer) Restart(t testing.TB) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(m.server.dir, "server"))
-	if err != nil {
-		t.Fatal(err)
+	// Its number is written with each start.
+	process := func() (pid int) {
+		Eventually(t, "the number of MariaDB's process", func() bool {
+			text, err := os.ReadFile(filepath.Join(m.server.dir, "server"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+			return err == nil && pid > 1
+		})
+		return pid
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err == nil {
-		err = syscall.Kill(pid, syscall.SIGKILL)
+	old := process()
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		t.Fatalf("restart MariaDB: %v", err)
 	}
-	if err == nil {
-		err = m.server.await(patience)
-	}
-	if err != nil {
+	Eventually(t, "another process of MariaDB", func() bool { return process() != old })
+	if err := m.server.await(patience); err != nil {
 		t.Fatalf("restart MariaDB: %v", err)
 	}
 }
@@ -127,6 +146,7 @@ func startMariaDB(options ...string) (*mariadb, error) {
 	line := slices.Concat([]string{daemon, "--no-defaults"}, as, []string{
 		"--datadir=" + data, "--socket=" + filepath.Join(dir, "s.sock"), "--pid-file=" + filepath.Join(dir, "pid"),
 		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", "--innodb-buffer-pool-size=64M",
+		"--innodb-flush-method=nosync", "--max-allowed-packet=1G",
 	}, options)
 	for range ports {
 		if err = m.start(line); err == nil {

@@ -215,7 +215,8 @@ func (c *cluster) own() error {
 func (c *cluster) configure(settings map[string]string) error {
 	all := map[string]string{
 		"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "timezone": "UTC",
-		"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
+		"max_connections": "400", // as many tests run at the same time as the machine has cores
+		"fsync":           "off", "synchronous_commit": "off", "full_page_writes": "off",
 	}
 	maps.Copy(all, settings)
 	all["port"] = strconv.Itoa(c.port)

@@ -80,12 +80,9 @@ func TestStandbyFollowsItsPrimary(t *testing.T) {
 	if out, err := run.CombinedOutput(); err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
 	}
-	deadline := time.Now().Add(5 * time.Minute)
-	for ask[int](t, standby.URL, "SELECT count(*) FROM pg_tables WHERE tablename = 'a'") == 0 {
-		if time.Now().After(deadline) {
-			t.Fatal("the table did not come within five minutes")
-		}
-	}
+	testenv.Within(t, 5*time.Minute, "the standby has the table", func() bool {
+		return ask[int](t, standby.URL, "SELECT count(*) FROM pg_tables WHERE tablename = 'a'") > 0
+	})
 	if n := ask[int](t, standby.URL, "SELECT count(*) FROM a"); n != 10 {
 		t.Errorf("the standby has %d rows", n)
 	}
@@ -214,15 +211,10 @@ func TestAKilledProcessLeavesNoServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := func() bool {
+	testenv.Within(t, 5*time.Minute, database+" and "+endpoint+" are gone", func() bool {
 		_, err := os.Stat(filepath.Dir(data))
 		return errors.Is(err, fs.ErrNotExist) && !listens(address.Host) && !listens(strings.TrimPrefix(endpoint, "http://"))
-	}
-	for deadline := time.Now().Add(5 * time.Minute); !gone(); <-time.After(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("five minutes after the process was killed, %s or %s is still there", database, endpoint)
-		}
-	}
+	})
 }
 
 func listens(address string) bool {
