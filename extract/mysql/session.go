@@ -44,7 +44,8 @@ func (s *Source) settings() []string {
 		// Texts that a view puts together are not cut short.
 		"SET SESSION group_concat_max_len = 4294967295",
 		"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-		"SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = " + seconds(s.opts.Budget.SnapshotAge) +
+		// A snapshot is let go by then, and says why; the server ends what nobody looks after any more.
+		"SET SESSION net_write_timeout = 600, net_read_timeout = 600, wait_timeout = " + seconds(s.opts.Budget.SnapshotAge+s.opts.Silence) +
 			", lock_wait_timeout = " + seconds(s.opts.Budget.LockTimeout),
 	}
 }

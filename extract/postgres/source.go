@@ -66,11 +66,12 @@ func New(o Options) (*Source, error) {
 	config.DialFunc, config.AfterNetConnect = buffered(config.DialFunc), framed
 	// What a value's text looks like must not depend on the server's defaults.
 	maps.Copy(config.RuntimeParams, map[string]string{
-		"application_name":                    applicationName,
-		"default_transaction_read_only":       "on",
-		"statement_timeout":                   milliseconds(o.Budget.StatementTimeout),
-		"lock_timeout":                        milliseconds(o.Budget.LockTimeout),
-		"idle_in_transaction_session_timeout": milliseconds(o.Budget.SnapshotAge),
+		"application_name":              applicationName,
+		"default_transaction_read_only": "on",
+		"statement_timeout":             milliseconds(o.Budget.StatementTimeout),
+		"lock_timeout":                  milliseconds(o.Budget.LockTimeout),
+		// Who keeps the snapshot ends it by then, and says why; the server ends what nobody looks after any more.
+		"idle_in_transaction_session_timeout": milliseconds(o.Budget.SnapshotAge + o.Silence),
 
 		"client_encoding": "UTF8", "TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres",
 		"extra_float_digits": "1", "bytea_output": "hex", "xmloption": "content",
