@@ -18,7 +18,7 @@ import (
 )
 
 // TestBank extracts a bank while it is open, by each way to a snapshot.
-func TestBank(t *testing.T) { bank(t, 3) }
+func TestBank(t *testing.T) { bank(t, 1) }
 
 // bank has a bank on a server with a binary log, and on one without.
 func bank(t *testing.T, branches int) {
@@ -57,13 +57,22 @@ func bankOf(t *testing.T, branches int, options ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lake := &extracttest.Lake{Discard: true}
+		began := moves.Load()
+		testenv.Eventually(t, "money is moved", func() bool { return moves.Load() > began+20 })
+		// While the first part is stored, somebody moves money.
+		var once sync.Once
+		lake := &extracttest.Lake{Discard: true, Before: func(key string) error {
+			once.Do(func() {
+				before := moves.Load()
+				testenv.Eventually(t, "money is moved meanwhile", func() bool { return moves.Load() > before+20 })
+			})
+			return nil
+		}}
 		var tables []elt.Extraction
 		for _, name := range []string{"history", "accounts", "tellers", "branches"} {
 			tables = append(tables, extracttest.Table(name))
 		}
 		before := moves.Load()
-		eventually(t, func() bool { return moves.Load() > before+20 })
 		night := extracttest.New(t, source, lake).Begin("r1", tables, tables)
 		sums := make(map[string]int64)
 		var mu sync.Mutex
@@ -96,17 +105,13 @@ func bankOf(t *testing.T, branches int, options ...string) {
 			})
 		}
 		all.Wait()
-		after := moves.Load()
 		if err := night.Close(); err != nil {
 			t.Error(err)
 		}
 		if sums["abalance"] != sums["tbalance"] || sums["tbalance"] != sums["bbalance"] || sums["bbalance"] != sums["delta"] || len(sums) != 4 {
 			t.Errorf("the sums are %v", sums)
 		}
-		if after == before {
-			t.Error("nobody moved money meanwhile")
-		}
-		t.Logf("%d moves meanwhile, sums %v", after-before, sums)
+		t.Logf("%d moves meanwhile, sums %v", moves.Load()-before, sums)
 	}
 }
 

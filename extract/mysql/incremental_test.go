@@ -12,6 +12,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
 // incremental returns the extraction of a table with the key id and the cursor at.
@@ -99,7 +100,7 @@ func TestWindowStaysOpen(t *testing.T) {
 	exec(t, writer, `BEGIN`, `INSERT INTO v VALUES (1, NOW(6))`)
 	// The window ends a second after the transaction began, and before the snapshot.
 	to := clock(t, db).Truncate(time.Second).Add(time.Second)
-	eventually(t, func() bool { return clock(t, db).After(to.Add(time.Second)) })
+	testenv.Eventually(t, "the window is over", func() bool { return clock(t, db).After(to.Add(time.Second)) })
 	e := incremental("v", nil)
 	lake := &extracttest.Lake{}
 	tables := []elt.Extraction{e}

@@ -19,7 +19,6 @@ import (
 // TestWaysToOneMoment moves money between two tables while both are extracted, many times over, by every way to a
 // snapshot: the sum must always be what it was.
 func TestWaysToOneMoment(t *testing.T) {
-	unlogged := func(t testing.TB) *testenv.MariaDBServer { return testenv.NewMariaDB(t) }
 	for _, c := range []struct {
 		name        string
 		server      func(testing.TB) *testenv.MariaDBServer
@@ -27,12 +26,12 @@ func TestWaysToOneMoment(t *testing.T) {
 		connections int
 		want        string // how the snapshot was taken
 	}{
-		{"root", unlogged, nil, 3, "flush lock"},
-		{"locks", unlogged, []string{"SELECT, LOCK TABLES ON *.*"}, 3, "table lock"},
+		{"root", testenv.UnloggedMariaDB, nil, 3, "flush lock"},
+		{"locks", testenv.UnloggedMariaDB, []string{"SELECT, LOCK TABLES ON *.*"}, 3, "table lock"},
 		{"positions", testenv.MariaDB, nil, 3, "equal positions binlog."},
 		{"plain", testenv.MariaDB, []string{"SELECT ON *.*"}, 3, "equal positions binlog."},
 		{"one", testenv.MariaDB, nil, 1, "one session"},
-		{"unlogged", unlogged, []string{"SELECT ON *.*"}, 3, "one session"},
+		{"unlogged", testenv.UnloggedMariaDB, []string{"SELECT ON *.*"}, 3, "one session"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := c.server(t)
@@ -146,9 +145,15 @@ func TestLockIsNotWaitedForLong(t *testing.T) {
 
 // TestOneServer: behind one address there are two servers, in turn; what they hold must not be mixed.
 func TestOneServer(t *testing.T) {
-	servers := []*testenv.MariaDBServer{testenv.NewMariaDB(t), testenv.NewMariaDB(t)}
+	servers := []*testenv.MariaDBServer{testenv.MariaDB(t), testenv.UnloggedMariaDB(t)}
 	for _, s := range servers {
-		exec(t, connect(t, s, "root"), `CREATE TABLE a (n INT PRIMARY KEY)`, `CREATE TABLE b (n INT PRIMARY KEY)`)
+		db := connect(t, s, "root")
+		exec(t, db, `CREATE DATABASE behind`, `CREATE TABLE behind.a (n INT PRIMARY KEY)`, `CREATE TABLE behind.b (n INT PRIMARY KEY)`)
+		t.Cleanup(func() {
+			if _, err := db.ExecContext(context.WithoutCancel(t.Context()), `DROP DATABASE behind`); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -163,8 +168,8 @@ func TestOneServer(t *testing.T) {
 			}
 			out, err := net.Dial("tcp", servers[i%2].Addr)
 			if err != nil {
-				t.Error(err)
-				return
+				in.Close() // who came at the end of the test
+				continue
 			}
 			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
 				go func() {
@@ -174,7 +179,7 @@ func TestOneServer(t *testing.T) {
 			}
 		}
 	}()
-	url := strings.Replace(servers[0].URL, servers[0].Addr, front.Addr().String(), 1)
+	url := "mysql://root@" + front.Addr().String() + "/behind"
 	tables := []elt.Extraction{extracttest.Table("a"), extracttest.Table("b")}
 	night := extracttest.New(t, newSource(t, url), &extracttest.Lake{}).Begin("r1", tables, tables)
 	defer night.Close()

@@ -264,12 +264,10 @@ func TestThroughTheDriver(t *testing.T) {
 
 // TestLongValues holds rows around the length at which a packet goes on in the next.
 func TestLongValues(t *testing.T) {
-	server := testenv.NewMariaDB(t, "--max-allowed-packet=128M")
-	db := connect(t, server, "root")
-	exec(t, db, `CREATE TABLE v (v LONGTEXT, id INT PRIMARY KEY)`)
+	server, db := database(t, `CREATE TABLE v (v LONGTEXT, id INT PRIMARY KEY)`)
 	const packet = 1<<24 - 1
 	var want [][]string
-	for i, n := range []int{packet - 7, packet - 6, packet - 5, packet, packet + 1, 2*packet - 11, 2*packet - 11 + 1, 2*packet - 11 + 2, 0} {
+	for i, n := range []int{packet - 7, packet - 6, packet - 5, packet + 1, 2*packet - 11, 2*packet - 10, 0} {
 		exec(t, db, fmt.Sprintf(`INSERT INTO v VALUES (REPEAT('x', %d), %d)`, n, i))
 		want = append(want, []string{fmt.Sprint(n), fmt.Sprint(i)})
 	}

@@ -71,7 +71,7 @@ func TestChunksAreTheWholeTable(t *testing.T) {
 		}
 		for _, name := range into {
 			run(`INSERT INTO %s (id, n, s, l) SELECT i * %d, CASE WHEN i %% 3 > 0 THEN i * 1.5 END, repeat('x', i %% %d), ARRAY[i, NULL] FROM generate_series(1, %d) i`,
-				name, rapid.IntRange(1, 20).Draw(r, "step"), rapid.IntRange(1, 3000).Draw(r, "width"), rapid.IntRange(0, 900).Draw(r, "rows"))
+				name, rapid.IntRange(1, 20).Draw(r, "step"), rapid.IntRange(1, 3000).Draw(r, "width"), rapid.IntRange(0, 400).Draw(r, "rows"))
 		}
 		for range rapid.IntRange(0, 3).Draw(r, "changes") {
 			from := rapid.IntRange(0, 4000).Draw(r, "from")
@@ -113,7 +113,7 @@ func TestChunksAreTheWholeTable(t *testing.T) {
 // TestPartsAreInTheTablesOrder: whichever connection was faster, the manifest lists the parts as the table has
 // its pages.
 func TestPartsAreInTheTablesOrder(t *testing.T) {
-	url, _ := database(t, `CREATE TABLE v AS SELECT i AS n, repeat('x', 500) AS s FROM generate_series(1, 20000) i`)
+	url, _ := database(t, `CREATE TABLE v AS SELECT i AS n, repeat('x', 500) AS s FROM generate_series(1, 5000) i`)
 	for range 5 {
 		lake := &extracttest.Lake{}
 		m, err := extracttest.Extract(t, extracttest.New(t, cutting(t, url, 4), lake), extracttest.Job(extracttest.Table("public.v"), 1))
@@ -201,7 +201,7 @@ func TestOneKeeperMayDie(t *testing.T) {
 				return m
 			}
 			first := read(tables[0])
-			exec(t, conn, `SELECT pg_terminate_backend(pid, 5000) FROM (SELECT pid FROM pg_stat_activity
+			exec(t, conn, `SELECT pg_terminate_backend(pid, 60000) FROM (SELECT pid FROM pg_stat_activity
 				WHERE application_name = 'daybreak' AND datname = current_database() `+victim+`) AS x`, `INSERT INTO b VALUES (21)`)
 			_, err := conn.Exec(t.Context(), `SET lock_timeout = '100ms'; TRUNCATE c`)
 			if err == nil || !strings.Contains(err.Error(), "lock timeout") {

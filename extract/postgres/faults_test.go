@@ -3,13 +3,11 @@ package postgres_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/daybreak-data/daybreak/extract"
@@ -23,7 +21,7 @@ import (
 func wary(t testing.TB, url string, change func(*postgres.Options)) *postgres.Source {
 	t.Helper()
 	o := postgres.Options{
-		Name: "shop", URL: url, Log: extracttest.Log(t), Connections: 3, ChunkBytes: 1 << 20, TransactionWait: time.Millisecond,
+		Name: "shop", URL: url, Log: extracttest.Log(t), Connections: 3, ChunkBytes: 1 << 20,
 		Budget: extract.Budget{LockTimeout: 30 * time.Second},
 	}
 	if change != nil {
@@ -39,132 +37,19 @@ func wary(t testing.TB, url string, change func(*postgres.Options)) *postgres.So
 // hurried is for a test in which the server falls silent.
 func hurried(o *postgres.Options) { o.Silence, o.Budget.LockTimeout = 2*time.Second, time.Second }
 
-// at is a moment of an extraction of the tables public.small and public.large.
-type at string
-
-// The moments at which something happens.
-const (
-	connecting    at = "connecting"
-	betweenTables at = "between tables"
-	midCopy       at = "in the middle of a COPY"
-	betweenChunks at = "between chunks"
-	ending        at = "at the end"
-)
-
-// night extracts public.small and then public.large, and has something happen at that moment of it.
-func night(t *testing.T, x *extract.Extractor, lake *extracttest.Lake, moment at, happen func()) (small, large *elt.Manifest, err error) {
-	t.Helper()
-	var once sync.Once
-	parts := 0
-	var mu sync.Mutex
-	lake.Before = func(key string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if strings.Contains(key, "shop.large/") && strings.HasSuffix(key, ".parquet") {
-			parts++
-		}
-		if moment == midCopy && parts == 1 || moment == betweenChunks && parts == 4 ||
-			moment == ending && strings.HasSuffix(key, "manifest.json") && strings.Contains(key, "shop.large/") {
-			once.Do(happen)
-		}
-		return nil
-	}
-	tables := []elt.Extraction{extracttest.Table("public.small"), extracttest.Table("public.large")}
-	tables[1].Verify = elt.LevelRows // what is read twice must not be counted twice
-	n := x.Begin("r1", tables, tables)
-	defer func() {
-		if e := n.Close(); e != nil {
-			t.Logf("letting go: %v", e) // of what is gone already
-		}
-	}()
-	if moment == connecting {
-		once.Do(happen)
-	}
-	if small, err = n.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing); err != nil {
-		return nil, nil, err
-	}
-	if moment == betweenTables {
-		once.Do(happen)
-	}
-	large, err = n.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
-	return small, large, err
-}
-
-const largeRows = 30_000
-
-// exact checks that the large table came whole.
-func exact(t *testing.T, lake *extracttest.Lake, m *elt.Manifest) {
-	t.Helper()
-	rows := lake.Rows(t, m)
-	seen := make([]bool, largeRows+1)
-	for _, row := range rows {
-		var n int
-		if _, err := fmt.Sscan(row[0], &n); err != nil || n < 1 || n > largeRows || seen[n] || !strings.HasPrefix(row[1], row[0]+"-") {
-			t.Fatalf("the row %.40s is wrong, or there twice (%v)", row, err)
-		}
-		seen[n] = true
-	}
-	if len(rows) != largeRows {
-		t.Fatalf("%d rows came of %d", len(rows), largeRows)
-	}
-}
-
 var twoTables = []string{`CREATE TABLE small AS SELECT generate_series(1, 10) AS n`,
-	fmt.Sprintf(`CREATE TABLE large AS SELECT i AS n, i || '-' || repeat(md5(i::text), 20) AS s FROM generate_series(1, %d) i`, largeRows)}
+	fmt.Sprintf(`CREATE TABLE large AS SELECT i AS n, i || '-' || repeat(md5(i::text), 20) AS s FROM generate_series(1, %d) i`, extracttest.LargeRows)}
 
-// TestNetworks puts every fault of a network into every phase of a night: the table comes exact, or fails in a sentence
-// and without a manifest, and comes exact once the network is well.
 func TestNetworks(t *testing.T) {
 	url, _ := database(t, twoTables...)
-	type fault struct {
-		name   string
-		happen func(*testing.T, *testenv.Proxy)
-		comes  bool // whatever the moment
-	}
-	toxic := func(name string, toxic testenv.Toxic, comes bool) fault {
-		return fault{name, func(t *testing.T, p *testenv.Proxy) {
-			p.Add(t, toxic, testenv.Answers)
-			if name == "half-open" {
-				p.Add(t, toxic, testenv.Requests)
-			}
-		}, comes}
-	}
-	for _, f := range []fault{
-		{"cut for a moment", func(t *testing.T, p *testenv.Proxy) { p.Cut(t); p.Restore(t) }, true},
-		{"cut", func(t *testing.T, p *testenv.Proxy) { p.Cut(t) }, false},
-		toxic("half-open", testenv.HalfOpen(), false),
-		toxic("reset", testenv.ResetPeer(), false),
-		toxic("slow", testenv.Bandwidth(20_000), true),
-		toxic("late", testenv.Latency(3*time.Millisecond), true),
-	} {
-		for _, moment := range []at{connecting, betweenTables, midCopy, betweenChunks, ending} {
-			t.Run(f.name+" "+string(moment), func(t *testing.T) {
-				t.Parallel()
-				p := testenv.Toxiproxy(t).Before(t, url)
-				lake := &extracttest.Lake{}
-				change := hurried
-				if f.comes { // and never falls silent
-					change = nil
-				}
-				x := extracttest.New(t, wary(t, p.URL, change), lake)
-				_, large, err := night(t, x, lake, moment, func() { f.happen(t, p) })
-				if err == nil {
-					exact(t, lake, large)
-					return
-				}
-				failure := elt.NewFailure(err)
-				if f.comes || moment == ending {
-					t.Errorf("it failed: %v", err)
-				}
-				if known := []elt.Code{extract.CodeConnectionLost, "source_unreachable"}; !slices.Contains(known, failure.Code) || failure.Do == "" || !strings.Contains(failure.Message, "shop") {
-					t.Errorf("the failure is %+v", failure)
-				}
-				if slices.ContainsFunc(lake.Keys(), func(k string) bool { return strings.HasSuffix(k, "manifest.json") && strings.Contains(k, "large") }) {
-					t.Error("a table that failed has a manifest")
-				}
-			})
+	moments := []extracttest.Moment{extracttest.Connecting, extracttest.BetweenTables, extracttest.MidChunk, extracttest.BetweenChunks, extracttest.Ending}
+	extracttest.Networks(t, url, "", moments, func(t *testing.T, url string, hurry bool, lake *extracttest.Lake) *extract.Extractor {
+		change := hurried
+		if !hurry {
+			change = nil
 		}
-	}
+		return extracttest.New(t, wary(t, url, change), lake)
+	})
 }
 
 // TestOneConnectionCostsOneChunk ends every connection that reads once it has brought a few chunks, and none of those
@@ -173,16 +58,14 @@ func TestOneConnectionCostsOneChunk(t *testing.T) {
 	url, _ := database(t, twoTables...)
 	p := testenv.Toxiproxy(t).Before(t, url)
 	lake := &extracttest.Lake{}
-	small, large, err := night(t, extracttest.New(t, wary(t, p.URL, nil), lake), lake, betweenTables, func() {
+	small, large, err := extracttest.Night(t, extracttest.New(t, wary(t, p.URL, nil), lake), lake, extracttest.BetweenTables, func() {
 		p.Add(t, testenv.LimitData(5<<20), testenv.Answers)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact(t, lake, large)
-	if !large.Source.CrossTableConsistent || large.Source.Snapshot != small.Source.Snapshot || large.Source.Epoch != 1 {
-		t.Errorf("the tables were read in %+v and in %+v", small.Source, large.Source)
-	}
+	extracttest.Exact(t, lake, large)
+	extracttest.OneMoment(t, small, large)
 }
 
 // TestSilentKeeper has the first keeper fall silent, as behind a firewall that forgot its connection, and then cuts the
@@ -198,9 +81,9 @@ func TestSilentKeeper(t *testing.T) {
 	}
 	p := testenv.Toxiproxy(t).Before(t, url)
 	lake := &extracttest.Lake{}
-	small, large, err := night(t, extracttest.New(t, wary(t, p.URL, nil), lake), lake, betweenTables, func() {
+	small, large, err := extracttest.Night(t, extracttest.New(t, wary(t, p.URL, nil), lake), lake, extracttest.BetweenTables, func() {
 		for range 3 { // as many as there ever were: none is one of the first two in the end
-			eventually(t, func() bool { return count() == 2 })
+			testenv.Eventually(t, "two keep the snapshot", func() bool { return count() == 2 })
 			var first uint32
 			if err := conn.QueryRow(t.Context(), keepers+` LIMIT 1`).Scan(&first); err != nil {
 				t.Fatal(err)
@@ -211,10 +94,8 @@ func TestSilentKeeper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact(t, lake, large)
-	if !large.Source.CrossTableConsistent || large.Source.Snapshot != small.Source.Snapshot {
-		t.Errorf("the tables were read in %+v and in %+v", small.Source, large.Source)
-	}
+	extracttest.Exact(t, lake, large)
+	extracttest.OneMoment(t, small, large)
 }
 
 // TestDefinitionsInMidRun has somebody alter what is being read. Who waits for longer than the budget allows is let
@@ -227,17 +108,17 @@ func TestDefinitionsInMidRun(t *testing.T) {
 		columns   int
 		code      elt.Code
 	}{
-		"VACUUM FULL":           {`VACUUM FULL large`, false, largeRows, 2, ""},
-		"CLUSTER":               {`CREATE INDEX ON large (n); CLUSTER large USING large_n_idx`, false, largeRows, 2, ""},
+		"VACUUM FULL":           {`VACUUM FULL large`, false, extracttest.LargeRows, 2, ""},
+		"CLUSTER":               {`CREATE INDEX ON large (n); CLUSTER large USING large_n_idx`, false, extracttest.LargeRows, 2, ""},
 		"TRUNCATE":              {`TRUNCATE large`, false, 0, 2, ""},
-		"ALTER, adding":         {`ALTER TABLE large ADD COLUMN x int DEFAULT 7`, false, largeRows, 3, ""},
-		"ALTER, rewriting":      {`ALTER TABLE large ALTER COLUMN n TYPE bigint`, false, largeRows, 2, ""},
+		"ALTER, adding":         {`ALTER TABLE large ADD COLUMN x int DEFAULT 7`, false, extracttest.LargeRows, 3, ""},
+		"ALTER, rewriting":      {`ALTER TABLE large ALTER COLUMN n TYPE bigint`, false, extracttest.LargeRows, 2, ""},
 		"DROP":                  {`DROP TABLE large`, false, 0, 0, "table_missing"},
-		"a patient TRUNCATE":    {`TRUNCATE large`, true, largeRows, 2, ""},
-		"a patient DROP":        {`DROP TABLE large`, true, largeRows, 2, ""},
-		"DROP COLUMN":           {`ALTER TABLE large DROP COLUMN s`, false, largeRows, 1, ""},
-		"an index beside":       {`CREATE INDEX ON large (n)`, false, largeRows, 2, ""},
-		"rows that are deleted": {`DELETE FROM large`, false, largeRows, 2, ""},
+		"a patient TRUNCATE":    {`TRUNCATE large`, true, extracttest.LargeRows, 2, ""},
+		"a patient DROP":        {`DROP TABLE large`, true, extracttest.LargeRows, 2, ""},
+		"DROP COLUMN":           {`ALTER TABLE large DROP COLUMN s`, false, extracttest.LargeRows, 1, ""},
+		"an index beside":       {`CREATE INDEX ON large (n)`, false, extracttest.LargeRows, 2, ""},
+		"rows that are deleted": {`DELETE FROM large`, false, extracttest.LargeRows, 2, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -248,11 +129,15 @@ func TestDefinitionsInMidRun(t *testing.T) {
 			}
 			lake := &extracttest.Lake{}
 			x := extract.New(extract.Options{
-				Sources: map[elt.SourceName]extract.Source{"shop": wary(t, url, func(o *postgres.Options) { o.Budget.LockWait = wait })},
-				Lake:    lake, Log: extracttest.Log(t), Rest: 200 * time.Millisecond,
+				Sources: map[elt.SourceName]extract.Source{"shop": wary(t, url, func(o *postgres.Options) {
+					if o.Budget.LockWait = wait; test.patient { // who would read beside waits behind the statement, in vain
+						o.Budget.LockTimeout = 2 * time.Second
+					}
+				})},
+				Lake: lake, Log: extracttest.Log(t), Rest: 200 * time.Millisecond,
 			})
 			var altered sync.WaitGroup
-			_, m, err := night(t, x, lake, betweenTables, func() {
+			_, m, err := extracttest.Night(t, x, lake, extracttest.BetweenTables, func() {
 				started := make(chan struct{})
 				altered.Go(func() {
 					close(started)
@@ -317,7 +202,7 @@ func TestWaitersAreLetThrough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact(t, lake, m)
+	extracttest.Exact(t, lake, m)
 	if len(m.Schema) != 3 || m.Source.Epoch != 2 || m.Source.CrossTableConsistent {
 		t.Errorf("%d columns came, of %+v", len(m.Schema), m.Source)
 	}
@@ -333,14 +218,12 @@ func TestWithoutSight(t *testing.T) {
 	t.Cleanup(func() { afterwards(t, url, `DROP OWNED BY sightless`, `DROP ROLE sightless`) })
 	source := wary(t, strings.Replace(url, conn.Config().User+"@", "sightless@", 1), func(o *postgres.Options) { o.Budget.ReplicaLag = time.Second })
 	lake := &extracttest.Lake{}
-	small, large, err := night(t, extracttest.New(t, source, lake), lake, betweenTables, func() {})
+	small, large, err := extracttest.Night(t, extracttest.New(t, source, lake), lake, extracttest.BetweenTables, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact(t, lake, large)
-	if !large.Source.CrossTableConsistent || large.Source.Snapshot != small.Source.Snapshot {
-		t.Errorf("the tables were read in %+v and in %+v", small.Source, large.Source)
-	}
+	extracttest.Exact(t, lake, large)
+	extracttest.OneMoment(t, small, large)
 }
 
 // TestSnapshotAge: a snapshot that is held for too long is let go, and what does not fit into one fails in a sentence.
@@ -363,29 +246,20 @@ func TestRestartInMidRun(t *testing.T) {
 	conn := connect(t, server.URL)
 	exec(t, conn, twoTables...)
 	exec(t, conn, `CHECKPOINT`)
-	for _, moment := range []at{betweenTables, midCopy, betweenChunks, ending} {
-		t.Run(string(moment), func(t *testing.T) {
-			lake := &extracttest.Lake{}
-			small, large, err := night(t, extracttest.New(t, wary(t, server.URL, nil), lake), lake, moment, func() { server.Restart(t) })
-			if err != nil {
-				extracttest.Fails(t, err, "source_unreachable", "shop") // it was still starting: the step is tried again
-				return
-			}
-			exact(t, lake, large)
-			if moment != ending && (large.Source.CrossTableConsistent || large.Source.Epoch == 1 || !small.Source.CrossTableConsistent) {
-				t.Errorf("the tables were read in %+v and in %+v", small.Source, large.Source)
-			}
-		})
-	}
+	moments := []extracttest.Moment{extracttest.BetweenTables, extracttest.MidChunk, extracttest.BetweenChunks, extracttest.Ending}
+	extracttest.Restarts(t, func() { server.Restart(t) }, moments, func(t *testing.T, lake *extracttest.Lake) *extract.Extractor {
+		return extracttest.New(t, wary(t, server.URL, nil), lake)
+	})
 }
 
 // TestReplica reads a replica that cancels what stands in the way of its replay.
 func TestReplica(t *testing.T) {
-	primary := testenv.NewPostgres(t, nil)
+	// Nothing is cleaned up but by the test: a snapshot in which nobody stands in the way is the replica's to keep.
+	primary := testenv.NewPostgres(t, map[string]string{"autovacuum": "off"})
 	conn := connect(t, primary.URL)
 	exec(t, conn, twoTables...)
 	replica := primary.Standby(t, map[string]string{"max_standby_streaming_delay": "200ms"})
-	for _, moment := range []at{betweenTables, midCopy, betweenChunks} {
+	for _, moment := range []extracttest.Moment{extracttest.BetweenTables, extracttest.MidChunk, extracttest.BetweenChunks} {
 		t.Run(string(moment), func(t *testing.T) {
 			exec(t, conn, `DROP TABLE IF EXISTS large`, twoTables[1])
 			caughtUp(t, conn, replica.URL)
@@ -394,7 +268,7 @@ func TestReplica(t *testing.T) {
 				Sources: map[elt.SourceName]extract.Source{"shop": wary(t, replica.URL, nil)},
 				Lake:    lake, Log: extracttest.Log(t), Rest: 200 * time.Millisecond,
 			})
-			_, large, err := night(t, x, lake, moment, func() {
+			_, large, err := extracttest.Night(t, x, lake, moment, func() {
 				// What the snapshot sees is cleaned up on the primary, which knows nothing of it.
 				exec(t, conn, `UPDATE large SET n = n`, `VACUUM large`)
 				caughtUp(t, conn, replica.URL)
@@ -402,8 +276,8 @@ func TestReplica(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			exact(t, lake, large)
-			if diff := cmp.Diff([]bool{false, true}, []bool{large.Source.CrossTableConsistent, large.Source.Epoch > 1}); diff != "" && moment == betweenTables {
+			extracttest.Exact(t, lake, large)
+			if moment == extracttest.BetweenTables && (large.Source.CrossTableConsistent || large.Source.Epoch == 1) {
 				t.Errorf("it was read in %+v", large.Source)
 			}
 		})
@@ -418,7 +292,7 @@ func caughtUp(t *testing.T, primary *pgx.Conn, replica string) {
 		t.Fatal(err)
 	}
 	conn := connect(t, replica)
-	eventually(t, func() (there bool) {
+	testenv.Eventually(t, "the replica has caught up", func() (there bool) {
 		if err := conn.QueryRow(t.Context(), `SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn`, written).Scan(&there); err != nil {
 			t.Fatal(err)
 		}
@@ -430,13 +304,13 @@ func caughtUp(t *testing.T, primary *pgx.Conn, replica string) {
 func TestEnumThatGrows(t *testing.T) {
 	url, conn := database(t, append(twoTables, `CREATE TYPE mood AS ENUM ('sad')`, `ALTER TABLE small ADD COLUMN m mood DEFAULT 'sad'`, `ALTER TABLE large ADD COLUMN m mood DEFAULT 'sad'`)...)
 	lake := &extracttest.Lake{}
-	_, large, err := night(t, extracttest.New(t, wary(t, url, nil), lake), lake, betweenTables, func() {
+	_, large, err := extracttest.Night(t, extracttest.New(t, wary(t, url, nil), lake), lake, extracttest.BetweenTables, func() {
 		exec(t, conn, `ALTER TYPE mood ADD VALUE 'happy'`, `UPDATE large SET m = 'happy'`)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact(t, lake, large)
+	extracttest.Exact(t, lake, large)
 	const sad = "736164" // in hexadecimal
 	if m := large.Stats.Columns[2]; m.Min != sad || m.Max != sad || large.Source.Epoch != 1 {
 		t.Errorf("the column has %+v, of %+v", m, large.Source)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/extracttest"
+	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
@@ -155,7 +156,8 @@ func TestHiddenTransaction(t *testing.T) {
 	to := time.Now().Add(-time.Hour)
 	writer := connect(t, url)
 	exec(t, writer, `BEGIN`, `SELECT 1`)
-	_, err := extracttest.Extract(t, extracttest.New(t, newSource(t, blind), &extracttest.Lake{}), window(e, 1, time.Time{}, to))
+	source := newSourceOf(t, postgres.Options{URL: blind, TransactionWait: time.Millisecond}) // in vain
+	_, err := extracttest.Extract(t, extracttest.New(t, source, &extracttest.Lake{}), window(e, 1, time.Time{}, to))
 	extracttest.Fails(t, err, extract.CodeWindowOpen, "pg_read_all_stats")
 	exec(t, conn, `GRANT pg_read_all_stats TO blind`)
 	if _, err := extracttest.Extract(t, extracttest.New(t, newSource(t, blind), &extracttest.Lake{}), window(e, 1, time.Time{}, to)); err != nil {

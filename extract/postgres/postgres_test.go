@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/testenv"
@@ -60,7 +59,14 @@ func afterwards(t *testing.T, url string, statements ...string) {
 
 func newSource(t *testing.T, url string) *postgres.Source {
 	t.Helper()
-	s, err := postgres.New(postgres.Options{Name: "shop", URL: url, Log: extracttest.Log(t), TransactionWait: time.Millisecond, Budget: extract.Budget{LockTimeout: 300 * time.Millisecond}})
+	// A session that is about to begin, whoever's, hides from others for a while: it is waited for.
+	return newSourceOf(t, postgres.Options{URL: url, TransactionWait: 2 * time.Minute})
+}
+
+func newSourceOf(t *testing.T, o postgres.Options) *postgres.Source {
+	t.Helper()
+	o.Name, o.Log, o.Budget.LockTimeout = "shop", extracttest.Log(t), 300*time.Millisecond
+	s, err := postgres.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

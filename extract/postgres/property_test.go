@@ -67,7 +67,7 @@ func TestAnyTableIsWhole(t *testing.T) {
 		if key != "PRIMARY KEY" {
 			first = fmt.Sprintf("CASE WHEN i %% 10 > 0 THEN i / %d END", rapid.IntRange(1, 50).Draw(r, "doubles"))
 		}
-		run(`INSERT INTO v SELECT %s FROM generate_series(1, %d) i`, strings.Join(append([]string{first}, values[1:]...), ", "), rapid.IntRange(0, 3000).Draw(r, "rows"))
+		run(`INSERT INTO v SELECT %s FROM generate_series(1, %d) i`, strings.Join(append([]string{first}, values[1:]...), ", "), rapid.IntRange(0, 1500).Draw(r, "rows"))
 		switch key {
 		case "PRIMARY KEY":
 			run(`ALTER TABLE v ADD PRIMARY KEY (id)`)

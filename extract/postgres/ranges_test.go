@@ -190,9 +190,9 @@ func TestForeignPartitions(t *testing.T) {
 // TestWindowsInChunks cuts windows: by the cursor where an index finds them, by pages where none does, without the
 // partitions that they cannot lie in.
 func TestWindowsInChunks(t *testing.T) {
-	const perDay, days = 8640, 8
+	const perDay, days = 4320, 8
 	from, to := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
-	rows := fmt.Sprintf(`SELECT i AS id, timestamptz '2026-01-01 00:00Z' + i * interval '10 seconds' AS at, repeat('x', 200) AS s FROM generate_series(0, %d) i`, perDay*days-1)
+	rows := fmt.Sprintf(`SELECT i AS id, timestamptz '2026-01-01 00:00Z' + i * interval '20 seconds' AS at, repeat('x', 200) AS s FROM generate_series(0, %d) i`, perDay*days-1)
 	url, conn := database(t, `CREATE TABLE indexed AS `+rows, `CREATE INDEX ON indexed (at)`, `CREATE TABLE bare AS `+rows,
 		`CREATE TABLE parted (id int, at timestamptz, s text) PARTITION BY RANGE (at)`,
 		`CREATE TABLE parted_a PARTITION OF parted FOR VALUES FROM (MINVALUE) TO ('2026-01-04 00:00Z')`,

@@ -11,7 +11,7 @@ import (
 )
 
 func TestRowsOfAnyNumber(t *testing.T) {
-	for _, n := range []int{0, 1, 122_879, 122_880, 122_881} {
+	for _, n := range []int{0, 1, 122_880, 122_881} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			url, _ := database(t, fmt.Sprintf(`CREATE TABLE a AS SELECT i::bigint AS id, 'x' || i AS name FROM generate_series(1, %d) i`, n))
 			lake := &extracttest.Lake{}
@@ -54,7 +54,7 @@ func TestWide(t *testing.T) {
 
 // TestLargeValue carries one text that is larger than a batch.
 func TestLargeValue(t *testing.T) {
-	const size = 100 << 20
+	const size = 40 << 20
 	url, _ := database(t, fmt.Sprintf(`CREATE TABLE big AS SELECT i AS id, CASE WHEN i = 2 THEN repeat('é', %d) ELSE 'small' END AS v FROM generate_series(1, 3) i`, size/2))
 	m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, url), &extracttest.Lake{Discard: true}), extracttest.Job(extracttest.Table("public.big"), 1))
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -104,7 +103,7 @@ func TestTruncateWaits(t *testing.T) {
 	read(tables[1], 20)
 	read(tables[2], 20)
 	// The last table was the last user: production has its locks back before the night is closed.
-	exec(t, conn, `SET lock_timeout = '60s'`, `TRUNCATE b`)
+	exec(t, conn, `SET lock_timeout = '120s'`, `TRUNCATE b`)
 }
 
 // TestLostSnapshot cuts the keeper's connection between two tables.
@@ -135,18 +134,23 @@ func TestLostSnapshot(t *testing.T) {
 	}
 }
 
-// cut ends every session of Daybreak.
+// cut ends every session of Daybreak. Between the end of one and that of the next, whoever looks after the snapshot may join
+// what is left of it: they are gone when none is there to be ended.
 func cut(t testing.TB, conn *pgx.Conn) {
 	t.Helper()
-	const sessions = `FROM pg_stat_activity WHERE application_name = 'daybreak' AND datname = current_database()`
-	if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 60000) `+sessions); err != nil {
-		t.Fatal(err)
-	}
+	const end = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'daybreak' AND datname = current_database()`
+	testenv.Eventually(t, "every session is gone", func() bool {
+		var ended int
+		if err := conn.QueryRow(t.Context(), end).Scan(&ended); err != nil {
+			t.Fatal(err)
+		}
+		return ended == 0
+	})
 }
 
 // TestCutWhileReading cuts the connections in the middle of a table, from within the lake.
 func TestCutWhileReading(t *testing.T) {
-	url, conn := database(t, `CREATE TABLE a AS SELECT i AS n, repeat(md5(i::text), 40) AS x FROM generate_series(1, 100000) i`)
+	url, conn := database(t, `CREATE TABLE a AS SELECT i AS n, repeat(md5(i::text), 40) AS x FROM generate_series(1, 40000) i`)
 	var once sync.Once
 	lake := &extracttest.Lake{Before: func(string) error {
 		once.Do(func() { cut(t, conn) })
@@ -159,7 +163,7 @@ func TestCutWhileReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Parts of the first snapshot may be in the lake; no manifest names them.
-	if m.Rows() != 100000 || len(lake.Rows(t, m)) != 100000 || m.Source.Epoch != 2 {
+	if m.Rows() != 40000 || len(lake.Rows(t, m)) != 40000 || m.Source.Epoch != 2 {
 		t.Errorf("%d rows came, of %+v", m.Rows(), m.Source)
 	}
 }
@@ -278,22 +282,6 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestCrashedServer restarts the server under a snapshot.
-func TestCrashedServer(t *testing.T) {
-	server := testenv.NewPostgres(t, nil)
-	exec(t, connect(t, server.URL), `CREATE TABLE a AS SELECT generate_series(1, 10) AS n`, `CREATE TABLE b AS SELECT generate_series(1, 20) AS n`, `CHECKPOINT`)
-	tables := []elt.Extraction{extracttest.Table("public.a"), extracttest.Table("public.b")}
-	night := extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{}).Begin("r1", tables, tables)
-	defer night.Close()
-	if _, err := night.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing); err != nil {
-		t.Fatal(err)
-	}
-	server.Restart(t)
-	if m, err := night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing); err != nil || m.Source.CrossTableConsistent || m.Rows() != 20 {
-		t.Errorf("after the restart: %+v, %v", m, err)
-	}
-}
-
 // TestCancelled: a cancelled context ends the extraction, and leaves nothing behind.
 func TestCancelled(t *testing.T) {
 	url, conn := database(t, `CREATE VIEW slow AS SELECT pg_sleep(60)::text AS n`)
@@ -311,7 +299,7 @@ func TestCancelled(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, func() bool { return sessions(`query LIKE 'COPY%'`) == 1 })
+	testenv.Eventually(t, "the view is read", func() bool { return sessions(`query LIKE 'COPY%'`) == 1 })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
@@ -319,21 +307,5 @@ func TestCancelled(t *testing.T) {
 	if err := night.Close(); err != nil {
 		t.Error(err)
 	}
-	eventually(t, func() bool { return sessions(`true`) == 0 })
-}
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	const patience = 2 * time.Minute
-	deadline := time.After(patience)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("it did not come to be within %s", patience)
-		}
-	}
+	testenv.Eventually(t, "no session is left", func() bool { return sessions(`true`) == 0 })
 }

@@ -29,8 +29,8 @@ func TestTransports(t *testing.T) {
 	cert, key := certificate(t, dir)
 	ofServer(t, dir, cert, key)
 	server := testenv.NewPostgres(t, map[string]string{"ssl": "on", "ssl_cert_file": cert, "ssl_key_file": key, "unix_socket_directories": dir})
-	const rows = 200_000
-	exec(t, connect(t, server.URL), `CREATE TABLE a AS SELECT i AS n, md5(i::text) AS x FROM generate_series(1, 200000) i`)
+	const rows = 60_000
+	exec(t, connect(t, server.URL), `CREATE TABLE a AS SELECT i AS n, md5(i::text) AS x FROM generate_series(1, 60000) i`)
 	plain := newSource(t, server.URL)
 	host := server.URL[strings.Index(server.URL, "127.0.0.1:"):strings.LastIndex(server.URL, "/")]
 	socket := strings.Replace(server.URL, host, "", 1) + "&host=" + dir + "&port=" + strings.TrimPrefix(host, "127.0.0.1:")
