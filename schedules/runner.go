@@ -35,7 +35,7 @@ type Leases interface {
 // States is what the runner asks of the ledger after every step.
 type States interface {
 	// Unfinished returns those of a run's steps that have not succeeded, with what changes of a step alone: its state,
-	// and when it is tried again or its lease ends.
+	// how many attempts were begun, and when it is tried again or its lease ends.
 	Unfinished(ctx context.Context, run elt.RunID) ([]elt.Step, error)
 }
 
@@ -203,7 +203,7 @@ func (r *Runner) steps(ctx context.Context, run elt.RunID) ([]elt.Step, error) {
 	for i := range steps {
 		s, left := now[steps[i].ID]
 		if steps[i].State = elt.StepSucceeded; left {
-			steps[i].State, steps[i].NextAttemptAt, steps[i].LeaseUntil = s.State, s.NextAttemptAt, s.LeaseUntil
+			steps[i].State, steps[i].Attempt, steps[i].NextAttemptAt, steps[i].LeaseUntil = s.State, s.Attempt, s.NextAttemptAt, s.LeaseUntil
 		}
 	}
 	return steps, nil

@@ -306,6 +306,31 @@ func TestALostLeaseStopsItsStep(t *testing.T) {
 	}
 }
 
+// handed keeps what it is handed, and begins none of it.
+type handed []elt.Step
+
+func (q *handed) Enqueue(_ context.Context, steps ...elt.Step) error {
+	*q = append(*q, steps...)
+	return nil
+}
+
+// A step whose worker fell silent is handed over as another attempt: a queue must be able to tell it from the job of that
+// worker, which is still there.
+func TestWhatIsTakenOverIsAnotherAttempt(t *testing.T) {
+	l := newLedger(t)
+	run := beginRun(t, l, "r1", aDay)
+	r := newRunner(l, nil)
+	var q handed
+	for want := range 3 {
+		if q = nil; r.Carry(t.Context(), &q, run) != nil || len(q) != 1 || q[0].Attempt != want {
+			t.Fatalf("after %d attempts was handed over %+v", want, q)
+		}
+		if _, err := l.Claim(t.Context(), q[0].ID, "silent", -time.Second); err != nil { // its lease has run out
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestTheRunsOfAScheduleGoInDateOrder(t *testing.T) {
 	l := newLedger(t)
 	for i, n := range []int{2, 0, 1} {

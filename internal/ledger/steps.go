@@ -106,10 +106,10 @@ func (l *Ledger) Built(ctx context.Context, run elt.RunID, datasets []elt.Datase
 // after each of its steps.
 func (l *Ledger) Unfinished(ctx context.Context, run elt.RunID) (steps []elt.Step, err error) {
 	scan := func(row scanner) (s elt.Step, err error) {
-		return s, row.Scan(&s.ID, &s.State, intoInstant{&s.NextAttemptAt}, intoInstant{&s.LeaseUntil})
+		return s, row.Scan(&s.ID, &s.State, &s.Attempt, intoInstant{&s.NextAttemptAt}, intoInstant{&s.LeaseUntil})
 	}
 	err = l.read(ctx, fmt.Sprintf("read the unfinished steps of run %s", run), func(ctx context.Context, q queryer) error {
-		steps, err = collect(ctx, q, scan, `SELECT id, state, next_attempt_at, lease_until FROM steps WHERE run = $1 AND state <> 'succeeded'`, string(run))
+		steps, err = collect(ctx, q, scan, `SELECT id, state, attempt, next_attempt_at, lease_until FROM steps WHERE run = $1 AND state <> 'succeeded'`, string(run))
 		return err
 	})
 	return steps, err

@@ -37,6 +37,9 @@ const (
 	// lostAfter is after how long a job that somebody fetched counts as lost. A step that works for longer is not disturbed:
 	// its lease says that it is at work, so that nobody enqueues it.
 	lostAfter = time.Minute
+	// unclaimedAfter is after how long a job that somebody fetched counts as lost when its step is due all the same: whoever
+	// fetches a job claims its step at once. Should it be claimed later after all, two jobs of a step do no harm.
+	unclaimedAfter = 5 * time.Second
 	// kept is how long jobs that have ended stay, for whoever looks into River's tables.
 	kept = 10 * time.Minute
 	// mostAtOnce is how many jobs one statement inserts.
@@ -62,8 +65,8 @@ type Queue struct {
 	steps   context.Context // ends the work of this process's steps
 	started bool
 
-	bringForward string        // the statement
-	wake         chan struct{} // receives after each step of this process that was recorded
+	bringForward, giveUp string        // the statements
+	wake                 chan struct{} // receives after each step of this process that was recorded
 
 	mu     sync.Mutex
 	held   map[elt.StepID]bool // at work in this process
@@ -100,10 +103,11 @@ func Open(ctx context.Context, o Options) (_ *Queue, err error) {
 	if err != nil {
 		return nil, err
 	}
+	jobs := pgx.Identifier{schema, "river_job"}.Sanitize()
 	q := &Queue{
 		options: o, pool: pool, threads: make(chan struct{}, max(o.Threads, 1)), steps: ctx, wake: make(chan struct{}, 1),
 		held: make(map[elt.StepID]bool), recent: make(map[elt.StepID]entry),
-		bringForward: fmt.Sprintf(bringForward, pgx.Identifier{schema, "river_job"}.Sanitize()),
+		bringForward: fmt.Sprintf(bringForward, jobs), giveUp: fmt.Sprintf(giveUp, jobs),
 	}
 	q.client, err = river.NewClient(riverpgxv5.New(pool), q.config(schema))
 	if err != nil {
@@ -146,7 +150,8 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
-// Enqueue hands steps to whichever process works at their kind. One that waits in the queue already is not enqueued again.
+// Enqueue hands steps to whichever process works at their kind. One that waits in the queue already is not enqueued again,
+// unless whoever has fetched it died before it could claim the step.
 func (q *Queue) Enqueue(ctx context.Context, steps ...elt.Step) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -160,7 +165,11 @@ func (q *Queue) Enqueue(ctx context.Context, steps ...elt.Step) error {
 				Queue: string(s.Kind), UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting()},
 			}}
 		}
-		if _, err := q.client.InsertMany(ctx, jobs); err != nil {
+		done, err := q.client.InsertMany(ctx, jobs)
+		if err == nil && q.unclaimed(ctx, done) {
+			_, err = q.client.InsertMany(ctx, jobs)
+		}
+		if err != nil {
 			q.forget(fresh)
 			return unusable("enqueue steps", err)
 		}
@@ -175,6 +184,28 @@ func (q *Queue) Enqueue(ctx context.Context, steps ...elt.Step) error {
 // bringForward lets jobs be fetched that were to wait for longer than any should: River writes when a job may be fetched by
 // the clock of the process that enqueues it or hands it back, and fetches by the server's.
 const bringForward = `UPDATE %s SET scheduled_at = now() WHERE state IN ('available', 'scheduled') AND scheduled_at > now() + interval '1 second'`
+
+// giveUp ends jobs that somebody has fetched a while ago.
+const giveUp = `UPDATE %s SET state = 'discarded', finalized_at = now() WHERE id = ANY($1) AND state = 'running' AND attempted_at < now() - make_interval(secs => $2)`
+
+// unclaimed ends those of the jobs that keep a step's new one out whose worker has not claimed the step in a while, and
+// reports whether there were any. One that cannot be ended now is met again.
+func (q *Queue) unclaimed(ctx context.Context, met []*rivertype.JobInsertResult) bool {
+	var fetched []int64
+	for _, m := range met {
+		if m.UniqueSkippedAsDuplicate && m.Job.State == rivertype.JobStateRunning {
+			fetched = append(fetched, m.Job.ID)
+		}
+	}
+	if len(fetched) == 0 {
+		return false
+	}
+	done, err := q.pool.Exec(ctx, q.giveUp, fetched, unclaimedAfter.Seconds())
+	if err != nil {
+		q.options.Log.Warn("jobs that were lost are left to the next sweep", "error", err)
+	}
+	return done.RowsAffected() > 0
+}
 
 // waiting are the states of a job that will still be worked at.
 func waiting() []rivertype.JobState {
