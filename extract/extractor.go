@@ -30,8 +30,10 @@ type Options struct {
 	Now  func() time.Time
 	// Sharing is where workers on other machines are met who read the same run; nil where there are none.
 	Sharing Sharing
-	Worker  elt.WorkerID  // who this is to them
-	Lease   time.Duration // after which a silent worker's seat is free; 0 means 30 s
+	// Loans is where workers that share a snapshot lend one another chunks of large tables; nil where they do not.
+	Loans  Loans
+	Worker elt.WorkerID  // who this is to them
+	Lease  time.Duration // after which a silent worker's seat is free; 0 means 30 s
 	// Described is told by Check which columns would be extracted of a table with which nothing is wrong.
 	Described func(elt.DatasetName, elt.Schema)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type Job struct {
 	Run        elt.RunID
 	Date       elt.Date
 	Attempt    int
+	Lease      elt.Lease   // of the step; chunks of the table are lent under it, and none without
 	Window     *elt.Window // incremental only; a zero From reads everything below To
 	First      bool        // nothing of it was published when the window was chosen, which begins where its data does
 	// Published is the manifest of the dataset's published version, which the columns are compared with and which an
@@ -36,9 +38,14 @@ type attempt struct {
 
 	mu       sync.Mutex // held while progress is told: one call at a time
 	progress elt.Progress
-	parts    int // that were begun, in whichever snapshot: no key is used twice
-	asides   int // likewise, of quarantined rows
-	keys     int // likewise, of keys
+	here     written // of what is in progress; the rest is what others are about to bring
+	others   written
+	helpers  []string // who are about to
+	again    string   // why the table was begun again
+	readings int      // of the table, each of which may lend others
+	parts    int      // that were begun, in whichever snapshot: no key is used twice
+	asides   int      // likewise, of quarantined rows
+	keys     int      // likewise, of keys
 }
 
 func (a *attempt) update(change func(*elt.Progress)) {
@@ -46,6 +53,20 @@ func (a *attempt) update(change func(*elt.Progress)) {
 	defer a.mu.Unlock()
 	change(&a.progress)
 	a.tell(a.progress)
+}
+
+// written is how many rows and octets have been written.
+type written struct{ rows, bytes int64 }
+
+// count tells what has been written: here, what others have brought included, and what they are about to bring.
+func (a *attempt) count(change func()) {
+	a.update(func(p *elt.Progress) {
+		change()
+		p.Rows, p.Bytes = a.here.rows+a.others.rows, a.here.bytes+a.others.bytes
+		if p.Note = a.again; len(a.helpers) > 0 {
+			p.Note = strings.TrimPrefix(fmt.Sprintf("%s; some of its chunks are read by %s", a.again, strings.Join(a.helpers, " and ")), "; ")
+		}
+	})
 }
 
 // paused tells why reading waits on purpose, and with nothing to tell that it goes on.
@@ -68,7 +89,9 @@ func (a *attempt) paused(why string) {
 // restart notes that what was read so far is discarded, and why.
 func (a *attempt) restart(why error) {
 	a.update(func(p *elt.Progress) {
-		*p = elt.Progress{RowsExpected: p.RowsExpected, Note: "read again from its beginning, in a new snapshot: " + why.Error()}
+		a.here, a.others, a.helpers = written{}, written{}, nil
+		a.again = "read again from its beginning, in a new snapshot: " + why.Error()
+		*p = elt.Progress{RowsExpected: p.RowsExpected, Note: a.again}
 	})
 }
 
@@ -103,10 +126,12 @@ func (x *Extractor) extract(ctx context.Context, a *attempt, in *epoch) (*elt.Ma
 			return newPart(ctx, x.opts.Lake, fmt.Sprintf("%squarantine-%05d.parquet", m.Prefix(), a.next(&a.asides))), nil
 		},
 		Progress: func(rows, bytes int64) {
-			a.update(func(p *elt.Progress) { p.Rows, p.Bytes = rows, bytes })
+			a.count(func() { a.here = written{rows, bytes} })
 		},
 	})
+	lending := x.lends(ctx, a, in, m, &request, to)
 	rows, err := in.snapshot.Read(ctx, request, to)
+	lending.end()
 	if err != nil {
 		to.Abort(err)
 		if to.Failed() {

@@ -55,6 +55,19 @@ type TableInfo struct {
 	Refused  error    // why the table cannot be extracted at all; the rest says nothing then
 }
 
+// Cut is a table that a snapshot reads in chunks, some of which can be lent to other workers that have joined the snapshot.
+// Its methods may be called at the same time.
+type Cut interface {
+	// Left is how many chunks nobody has begun.
+	Left() int
+	// Lend takes out as many of them, or fewer. Read waits until each of them is returned or brought.
+	Lend(most int) ([]elt.LentChunk, error)
+	// Return has one be read here after all.
+	Return(number int)
+	// Brought says that somebody else has read one, of which the source says that it has so many rows.
+	Brought(rows int64)
+}
+
 // Request asks a snapshot for rows.
 type Request struct {
 	Extraction elt.Extraction
@@ -66,6 +79,8 @@ type Request struct {
 	// Paused is told why reading waits on purpose, and "" when it goes on.
 	Paused func(why string)
 	Facts  *Facts // what else is wanted of the rows; never nil
+	// Lend, unless nil, is told once when a table has been cut of which others can read some chunks.
+	Lend func(Cut)
 }
 
 // Range limits the rows to those whose cursor is at least From and below To. Both are in the cursor's own

@@ -48,10 +48,11 @@ type leaf struct {
 
 // piece is what one COPY reads: a relation, or a range of its pages.
 type piece struct {
-	from  string // as a statement names it
-	where string // which of its rows; empty for all
-	first int64  // page
-	end   int64  // the page behind the last one; 0 for no end
+	of    *tableName // the relation, where any session sees the same of it
+	from  string     // as a statement names it
+	where string     // which of its rows; empty for all
+	first int64      // page
+	end   int64      // the page behind the last one; 0 for no end
 }
 
 // sql returns what follows FROM.
@@ -179,12 +180,12 @@ func cut(leaves []leaf, size int64) []chunk {
 			if held > 0 && held+l.bytes > size {
 				chunks, open, held = append(chunks, open), nil, 0
 			}
-			open, held = append(open, piece{from: from}), held+l.bytes
+			open, held = append(open, piece{of: &l.name, from: from}), held+l.bytes
 			continue
 		}
 		step := max(l.pages*size/l.bytes, 1)
 		for first := int64(0); first < l.pages; first += step {
-			p := piece{from: from, first: first, end: first + step}
+			p := piece{of: &l.name, from: from, first: first, end: first + step}
 			if p.end >= l.pages {
 				p.end = 0
 			}

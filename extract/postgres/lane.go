@@ -18,6 +18,8 @@ type lane struct {
 	*reading
 	to *parquet.Writer
 	in *session // nil until the first is needed, and after one was lost
+	// without says that the lane has no slot any more, which it would give back.
+	without bool
 }
 
 // try does something in a session of the snapshot, and again in another when the session is lost meanwhile. That the
@@ -97,6 +99,7 @@ func (l *lane) read(ctx context.Context, number int, c chunk) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rows += rows
+	l.reading.read++
 	return nil
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/daybreak-data/daybreak/extract"
@@ -40,10 +41,12 @@ func (s *snapshot) Read(ctx context.Context, r extract.Request, to *parquet.Writ
 	if err := s.readers.slots.take(ctx); err != nil {
 		return 0, err
 	}
-	d := &reading{snapshot: s, table: t, request: r, cancel: cancel}
+	d := &reading{snapshot: s, table: t, request: r, cancel: cancel, stirred: make(chan struct{}, 1)}
 	d.first(ctx, to)
-	if d.err == nil && (d.next < len(d.chunks) || len(d.returned) > 0) {
-		return 0, fmt.Errorf("table %s of source %s: %d of %d chunks were read", t.info.Name, s.source.opts.Name, d.next, len(d.chunks))
+	d.mu.Lock() // a chunk that is lent may come back even now
+	defer d.mu.Unlock()
+	if d.err == nil && d.read != len(d.chunks) {
+		return 0, fmt.Errorf("table %s of source %s: %d of %d chunks were read", t.info.Name, s.source.opts.Name, d.read, len(d.chunks))
 	}
 	return d.rows, d.err
 }
@@ -55,14 +58,17 @@ type reading struct {
 	request  extract.Request
 	cancel   context.CancelCauseFunc
 	others   sync.WaitGroup // lanes beside the first
+	stirred  chan struct{}  // told when lanes ended, or lent chunks came back
 
-	mu       sync.Mutex
-	chunks   []chunk
-	alone    bool  // one session reads all of them
-	next     int   // of the chunks
-	returned []int // chunks that were taken, and not read
-	rows     int64
-	err      error // the first
+	mu     sync.Mutex
+	chunks []chunk
+	alone  bool  // one session reads all of them
+	todo   []int // chunks that nobody has begun
+	lent   int   // chunks that others read
+	beside int   // lanes beside the first that read
+	read   int   // chunks that have been read, here or elsewhere
+	rows   int64
+	err    error // the first
 }
 
 // first has a session cut the table and read the first chunk, and others with it.
@@ -71,27 +77,77 @@ func (d *reading) first(ctx context.Context, to *parquet.Writer) {
 		if err := l.try(ctx, d.prepare); err != nil {
 			return err
 		}
-		for waited := false; ; {
+		if d.lendable() {
+			d.request.Lend(d)
+		}
+		for {
 			number, c, ok := d.take()
-			if !ok && waited {
-				return nil
-			}
-			if !ok { // the others may yet return what they have taken
-				d.others.Wait()
-				waited = true
+			if ok {
+				if err := l.read(ctx, number, c); err != nil {
+					return err
+				}
 				continue
 			}
-			if err := l.read(ctx, number, c); err != nil {
+			if more, err := d.await(ctx, l); err != nil || !more { // the others may yet return what they have taken
 				return err
 			}
-			waited = false
 		}
 	})
 	d.others.Wait()
 }
 
-// beside has a session read a chunk, and more while no other table or worker waits for a session.
-func (d *reading) beside(ctx context.Context, to *parquet.Writer, number int, c chunk) {
+// await waits for chunks that come back unread; there will be none when every other one has been read. Meanwhile others can
+// have the connection.
+func (d *reading) await(ctx context.Context, l *lane) (more bool, err error) {
+	slots := &d.snapshot.readers.slots
+	for {
+		d.mu.Lock()
+		todo, waits := len(d.todo) > 0, d.beside+d.lent > 0
+		d.mu.Unlock()
+		switch {
+		case todo && l.without:
+			err = slots.take(ctx)
+			l.without = err != nil
+			return true, err
+		case todo || !waits:
+			return todo, nil
+		case !l.without:
+			if err := l.end(); err != nil {
+				return false, fault(ctx, err, "cannot end reading table %s of source %s", d.table.info.Name, d.snapshot.source.opts.Name)
+			}
+			slots.give()
+			l.without = true
+		}
+		select {
+		case <-d.stirred:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// stir has await look again. The lock is held.
+func (d *reading) stir() {
+	select {
+	case d.stirred <- struct{}{}:
+	default:
+	}
+}
+
+// lendable reports whether others may read chunks of the table, and it is worth their coming.
+func (d *reading) lendable() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.request.Lend != nil && d.request.Range == nil && !d.alone && len(d.todo) >= worthLending &&
+		slices.ContainsFunc(d.chunks, func(c chunk) bool { return !slices.ContainsFunc(c, func(p piece) bool { return p.of == nil }) })
+}
+
+// worthLending is how many chunks a table has at least of which others may read some.
+const worthLending = 4
+
+// further has a session read a chunk, and more while no other table or worker waits for a session.
+func (d *reading) further(ctx context.Context, to *parquet.Writer, number int, c chunk) {
+	defer d.ended()
 	d.lane(ctx, to, func(l *lane) error {
 		for ok := true; ok; {
 			err := l.read(ctx, number, c)
@@ -116,8 +172,12 @@ func (d *reading) beside(ctx context.Context, to *parquet.Writer, number int, c 
 // lane gives a writer and sessions, one at a time, to do. Afterwards it gives back the slot that was taken for it, the
 // session and the writer's memory.
 func (d *reading) lane(ctx context.Context, to *parquet.Writer, do func(*lane) error) {
-	defer d.snapshot.readers.slots.give()
 	l := &lane{reading: d, to: to}
+	defer func() {
+		if !l.without {
+			d.snapshot.readers.slots.give()
+		}
+	}()
 	err := do(l)
 	if e := l.end(); err == nil && e != nil {
 		err = fault(ctx, e, "cannot end reading table %s of source %s", d.table.info.Name, d.snapshot.source.opts.Name)
@@ -135,7 +195,10 @@ func (d *reading) prepare(ctx context.Context, in *session) error {
 		return err
 	}
 	d.mu.Lock()
-	d.chunks, d.alone = chunks, alone
+	d.chunks, d.alone, d.todo = chunks, alone, nil
+	for number := range chunks {
+		d.todo = append(d.todo, number)
+	}
 	d.mu.Unlock()
 	return nullCursors(ctx, in, d.table, d.request) // last: what it counts must not be counted again
 }
@@ -144,34 +207,41 @@ func (d *reading) prepare(ctx context.Context, in *session) error {
 func (d *reading) take() (int, chunk, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n := len(d.returned); n > 0 {
-		number := d.returned[n-1]
-		d.returned = d.returned[:n-1]
-		return number, d.chunks[number], true
-	}
-	if d.next == len(d.chunks) {
+	if len(d.todo) == 0 {
 		return 0, nil, false
 	}
-	d.next++
-	return d.next - 1, d.chunks[d.next-1], true
+	number := d.todo[0]
+	d.todo = d.todo[1:]
+	return number, d.chunks[number], true
 }
 
 // giveBack has the chunk be read by another session.
 func (d *reading) giveBack(number int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.returned = append(d.returned, number)
+	d.todo = append(d.todo, number)
+}
+
+// ended counts a lane that reads no longer.
+func (d *reading) ended() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.beside--
+	d.stir()
 }
 
 // widen has further sessions read, while there are chunks and free slots, and no other table waits for one.
 func (d *reading) widen(ctx context.Context, to *parquet.Writer) {
-	for !d.alone && d.snapshot.readers.slots.try() {
+	for !d.alone && d.Left() > 0 && d.snapshot.readers.slots.try() {
 		number, c, ok := d.take()
 		if !ok {
 			d.snapshot.readers.slots.give()
 			return
 		}
-		d.others.Go(func() { d.beside(ctx, to.Beside(), number, c) })
+		d.mu.Lock()
+		d.beside++
+		d.mu.Unlock()
+		d.others.Go(func() { d.further(ctx, to.Beside(), number, c) })
 	}
 }
 

@@ -38,7 +38,7 @@ func BenchmarkWorkers(b *testing.B) {
 // nightOf returns how long the workers took, from the first one's start to the end of the run.
 func nightOf(b *testing.B, source string, workers int) time.Duration {
 	b.Helper()
-	n := newNightOf(b, source, 48, 1600, 128)
+	n := newNightOf(b, source, slices.Repeat([]int{1600}, 48), 128)
 	n.worker.Threads, n.worker.Connections, n.worker.Level = 4, 16, elt.LevelColumns
 	n.goOn()
 	began := time.Now()

@@ -36,7 +36,7 @@ type night struct {
 	lake   *disk.Store
 	books  *pgx.Conn // on the ledger's database
 	shop   string    // the source without the slow network
-	rows   int       // of each table
+	rows   []int     // of each table
 }
 
 // units is what each row begins with.
@@ -54,10 +54,10 @@ const short = 4 * time.Second
 // newNight makes the tables of the source, of 200 rows each, behind a network of so many kilobytes a second, and the run.
 func newNight(t testing.TB, source string, tables int, kilobytes int64) *night {
 	t.Helper()
-	return newNightOf(t, source, tables, 200, kilobytes)
+	return newNightOf(t, source, slices.Repeat([]int{200}, tables), kilobytes)
 }
 
-func newNightOf(t testing.TB, source string, tables, rows int, kilobytes int64) *night {
+func newNightOf(t testing.TB, source string, rows []int, kilobytes int64) *night {
 	t.Helper()
 	n := &night{t: t, shop: source, rows: rows}
 	n.worker = worker{
@@ -65,16 +65,14 @@ func newNightOf(t testing.TB, source string, tables, rows int, kilobytes int64) 
 		Gate: filepath.Join(t.TempDir(), "open"),
 	}
 	shop := n.connect(source)
-	for i := range tables {
+	for i, rows := range rows {
 		name := fmt.Sprintf("t%02d", i)
 		n.worker.Tables = append(n.worker.Tables, name)
 		n.exec(shop, fmt.Sprintf(`CREATE TABLE %s AS SELECT i AS id, %d::bigint AS units, repeat(md5(i::text), 10) AS note FROM generate_series(1, %d) i`, name, units, rows))
 	}
 	n.worker.Source = source
 	if kilobytes > 0 {
-		proxy := testenv.Toxiproxy(t).Before(t, source)
-		proxy.Add(t, testenv.Bandwidth(kilobytes), testenv.Answers)
-		n.worker.Source = proxy.URL
+		n.worker.Source = n.network(kilobytes).URL
 	}
 	var err error
 	if n.ledger, err = ledger.Open(t.Context(), n.worker.Ledger, slog.New(slog.DiscardHandler)); err != nil {
@@ -90,6 +88,14 @@ func newNightOf(t testing.TB, source string, tables, rows int, kilobytes int64) 
 	n.books = n.connect(n.worker.Ledger)
 	n.plan()
 	return n
+}
+
+// network is a way to the source that carries so many kilobytes a second for each connection.
+func (n *night) network(kilobytes int64) *testenv.Proxy {
+	n.t.Helper()
+	proxy := testenv.Toxiproxy(n.t).Before(n.t, n.shop)
+	proxy.Add(n.t, testenv.Bandwidth(kilobytes), testenv.Answers)
+	return proxy
 }
 
 func (n *night) plan() {
@@ -152,7 +158,7 @@ func (n *night) trade() (stop func()) {
 			from := rand.IntN(len(n.worker.Tables))
 			to := (from + 1 + rand.IntN(len(n.worker.Tables)-1)) % len(n.worker.Tables) // another
 			statement := fmt.Sprintf(`WITH x AS (UPDATE %s SET units = units - 1 WHERE id = %d) UPDATE %s SET units = units + 1 WHERE id = %d`,
-				n.worker.Tables[from], 1+rand.IntN(n.rows), n.worker.Tables[to], 1+rand.IntN(n.rows))
+				n.worker.Tables[from], 1+rand.IntN(n.rows[from]), n.worker.Tables[to], 1+rand.IntN(n.rows[to]))
 			if _, err := conn.Exec(ctx, statement); err != nil && ctx.Err() == nil {
 				n.t.Error(err)
 				return
@@ -202,7 +208,7 @@ func (n *night) manifests() (all []*elt.Manifest) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	for _, s := range steps {
+	for i, s := range steps {
 		if s.State != elt.StepSucceeded {
 			n.t.Fatalf("%s is %s: %v", s.ID, s.State, s.Error)
 		}
@@ -210,7 +216,7 @@ func (n *night) manifests() (all []*elt.Manifest) {
 		if err != nil {
 			n.t.Fatal(err)
 		}
-		if m.Rows() != int64(n.rows) || m.SourceDigest == nil && n.worker.Level == elt.LevelRows {
+		if m.Rows() != int64(n.rows[i]) || m.SourceDigest == nil && n.worker.Level == elt.LevelRows {
 			n.t.Errorf("%s has %d rows, and the digest %v", m.Dataset, m.Rows(), m.SourceDigest)
 		}
 		n.readBack(m)
@@ -248,14 +254,15 @@ func (n *night) readBack(m *elt.Manifest) {
 // oneMoment checks that all tables are of one snapshot, say so, and add up.
 func (n *night) oneMoment(all []*elt.Manifest) {
 	n.t.Helper()
-	var sum int64
-	for _, m := range all {
+	var sum, want int64
+	for i, m := range all {
+		want += int64(n.rows[i] * units)
 		if s := m.Source; !s.CrossTableConsistent || s.Epoch != 1 || s.Snapshot != all[0].Source.Snapshot || s.Server != all[0].Source.Server {
 			n.t.Errorf("%s was read at %+v, the first table at %+v", m.Dataset, s, all[0].Source)
 		}
 		sum += unitsOf(n.t, m)
 	}
-	if want := int64(len(all) * n.rows * units); sum != want {
+	if sum != want {
 		n.t.Errorf("the tables add up to %d, not %d: they are not of one moment", sum, want)
 	}
 }

@@ -41,6 +41,9 @@ type worker struct {
 	Level       elt.Level
 	Gate        string // a file: until it is there, no table is finished,
 	Free        int32  // but so many
+	ChunkBytes  int64
+	Rules       elt.ColumnRules // of the first table
+	MaskKey     string
 }
 
 const workerVariable = "DAYBREAK_TEST_WORKER"
@@ -95,10 +98,13 @@ func (w worker) start(t testing.TB) *exec.Cmd {
 }
 
 func (w worker) extractions() (tables []elt.Extraction) {
-	for _, name := range w.Tables {
+	for i, name := range w.Tables {
 		tables = append(tables, elt.Extraction{
 			Dataset: elt.DatasetName("shop." + name), Source: "shop", Table: "public." + name, Mode: elt.Full, Verify: w.Level,
 		})
+		if i == 0 {
+			tables[i].ColumnRules = w.Rules
+		}
 	}
 	return tables
 }
@@ -118,7 +124,7 @@ func (w worker) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	source, err := postgres.New(postgres.Options{Name: "shop", URL: w.Source, Connections: w.Connections, Silence: 5 * time.Second, Log: log})
+	source, err := postgres.New(postgres.Options{Name: "shop", URL: w.Source, Connections: w.Connections, ChunkBytes: w.ChunkBytes, Silence: 5 * time.Second, Log: log})
 	if err != nil {
 		return err
 	}
@@ -127,8 +133,8 @@ func (w worker) run(ctx context.Context) error {
 		stage.tables[e.Dataset] = e
 	}
 	extractor := extract.New(extract.Options{
-		Sources: map[elt.SourceName]extract.Source{"shop": source}, Lake: &gated{lake: lake, worker: w}, Sharing: l, Worker: w.Name,
-		Lease: w.Lease, Rest: 100 * time.Millisecond, Log: log,
+		Sources: map[elt.SourceName]extract.Source{"shop": source}, Lake: &gated{lake: lake, worker: w}, Sharing: l, Loans: l, Worker: w.Name,
+		Lease: w.Lease, Rest: 100 * time.Millisecond, MaskKey: []byte(w.MaskKey), Log: log,
 	})
 	stage.night = sync.OnceValue(func() *extract.Night { return extractor.Begin(runID, w.extractions(), w.extractions()) })
 	runner := &schedules.Runner{
@@ -201,7 +207,7 @@ type extracting struct {
 }
 
 func (x *extracting) Do(ctx context.Context, s elt.Step, lease elt.Lease, progress func(elt.Progress)) (elt.Result, error) {
-	m, err := x.night().Extract(ctx, extract.Job{Extraction: x.tables[s.Dataset], Run: s.Run, Date: s.Date, Attempt: lease.Attempt}, progress)
+	m, err := x.night().Extract(ctx, extract.Job{Extraction: x.tables[s.Dataset], Run: s.Run, Date: s.Date, Attempt: lease.Attempt, Lease: lease}, progress)
 	if err != nil {
 		return elt.Result{}, err
 	}

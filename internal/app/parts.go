@@ -174,7 +174,7 @@ func (p *parts) openExtract(ctx context.Context) (err error) {
 		Log: p.log, Now: time.Now, Worker: p.worker, Lease: leaseTime,
 	}
 	if p.ledger.Shared() {
-		options.Sharing = p.ledger
+		options.Sharing, options.Loans = p.ledger, p.ledger
 	}
 	p.extractor = extract.New(options)
 	return nil

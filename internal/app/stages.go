@@ -84,7 +84,7 @@ func (s *stages) extract(ctx context.Context, step elt.Step, lease elt.Lease, pr
 	if err != nil {
 		return elt.Result{}, err
 	}
-	job := extract.Job{Extraction: table, Run: step.Run, Date: step.Date, Attempt: lease.Attempt}
+	job := extract.Job{Extraction: table, Run: step.Run, Date: step.Date, Attempt: lease.Attempt, Lease: lease}
 	if err := s.incremental(ctx, &job); err != nil {
 		return elt.Result{}, err
 	}

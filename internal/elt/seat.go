@@ -41,7 +41,7 @@ type Seat struct {
 type SeatReport struct {
 	Connections int      // that it has open
 	Exports     []string // names under which the snapshot can be joined through it
-	Idle        bool     // it has no table to read
+	Idle        bool     // it has nothing to read
 	// Taken is told once, by whoever took the snapshot.
 	Taken *SharedSnapshot
 }
@@ -55,11 +55,14 @@ type Seating struct {
 	// Exports are names under which others keep the snapshot.
 	Exports []string
 	Others  int // workers that have a seat at the same snapshot
+	Idle    int // those of them that have nothing to read
 	// Gone says that a newer snapshot has taken the place of this one, or that whoever was to take it has gone: nothing more
 	// begins in it.
 	Gone bool
 	// Left are the run's tables of the source that nobody has brought yet.
 	Left []DatasetName
+	// Lent are the steps of tables that others read in this snapshot, and of which they lend chunks.
+	Lent []StepID
 }
 
 // Share returns how many of a source's connections a worker may have: as many as each other that reads, and one where it

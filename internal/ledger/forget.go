@@ -130,6 +130,8 @@ func (l *Ledger) dropRuns(ctx context.Context, runs []any) error {
 			for _, statement := range []string{
 				`DELETE FROM attempts WHERE step IN (SELECT id FROM steps WHERE run = $1)`,
 				`DELETE FROM manifests WHERE step IN (SELECT id FROM steps WHERE run = $1)`,
+				`DELETE FROM lent_chunks WHERE step IN (SELECT id FROM steps WHERE run = $1)`,
+				`DELETE FROM lent_tables WHERE step IN (SELECT id FROM steps WHERE run = $1)`,
 				`DELETE FROM steps WHERE run = $1`,
 				`DELETE FROM snapshot_seats WHERE run = $1`,
 				`DELETE FROM snapshots WHERE run = $1`,

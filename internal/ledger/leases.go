@@ -67,6 +67,11 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 			}
 			l.log.WarnContext(ctx, "lease ran out: step taken over", slog.String("step", string(id)), slog.String("from", string(s.worker)), slog.String("by", string(w)))
 		}
+		if s.Attempt > 0 && s.Kind == elt.ExtractStep {
+			if err := dropLoans(ctx, c.Tx, id); err != nil { // what an attempt before this one lent
+				return err
+			}
+		}
 		row := []any{string(id), lease.Attempt, string(w), fence, instant(c.now)}
 		if err := c.insert(ctx, "attempts (step, number, worker, fence, started_at)", [][]any{row}); err != nil {
 			return err

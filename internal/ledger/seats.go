@@ -154,6 +154,11 @@ func (l *Ledger) Hold(ctx context.Context, s elt.Seat, r elt.SeatReport, ttl tim
 		if in.Left, err = tablesLeft(ctx, t, s); err != nil {
 			return err
 		}
+		if in.Others > 0 {
+			if in.Lent, err = tablesLent(ctx, t, s, now); err != nil {
+				return err
+			}
+		}
 		exports, err := document{r.Exports}.text()
 		if err != nil {
 			return err
@@ -206,6 +211,9 @@ func (t *table) seating(s elt.Seat, r elt.SeatReport) (in elt.Seating) {
 		}
 		if other.snapshot == s.Snapshot {
 			in.Others++
+			if other.idle {
+				in.Idle++
+			}
 			in.Exports = append(in.Exports, other.exports...)
 		}
 	}
