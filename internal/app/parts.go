@@ -200,6 +200,7 @@ func openLake(ctx context.Context, ws *workspace) (lake.Store, error) {
 	return s3.Open(ctx, s3.Options{
 		Bucket: cfg.S3.Bucket, Prefix: cfg.S3.Prefix, Region: cfg.S3.Region, Endpoint: cfg.S3.Endpoint,
 		AccessKey: cfg.S3.AccessKey.Reveal(), SecretKey: cfg.S3.SecretKey.Reveal(), PathStyle: cfg.S3.PathStyle,
+		MaxAttempts: cfg.S3.Attempts, MaxBackoff: cfg.S3.MaxDelay,
 	})
 }
 

@@ -148,6 +148,12 @@ func (c *checker) lake() {
 	if strings.HasPrefix(s3.Prefix, "/") {
 		c.problem(CodeBadLake, fmt.Sprintf("the prefix %q begins with a slash, which makes a folder without a name", s3.Prefix), "write it without the slash", "lake", "s3", "prefix")
 	}
+	if s3.Attempts < 1 || s3.Attempts > maxTries {
+		c.problem(CodeBadLake, fmt.Sprintf("a request cannot be tried %d times", s3.Attempts), fmt.Sprintf("give a number from 1 (once) to %d", maxTries), "lake", "s3", "attempts")
+	}
+	if s3.MaxDelay <= 0 || s3.MaxDelay > maxPause {
+		c.problem(CodeBadLake, fmt.Sprintf("a pause of %v between two tries is not possible", s3.MaxDelay), "give a time of up to 1m, such as 5s", "lake", "s3", "max_delay")
+	}
 }
 
 func httpURL(s string) bool {

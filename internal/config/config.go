@@ -70,6 +70,9 @@ type S3 struct {
 	// AccessKey and SecretKey are both empty where the machine's own credentials serve.
 	AccessKey Secret `yaml:"access_key"`
 	SecretKey Secret `yaml:"secret_key"`
+	// Attempts is how often one request is tried, MaxDelay the longest pause between two tries.
+	Attempts int           `yaml:"attempts"`
+	MaxDelay time.Duration `yaml:"max_delay"`
 }
 
 // UnmarshalNode reads a lake that is a folder's path or a mapping.
@@ -298,6 +301,12 @@ func defaults() *Config {
 // defaultConnections is how many connections a run opens to a server that says nothing else.
 const defaultConnections = 4
 
+// A request to an object store that says nothing else is tried so often, with such a pause at most; and nobody may ask for more.
+const (
+	defaultTries, maxTries = 5, 20
+	defaultPause, maxPause = 5 * time.Second, time.Minute
+)
+
 // Load reads the configuration of the workspace in dir. It is never nil: with problems it holds what could be read, so
 // that a caller may look for more of them before it gives up. References to the environment and to files are
 // expanded; files are looked for in the workspace.
@@ -341,6 +350,15 @@ func (c *Config) decode(f *yamlfile.File) elt.Problems {
 		if s.Connections == 0 && (s.Postgres != "" || s.MySQL != "") && f.Root().Get("sources").Get(string(name)).Get("connections") == nil {
 			s.Connections = defaultConnections
 			c.Sources[name] = s
+		}
+	}
+	if s3 := c.Lake.S3; s3 != nil {
+		at := f.Root().Get("lake").Get("s3")
+		if at.Get("attempts") == nil {
+			s3.Attempts = defaultTries
+		}
+		if at.Get("max_delay") == nil {
+			s3.MaxDelay = defaultPause
 		}
 	}
 	for i := range c.Notify.Webhooks {

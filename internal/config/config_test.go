@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestEverythingIsRead(t *testing.T) {
 	dir := workspace(t, `
 title: Acme data
 ledger: ${env:LEDGER_URL}
-lake: {s3: {bucket: b, prefix: p, region: r, endpoint: "http://127.0.0.1:9000", path_style: true, access_key: a, secret_key: s}}
+lake: {s3: {bucket: b, prefix: p, region: r, endpoint: "http://127.0.0.1:9000", path_style: true, access_key: a, secret_key: s, attempts: 2, max_delay: 1s}}
 warehouse: {duckdb: /w/w.duckdb, read_copy: r.duckdb, memory: 2GB}
 sources: {shop: {postgres: "${env:SHOP_URL}", connections: "${env:NUMBER}"}}
 masking: {key: "${file:mask.key}"}
@@ -132,7 +133,7 @@ retention: {lake: {days: 30, versions: 2}, warehouse: {versions: 0}, staging: {d
 	}
 	want := &Config{
 		Dir: dir, Env: []string{"DAYBREAK_TOKEN", "LEDGER_URL", "NUMBER", "SHOP_URL", "SLACK_WEBHOOK"}, Title: "Acme data", Ledger: "postgres://ledger@db.example.com/ledger",
-		Lake:      Lake{S3: &S3{Bucket: "b", Prefix: "p", Region: "r", Endpoint: "http://127.0.0.1:9000", PathStyle: true, AccessKey: "a", SecretKey: "s"}},
+		Lake:      Lake{S3: &S3{Bucket: "b", Prefix: "p", Region: "r", Endpoint: "http://127.0.0.1:9000", PathStyle: true, AccessKey: "a", SecretKey: "s", Attempts: 2, MaxDelay: time.Second}},
 		Warehouse: Warehouse{DuckDB: "/w/w.duckdb", ReadCopy: filepath.Join(dir, "r.duckdb"), Memory: "2GB"},
 		Sources:   map[elt.SourceName]Source{"shop": {Postgres: "postgres://reader:pass@db.example.com/shop", Connections: 7}},
 		Masking:   Masking{Key: "0123456789abcdef0123456789abcdef"},
@@ -187,6 +188,8 @@ func TestSchemaDefaults(t *testing.T) {
 		"| `ledger` | `sqlite:state/ledger.db` | `" + d.Ledger.Reveal() + "` |",
 		"| `lake` | text or mapping | `" + d.Lake.Folder + "` |",
 		"| `lake.s3.bucket` | text |  |",
+		"| `lake.s3.attempts` | integer | `" + strconv.Itoa(defaultTries) + "` |",
+		"| `lake.s3.max_delay` | text | `" + defaultPause.String() + "` |",
 		"| `warehouse.duckdb` | text | `" + d.Warehouse.DuckDB + "` |",
 		"| `warehouse.read_copy` | text | `" + d.Warehouse.ReadCopy + "` |",
 		"| `sources.NAME.connections` | integer | `4` |",

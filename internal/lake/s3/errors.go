@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 
@@ -78,6 +79,12 @@ func statusOf(err error) int {
 		return answer.HTTPStatusCode()
 	}
 	return 0
+}
+
+// unreachable reports whether the last try found nobody at the server's address.
+func unreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 func isStatus(err error, status int) bool { return statusOf(err) == status }

@@ -222,7 +222,11 @@ func (u *upload) confirm(ctx context.Context, cause error) (elt.Object, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 	defer cancel()
 	failpoint.Here("lake.s3.sent")
-	head, err := u.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: u.bucket, Key: u.at(u.key)})
+	head, err := u.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: u.bucket, Key: u.at(u.key)}, func(o *s3.Options) {
+		if unreachable(cause) {
+			o.RetryMaxAttempts = 1 // it has just been tried for as long as anybody wants to wait
+		}
+	})
 	switch {
 	case err == nil && head.Metadata[markName] == u.mark:
 		if size := aws.ToInt64(head.ContentLength); size != u.body.Size() {

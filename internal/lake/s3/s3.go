@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -43,12 +44,14 @@ type Options struct {
 	Parallel int
 	// MaxAttempts is how often a request is tried: 5 if zero.
 	MaxAttempts int
-	// MaxBackoff is the longest pause between two tries: 20 s if zero.
+	// MaxBackoff is the longest pause between two tries: 5 s if zero.
 	MaxBackoff time.Duration
 }
 
-// answerTime is how long the server may think about one request.
-const answerTime = 2 * time.Minute
+const (
+	answerTime  = 2 * time.Minute  // that the server may think about one request
+	connectTime = 10 * time.Second // to reach it: an address that swallows what is sent to it says nothing at all
+)
 
 // Store is a lake in a bucket. It is safe for concurrent use.
 type Store struct {
@@ -96,14 +99,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (o Options) config(ctx context.Context) (aws.Config, error) {
-	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+	client := awshttp.NewBuildableClient().WithDialerOptions(func(d *net.Dialer) {
+		d.Timeout = connectTime
+	}).WithTransportOptions(func(t *http.Transport) {
 		t.ResponseHeaderTimeout = answerTime
 		t.MaxIdleConnsPerHost = 32
 	})
 	retryer := func() aws.Retryer {
 		standard := retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = cmp.Or(o.MaxAttempts, 5)
-			r.MaxBackoff = cmp.Or(o.MaxBackoff, 20*time.Second)
+			r.MaxBackoff = cmp.Or(o.MaxBackoff, 5*time.Second)
 		})
 		// The answer to a write that met another on the same key, of which it is not known yet who wins.
 		return retry.AddWithErrorCodes(standard, "ConditionalRequestConflict")
