@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/daybreak-data/daybreak/extract"
-	"github.com/daybreak-data/daybreak/internal/config"
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/lake/s3"
 	"github.com/daybreak-data/daybreak/internal/ledger"
@@ -85,7 +84,8 @@ func (k *Check) published(ctx context.Context, ws *workspace, log *slog.Logger) 
 
 // checkLake asks a lake that is a server whether it can be reached and written to.
 func (ws *workspace) checkLake(ctx context.Context) elt.Problems {
-	if ws.config.Lake.S3 == nil {
+	s := ws.config.Lake.S3
+	if s == nil || unresolved(s.Bucket, s.Endpoint, s.Region, s.AccessKey.Reveal(), s.SecretKey.Reveal()) {
 		return nil // a folder is made when it is missing
 	}
 	store, err := openLake(ctx, ws)
@@ -95,16 +95,24 @@ func (ws *workspace) checkLake(ctx context.Context) elt.Problems {
 	if err == nil {
 		return nil
 	}
-	return elt.Problems{{File: config.FileName, Line: 1, Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do}}
+	return elt.Problems{ws.config.Place(elt.Problem{Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do}, "lake", "s3")}
 }
 
 // checkSources asks the catalogs of the sources, puts what they say at the datasets' places in the schedules, and the
 // columns that would be extracted into tables. A source that cannot be reached is one problem, not one for each of its
 // tables.
 func (ws *workspace) checkSources(ctx context.Context, published map[elt.DatasetName]*elt.Manifest, tables map[elt.DatasetName]elt.Schema, log *slog.Logger) (problems elt.Problems) {
-	sources, err := openSources(ws, log)
-	if err != nil {
-		return elt.Problems{{File: config.FileName, Line: 1, Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do}}
+	sources := make(sources, len(ws.config.Sources))
+	for name, s := range ws.config.Sources {
+		if unresolved(s.SQLite, s.Postgres.Reveal(), s.MySQL.Reveal()) {
+			continue
+		}
+		source, err := openSource(name, s, log)
+		if err != nil {
+			problems = append(problems, ws.config.Place(elt.Problem{Code: elt.CodeOf(err), What: err.Error(), Do: elt.NewFailure(err).Do}, "sources", string(name)))
+			continue
+		}
+		sources[name] = source
 	}
 	x := extract.New(extract.Options{
 		Sources: sources, MaskKey: []byte(ws.config.Masking.Key.Reveal()), Log: log,
@@ -127,6 +135,12 @@ func (ws *workspace) checkSources(ctx context.Context, published map[elt.Dataset
 		log.Warn("not every source closed cleanly", "error", err)
 	}
 	return problems
+}
+
+// unresolved reports whether one of the settings still asks for a variable or a file that is not there: that has been said,
+// and nobody can be reached with it.
+func unresolved(settings ...string) bool {
+	return slices.ContainsFunc(settings, func(s string) bool { return strings.Contains(s, "${") })
 }
 
 // publishedManifests returns the manifests of the tables that are published, as the ledger knows them. A workspace that

@@ -335,6 +335,19 @@ func Load(dir string) (*Config, elt.Problems) {
 	return c, problems
 }
 
+// Place puts a problem that shows only when something is tried where the file says what was tried.
+func (c *Config) Place(p elt.Problem, path ...any) elt.Problem {
+	p.File, p.Line = FileName, 1
+	data, err := os.ReadFile(filepath.Join(c.Dir, FileName))
+	if err != nil {
+		return p // it was read a moment ago, and is not what the problem is about
+	}
+	f, _ := yamlfile.Parse(FileName, data)
+	at := f.Problem(p.Code, p.What, p.Do, path...)
+	p.Line, p.Column = at.Line, at.Column
+	return p
+}
+
 // lookupEnv asks the environment, and notes what was asked for.
 func (c *Config) lookupEnv(name string) (string, bool) {
 	if at, known := slices.BinarySearch(c.Env, name); !known {

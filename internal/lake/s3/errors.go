@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/aws/smithy-go"
@@ -26,7 +27,7 @@ func (s *Store) failure(operation, key string, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	status := statusOf(err)
+	status, err := statusOf(err), inWords(err)
 	switch {
 	case isCode(err, "NoSuchBucket"):
 		return &elt.Error{Code: lake.CodeBucketMissing, Class: elt.Config, Err: err,
@@ -54,6 +55,43 @@ func (s *Store) failure(operation, key string, err error) error {
 	}
 	return &elt.Error{Code: lake.CodeUnavailable, Class: elt.Transient, What: what, Err: err,
 		Do: "nothing: it is tried again; if it lasts, check that the server can be reached from here"}
+}
+
+// told is an error of the SDK in a few words. Its own text recites every layer that it passed through.
+type told struct {
+	error
+	text string
+}
+
+func (t told) Error() string { return t.text }
+func (t told) Unwrap() error { return t.error }
+
+// inWords says what the server answered, or why it did not, without what was asked: the sentence around it has that.
+func inWords(err error) error {
+	text := err.Error()
+	var api smithy.APIError
+	var op *net.OpError
+	var request *url.Error
+	var answer interface{ ServiceRequestID() string }
+	switch {
+	case errors.As(err, &api):
+		text = api.ErrorCode()
+		if m := api.ErrorMessage(); m != "" && m != text {
+			text += ": " + m
+		}
+		if status := statusOf(err); status != 0 {
+			text += fmt.Sprintf(" (HTTP %d", status)
+			if errors.As(err, &answer) && answer.ServiceRequestID() != "" {
+				text += ", request " + answer.ServiceRequestID()
+			}
+			text += ")"
+		}
+	case errors.As(err, &op):
+		text = op.Error()
+	case errors.As(err, &request):
+		text = request.Err.Error()
+	}
+	return told{err, text}
 }
 
 func (s *Store) noCredentials(err error) error {

@@ -40,4 +40,7 @@ func TestNobodyIsAskedTwiceForPatience(t *testing.T) {
 	if diff := cmp.Diff([]string{"PUT", "PUT", "PUT", "HEAD"}, n.asked); diff != "" {
 		t.Error(diff)
 	}
+	if diff := cmp.Diff("cannot write k of lake s3://b/ at http://127.0.0.1:1: dial tcp: connection refused", err.Error()); diff != "" {
+		t.Error(diff)
+	}
 }
