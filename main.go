@@ -22,7 +22,7 @@ type commandLine struct {
 	app.Globals
 
 	Demo     app.Demo     `cmd:"" group:"begin" help:"Try it: make a workspace, run seven nights, serve the status page."`
-	Init     app.Init     `cmd:"" group:"begin" help:"Write a first daybreak.yaml and schedule into a folder."`
+	Init     app.Init     `cmd:"" group:"begin" help:"Write a first daybreak.yaml and the folders beside it."`
 	Discover app.Discover `cmd:"" group:"begin" help:"Print a schedule for the tables of a source."`
 	Check    app.Check    `cmd:"" group:"begin" help:"Name every problem of the workspace at once."`
 	Doctor   app.Doctor   `cmd:"" group:"begin" help:"Look at everything that a night will need, and say what is wrong with it."`
@@ -97,8 +97,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exited
 	}
 	if err != nil {
-		if _, ok := errors.AsType[*kong.ParseError](err); ok {
-			fmt.Fprintf(stderr, "daybreak: %v; see daybreak --help\n", err)
+		if parseErr, ok := errors.AsType[*kong.ParseError](err); ok {
+			fmt.Fprintf(stderr, "daybreak: %v; see %s --help\n", err, meant(parseErr))
 			return app.ExitUsage
 		}
 		return app.Report(stderr, err)
@@ -110,6 +110,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(&line.Globals, &app.Console{Out: stdout, Err: stderr})
 	return app.Report(stderr, command.Run())
+}
+
+// meant is the command that was begun to be written, as it is called for its help.
+func meant(err *kong.ParseError) string {
+	name := "daybreak"
+	for _, step := range err.Context.Path {
+		if step.Command != nil {
+			name += " " + step.Command.Name
+		}
+	}
+	return name
 }
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM, which asks for an orderly end. By then

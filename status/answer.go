@@ -184,7 +184,20 @@ func (s *Service) lookAt(c echo.Context) (view, *dataset, error) {
 	if set := v.byName[name]; set != nil {
 		return v, set, nil
 	}
-	return v, nil, refuse(http.StatusNotFound, codeDatasetUnknown, fmt.Sprintf("there is no dataset %q", shortened(string(name))), "see /v1/datasets for those that there are")
+	return v, nil, v.noDataset(string(name))
+}
+
+// noDataset refuses a name that is no dataset's, with the one that was most likely meant.
+func (v view) noDataset(name string) *problem {
+	known := make([]string, len(v.sets))
+	for i, set := range v.sets {
+		known[i] = string(set.Name)
+	}
+	do := "see /v1/datasets, or daybreak ls, for those that there are"
+	if near := elt.Closest(name, known); near != "" {
+		do = fmt.Sprintf("did you mean %q?", near)
+	}
+	return refuse(http.StatusNotFound, codeDatasetUnknown, fmt.Sprintf("there is no dataset %q", shortened(name)), do)
 }
 
 // dateText parses a date of a path or query, naming the parameter when it cannot be one.

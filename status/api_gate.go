@@ -189,7 +189,7 @@ func (s *Service) judge(ctx context.Context, v view, n need) (api.Need, error) {
 	out := api.Need{Dataset: n.dataset, Date: n.date, Verdict: api.Waiting}
 	set := v.byName[n.dataset]
 	if set == nil {
-		return out, refuse(http.StatusNotFound, codeDatasetUnknown, fmt.Sprintf("there is no dataset %q", n.dataset), "see /v1/datasets for those that there are")
+		return out, v.noDataset(string(n.dataset))
 	}
 	snap := v.snapshot
 	if !v.covers(n.date) && n.date.Before(elt.DateOf(v.fetched)) {

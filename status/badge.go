@@ -36,7 +36,7 @@ func (s *Service) getBadge(c echo.Context) error {
 	}
 	set := v.byName[elt.DatasetName(name)]
 	if set == nil {
-		return refuse(http.StatusNotFound, codeDatasetUnknown, fmt.Sprintf("there is no dataset %q", shortened(name)), "see /v1/datasets for those that there are")
+		return v.noDataset(string(name))
 	}
 	p, text := pill{"unknown", "?", ""}, "unknown"
 	if d := set.headline.Latest; d.State != "" && !v.stale {

@@ -288,7 +288,7 @@ func (s *Service) coverage(r request, m *elt.Maintenance) error {
 	}
 	for name := range fieldList(r.fields["datasets"]) {
 		if v.byName[elt.DatasetName(name)] == nil {
-			return refuse(http.StatusNotFound, codeDatasetUnknown, fmt.Sprintf("there is no dataset %q", shortened(name)), "see /v1/datasets for those that there are")
+			return v.noDataset(string(name))
 		}
 		m.Datasets = append(m.Datasets, elt.DatasetName(name))
 	}

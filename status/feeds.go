@@ -2,9 +2,11 @@ package status
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gorilla/feeds"
@@ -22,7 +24,9 @@ func (s *Service) getAtom(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := news.ToAtom()
+	atom := (&feeds.Atom{Feed: news}).AtomFeed()
+	atom.Id, atom.Link.Rel = news.Id, "alternate"
+	text, err := feeds.ToXML(atom)
 	if err != nil {
 		return fmt.Errorf("write the Atom feed: %w", err)
 	}
@@ -36,12 +40,17 @@ func (s *Service) getJSONFeed(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := news.ToJSON()
+	feed := (&feeds.JSON{Feed: news}).JSONFeed()
+	feed.FeedUrl = strings.Replace(news.Id, "/feed.atom", "/feed.json", 1)
+	text, err := json.MarshalIndent(struct {
+		*feeds.JSONFeed
+		Items []*feeds.JSONItem `json:"items"` // required, also when there are none
+	}{feed, append([]*feeds.JSONItem{}, feed.Items...)}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the JSON feed: %w", err)
 	}
 	c.Response().Header().Set("Cache-Control", "no-cache")
-	return c.Blob(http.StatusOK, "application/feed+json; charset=utf-8", []byte(text))
+	return c.Blob(http.StatusOK, "application/feed+json; charset=utf-8", text)
 }
 
 // news are the incidents, what was said of them, and when the data resolved them; of one dataset alone with ?dataset=.
@@ -52,7 +61,7 @@ func (s *Service) news(c echo.Context) (*feeds.Feed, error) {
 	}
 	only := elt.DatasetName(c.QueryParam("dataset"))
 	if c.QueryParams().Has("dataset") && v.byName[only] == nil {
-		return nil, refuse(http.StatusNotFound, codeDatasetUnknown, fmt.Sprintf("there is no dataset %q", shortened(string(only))), "see /v1/datasets for those that there are")
+		return nil, v.noDataset(string(only))
 	}
 	incidents, err := s.opts.Ledger.Incidents(c.Request().Context(), false, mostNews)
 	if err != nil {
@@ -61,7 +70,7 @@ func (s *Service) news(c echo.Context) (*feeds.Feed, error) {
 	base := s.baseURL(c)
 	feed := &feeds.Feed{
 		Title: s.opts.Title + ": incidents", Link: &feeds.Link{Href: base + "/incidents"}, Id: base + "/feed.atom", Updated: v.asOf.UTC(),
-		Description: "What touches a deadline, and when it is over.",
+		Description: "What touches a deadline, and when it is over.", Author: &feeds.Author{Name: s.opts.Title},
 	}
 	if only != "" {
 		feed.Title, feed.Link.Href, feed.Id = s.opts.Title+": "+string(only), base+datasetHref(only), feed.Id+"?dataset="+string(only)

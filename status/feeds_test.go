@@ -18,6 +18,9 @@ func TestFeeds(t *testing.T) {
 	s := serve(t, w)
 	answer, body := get(t, s, "/feed.atom")
 	var atom struct {
+		ID      string `xml:"id"`
+		Author  string `xml:"author>name"`
+		Updated string `xml:"updated"`
 		Entries []struct {
 			ID      string `xml:"id"`
 			Title   string `xml:"title"`
@@ -26,6 +29,9 @@ func TestFeeds(t *testing.T) {
 	}
 	if err := xml.Unmarshal([]byte(body), &atom); err != nil || !strings.HasPrefix(answer.Header.Get("Content-Type"), "application/atom+xml") {
 		t.Fatalf("%s: %v\n%s", answer.Header.Get("Content-Type"), err, body)
+	}
+	if !strings.HasSuffix(atom.ID, "/feed.atom") || atom.Author == "" || atom.Updated != atom.Entries[0].Updated {
+		t.Errorf("the feed is %q by %q of %s", atom.ID, atom.Author, atom.Updated)
 	}
 	seen := make(map[string]bool)
 	for i, e := range atom.Entries {
@@ -49,6 +55,9 @@ func TestFeeds(t *testing.T) {
 	}
 	if len(feed.Items) == 0 || len(feed.Items) >= len(atom.Entries) || !strings.Contains(feed.Items[0].ID, "incident-x") {
 		t.Errorf("of revenue: %+v", feed.Items)
+	}
+	if _, body = get(t, s, "/feed.json?dataset=shop.teammates"); !strings.Contains(body, `"items": []`) || !strings.Contains(body, "/feed.json?dataset=shop.teammates") {
+		t.Errorf("a feed without news: %s", body)
 	}
 	if answer, _ := get(t, s, "/feed.json?dataset=nothing"); answer.StatusCode != http.StatusNotFound {
 		t.Errorf("a feed of nothing: %d", answer.StatusCode)

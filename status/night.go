@@ -26,6 +26,7 @@ type tally struct {
 	total                                 int
 	ready, held, unknown, late, moving    []elt.DatasetName
 	cameLate, warned, outdated, restating int
+	withdrawn                             int // of those that are held
 	begun                                 bool
 	dueBy                                 time.Time // the last deadline of those that are moving
 }
@@ -66,6 +67,9 @@ func (s *snapshot) tallyOf(date elt.Date, sets []*dataset, counts map[elt.DaySta
 		switch {
 		case d.Impossible():
 			t.held = append(t.held, set.Name)
+			if d.Withdrawn != "" {
+				t.withdrawn++
+			}
 		case d.Good():
 			t.ready = append(t.ready, set.Name)
 			if d.Deadline == elt.DeadlineMissed {
@@ -216,7 +220,7 @@ func (s *snapshot) headDetail(n night, t tally, sets []*dataset) string {
 	for _, c := range []struct {
 		n    int
 		text string
-	}{{len(t.held), "held up"}, {len(t.late), "late"}, {len(t.unknown), "unknown"}} {
+	}{{len(t.held) - t.withdrawn, "held up"}, {t.withdrawn, "withdrawn"}, {len(t.late), "late"}, {len(t.unknown), "unknown"}} {
 		if c.n > 0 {
 			add("%d %s %s.", c.n, be(c.n), c.text)
 		}

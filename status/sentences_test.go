@@ -108,7 +108,7 @@ func TestOverviewSentences(t *testing.T) {
 			w.SetDay(d)
 			return w
 		}, "Most of Friday’s data is ready. revenue is not.",
-			"14 of 15 datasets are ready for Fri 20 Nov. 1 is held up. 1 was made from an input that has changed since. The next night starts Sun 22 Nov, 04:30.",
+			"14 of 15 datasets are ready for Fri 20 Nov. 1 is withdrawn. 1 was made from an input that has changed since. The next night starts Sun 22 Nov, 04:30.",
 			[]string{"problem: revenue of Fri 20 Nov was withdrawn"}},
 		"publishing failed": {func() *statustest.World {
 			w := calm()

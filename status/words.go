@@ -52,10 +52,10 @@ func capital(s string) string {
 }
 
 // sentence ends text with a full stop and begins it with a capital, unless it begins with a name that is written as
-// it is: shop.users, stg_users, unique(id).
+// it is: shop.users, stg_users, unique(id), limit="0".
 func sentence(text string) string {
 	text = strings.TrimSpace(text)
-	if first, _, _ := strings.Cut(text, " "); !strings.ContainsAny(strings.TrimRight(first, ".,:;!?"), "._(@/") {
+	if first, _, _ := strings.Cut(text, " "); !strings.ContainsAny(strings.TrimRight(first, ".,:;!?"), "._(@/=") {
 		text = capital(text)
 	}
 	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
-	"github.com/daybreak-data/daybreak/internal/yamlfile"
 	"github.com/daybreak-data/daybreak/transform/jinja"
 )
 
@@ -46,7 +45,7 @@ func (r *reader) failed(e *jinja.Error, g *rendering) {
 	do := e.Do
 	if name, ok := strings.CutSuffix(e.What, " is not defined"); ok {
 		known := append(slices.Collect(maps.Keys(g.globals())), r.project.library.Names()...)
-		if near := yamlfile.Closest(strings.Trim(name, `"`), known); near != "" {
+		if near := elt.Closest(strings.Trim(name, `"`), known); near != "" {
 			do = fmt.Sprintf("did you mean %q?", near)
 		}
 	}

@@ -158,7 +158,7 @@ func (r *rendering) variable(c *jinja.Call) (any, error) {
 		return otherwise, nil
 	}
 	do := "set it under models.vars in daybreak.yaml, or give a default: {{ var('" + name + "', '…') }}"
-	if known := slices.Sorted(maps.Keys(r.project.options.Vars)); yamlfile.Closest(name, known) != "" {
+	if known := slices.Sorted(maps.Keys(r.project.options.Vars)); elt.Closest(name, known) != "" {
 		do = yamlfile.Suggest(name, known)
 	}
 	return r.refuse(c.Position, CodeUnknownVar, fmt.Sprintf("the variable %q is not set", name), do)

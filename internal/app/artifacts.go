@@ -100,7 +100,7 @@ func (m *models) artifacts(ctx context.Context, s *stages, run elt.Run, steps []
 
 // replaceFile writes a file so that nobody reads half of it.
 func replaceFile(path string, content []byte) error {
-	if err := makeFolders(path); err != nil {
+	if err := makeFolders(ownFolder, path); err != nil {
 		return err
 	}
 	fresh := path + ".new"

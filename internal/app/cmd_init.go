@@ -22,7 +22,7 @@ type Init struct {
 
 // Help is the long help of the command.
 func (Init) Help() string {
-	return `Writes daybreak.yaml with every setting explained, and the folders for schedules and SQL. A daybreak.yaml that is there already is left alone.
+	return `Writes a daybreak.yaml that says what its first settings mean, and the folders for schedules and SQL. A daybreak.yaml that is there already is left alone.
 
   daybreak init data --source shop && cd data
   export SHOP_URL=postgres://daybreak@db.example.com/shop

@@ -151,7 +151,7 @@ func sayBackup(c *Console, asJSON bool, what string, b elt.Backup) error {
 // LedgerRestore fills an empty ledger.
 type LedgerRestore struct {
 	File   string `arg:"" help:"The backup."`
-	Reason string `required:"" help:"Why, for the audit trail."`
+	Reason string `required:"" placeholder:"WHY" help:"Why, for the audit trail."`
 }
 
 // Help is the long help of the command.
@@ -178,7 +178,7 @@ func (r *LedgerRestore) Run(ctx context.Context, g *Globals, c *Console) error {
 	defer f.Close() // it is only read
 	log, dsn := c.Logger(g, slog.LevelWarn), ws.config.Ledger.Reveal()
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
-		if err := makeFolders(path); err != nil {
+		if err := makeFolders(ownFolder, path); err != nil {
 			return err
 		}
 	}

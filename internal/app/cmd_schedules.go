@@ -110,6 +110,10 @@ func (k *SchedulesTicks) Run(ctx context.Context, g *Globals, c *Console) error 
 		if k.JSON {
 			return printJSON(c, append([]elt.Tick{}, ticks...))
 		}
+		if len(ticks) == 0 {
+			c.printf("No date of %s has come due yet: daybreak serve decides about each when it does.\n", s.Name)
+			return nil
+		}
 		w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 		printTicks(w, ticks, s.Zone)
 		return w.Flush()

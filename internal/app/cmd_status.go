@@ -113,6 +113,14 @@ func printDatasets(c *Console, datasets []api.Dataset) error {
 		if h.Latest.State != "" {
 			state = stateIcons[h.Latest.State] + " " + strings.ReplaceAll(string(h.Latest.State), "_", " ")
 		}
+		for _, flag := range []struct {
+			up   bool
+			word string
+		}{{h.Latest.Checks == elt.ChecksWarned, "warned"}, {len(h.Latest.Outdated) > 0, "outdated"}, {h.Latest.Restating, "being restated"}} {
+			if flag.up {
+				state += ", " + flag.word
+			}
+		}
 		if d.Progress != nil && d.Progress.Paused != "" {
 			state += ", paused"
 		}

@@ -143,7 +143,7 @@ func (ws *workspace) examineLedger(ctx context.Context) []finding {
 		return []finding{bad("ledger", err)}
 	}
 	return append([]finding{
-		good("ledger", "answers in %s; %s under way", time.Since(before).Round(time.Millisecond), plural(len(running), "run")),
+		good("ledger", "answers in %s; %s under way", max(time.Since(before).Round(time.Millisecond), time.Millisecond), plural(len(running), "run")),
 		skewed("ledger's clock", now, before, after),
 	}, examineWorkers(ctx, book)...)
 }

@@ -130,7 +130,7 @@ func (p *parts) billed(ctx context.Context, run elt.RunID) (bytes int64, err err
 func (p *parts) openLedger(ctx context.Context) error {
 	cfg := p.ws.config
 	if path, ok := strings.CutPrefix(cfg.Ledger.Reveal(), "sqlite:"); ok {
-		if err := makeFolders(path); err != nil {
+		if err := makeFolders(ownFolder, path); err != nil {
 			return err
 		}
 	}

@@ -93,7 +93,7 @@ tables:
   shop.users: {mode: full, key: [id]}
 `,
 	} {
-		if err := makeFolders(filepath.Join(dir, name)); err != nil {
+		if err := makeFolders(ownFolder, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -71,7 +72,15 @@ func (s *site) stop(ctx context.Context) {
 // listen takes the status service's address, or says who should change what.
 func listen(s config.Status) (net.Listener, error) {
 	l, err := net.Listen("tcp", s.Listen)
-	if err != nil {
+	switch {
+	case err == nil:
+	case !errors.Is(err, syscall.EADDRINUSE):
+		return nil, &elt.Error{
+			Code: "address_unusable", Class: elt.Config,
+			What: fmt.Sprintf("cannot listen on %s", s.Listen), Err: err,
+			Do: "write an address of this machine and a port, such as 127.0.0.1:8080 or :8080; a port below 1024 needs root",
+		}
+	default:
 		return nil, &elt.Error{
 			Code: "address_in_use", Class: elt.Conflict,
 			What: fmt.Sprintf("cannot listen on %s", s.Listen), Err: err,

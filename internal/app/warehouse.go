@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -50,7 +51,7 @@ func (p *parts) openWarehouse(ctx context.Context, readCopy string) (err error) 
 	if cfg.BigQuery != nil {
 		p.warehouse, err = bigquery.Open(ctx, bigqueryOptions(p.ws, p.log))
 	} else {
-		if err := makeFolders(cfg.DuckDB, cfg.ReadCopy); err != nil {
+		if err := cmp.Or(makeFolders(ownFolder, cfg.DuckDB), makeFolders(sharedFolder, cfg.ReadCopy)); err != nil {
 			return err
 		}
 		p.warehouse, err = duckdb.Open(ctx, duckdb.Options{

@@ -150,13 +150,20 @@ func (ws *workspace) location() *time.Location {
 	return zone
 }
 
+// Who may look into the workspace's own folders: what lies there is everybody's data, and for this user and its group. The
+// copy that people query is for everybody who reaches it.
+const (
+	ownFolder    os.FileMode = 0o750
+	sharedFolder os.FileMode = 0o755
+)
+
 // makeFolders creates the folders of the workspace's own files, so that a fresh clone can run.
-func makeFolders(files ...string) error {
+func makeFolders(mode os.FileMode, files ...string) error {
 	for _, f := range files {
 		if f == "" {
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(f), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.MkdirAll(filepath.Dir(f), mode); err != nil && !errors.Is(err, fs.ErrExist) {
 			return &elt.Error{
 				Code: "folder_unwritable", Class: elt.Config, Err: err,
 				What: "cannot make the folder of " + f, Do: "check that this user may write there",

@@ -1,29 +1,12 @@
-package yamlfile
+package elt
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
 
-// Suggest returns the advice for a name that is not among the known ones: "did you mean "table"?", or what
-// there is to choose from.
-func Suggest(name string, known []string) string {
-	if len(known) == 0 {
-		return ""
-	}
-	if best := Closest(name, known); best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
-	}
-	sorted := slices.Sorted(slices.Values(known))
-	const most = 20
-	if len(sorted) > most {
-		return fmt.Sprintf("known are %s and %d more", strings.Join(sorted[:most], ", "), len(sorted)-most)
-	}
-	return "known are " + strings.Join(sorted, ", ")
-}
-
-// Closest returns the known name that was most likely meant, or "" when none is near.
+// Closest returns the known name that was most likely meant, or "" when none is near: users is meant for shop.users, and
+// revneue for revenue.
 func Closest(name string, known []string) string {
 	const longest = 64 // nothing of ours is longer; keeps the distance cheap for rubbish
 	if len(name) > longest {
@@ -32,6 +15,9 @@ func Closest(name string, known []string) string {
 	best, least := "", 1+max(1, len(name)/3)
 	for _, k := range slices.Sorted(slices.Values(known)) {
 		d := distance(strings.ToLower(name), strings.ToLower(k))
+		if _, table, ok := strings.Cut(k, "."); ok && !strings.Contains(name, ".") {
+			d = min(d, distance(strings.ToLower(name), strings.ToLower(table)))
+		}
 		if d < least {
 			best, least = k, d
 		}
