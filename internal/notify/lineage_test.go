@@ -103,6 +103,17 @@ func (m marquez) night(t *testing.T, id elt.RunID) {
 // events returns that many events, each once: what comes again under the same key must say the same.
 func (m marquez) events(t *testing.T, n int) (out []lineageEvent) {
 	t.Helper()
+	for _, body := range m.bodies(t, n) {
+		var e lineageEvent
+		ok(t, json.Unmarshal(body, &e))
+		out = append(out, e)
+	}
+	return out
+}
+
+// bodies returns that many events as they were sent, each once.
+func (m marquez) bodies(t *testing.T, n int) (out [][]byte) {
+	t.Helper()
 	seen := make(map[string]string)
 	for len(out) < n {
 		p := m.next(t)
@@ -114,9 +125,7 @@ func (m marquez) events(t *testing.T, n int) (out []lineageEvent) {
 		}
 		seen[p.key] = string(p.body)
 		validate(t, p.body)
-		var e lineageEvent
-		ok(t, json.Unmarshal(p.body, &e))
-		out = append(out, e)
+		out = append(out, p.body)
 	}
 	return out
 }
@@ -208,6 +217,9 @@ func TestAVerificationTellsItsMetrics(t *testing.T) {
 	}})
 	ok(t, err)
 	validate(t, body)
+	if wrong := client(t, body); wrong != "" {
+		t.Error(wrong)
+	}
 	var e lineageEvent
 	ok(t, json.Unmarshal(body, &e))
 	want := map[string]any{"id": map[string]any{"count": 3.0, "nullCount": 0.0}, "name": map[string]any{"count": 2.0, "nullCount": 1.0}}

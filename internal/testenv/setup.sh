@@ -39,7 +39,7 @@ done
 
 here=$(dirname "$0")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/daybreak
-for list in dbt dbt-bigquery schemathesis; do
+for list in dbt dbt-bigquery schemathesis openlineage; do
 	"$here/python/install.sh" "$list" "$cache" >/dev/null
 done
 for thing in jaffle_shop mysql axe; do
