@@ -17,29 +17,12 @@ func (w *session) digest(ctx context.Context, chunk chunk, r extract.Request) er
 		return nil
 	}
 	t := chunk.table
-	fields := []string{"''"}
-	for _, as := range r.Columns {
-		if r.Facts.Leaves(as.Name) {
-			continue
-		}
-		c, ok := t.column(as.Name)
-		if !ok {
-			return fmt.Errorf("table %s has no column %q any more", t.info.Name, as.Name)
-		}
-		name := identifier(as.Name)
-		switch as.Masked {
-		case extract.MaskHash: // the key of the hash stays with Daybreak
-			fields = append(fields, "IF("+name+" IS NULL, '-', '+')")
-		case extract.MaskRedact:
-			fields = append(fields, fmt.Sprintf("IF(%s IS NULL, '-', '%d:%s')", name, len(extract.Redacted), extract.Redacted))
-		default:
-			// Octets, so that texts of different character sets stand beside each other as they come.
-			text := "CAST(" + c.canonical() + " AS BINARY)"
-			fields = append(fields, "IF("+name+" IS NULL, '-', CONCAT("+c.octets(text)+", ':', "+text+"))")
-		}
+	row, err := t.row(r)
+	if err != nil {
+		return err
 	}
-	rows, err := w.list(ctx, "SELECT COUNT(*), COALESCE(SUM(COALESCE("+slice(1)+", -1000000000000000000000000000000)), 0), COALESCE(SUM("+slice(17)+"), 0) FROM (SELECT MD5(CONCAT("+
-		strings.Join(fields, ", ")+")) AS h FROM "+chunk.sql()+") AS d")
+	rows, err := w.list(ctx, "SELECT COUNT(*), COALESCE(SUM(COALESCE("+slice(1)+", -1000000000000000000000000000000)), 0), COALESCE(SUM("+slice(17)+"), 0) FROM (SELECT CAST(UNHEX(MD5("+
+		row+")) AS BINARY(16)) AS h FROM "+chunk.sql()+w.once(chunk)+") AS d")
 	if err != nil {
 		return err
 	}
@@ -58,9 +41,55 @@ func (w *session) digest(ctx context.Context, chunk chunk, r extract.Request) er
 	return nil
 }
 
+// mostHashes is about how many rows may be in a chunk for the server to write their hashes down, which takes it some twenty octets
+// for each, in memory or, where its limits for that are lower, on its disk.
+const mostHashes = 4 << 20
+
+// once returns what follows the selection of a chunk's hashes: a limit, however high, has the server work them out before it
+// takes their slices. Without one it works out every row once for each slice.
+func (w *session) once(c chunk) string {
+	rows := c.table.info.Rows
+	if data := c.table.data; data > 0 && (c.ranged || len(c.partitions) > 0) {
+		rows = int64(float64(rows) * min(1, float64(w.source.chunkBytes(*c.table))/float64(data)))
+	}
+	if rows < 0 || rows > mostHashes {
+		return ""
+	}
+	return " LIMIT 18446744073709551615"
+}
+
+// row returns the expression of a row as parquet.Digest writes it.
+func (t *table) row(r extract.Request) (string, error) {
+	fields := []string{"''"}
+	for _, as := range r.Columns {
+		if r.Facts.Leaves(as.Name) {
+			continue
+		}
+		c, ok := t.column(as.Name)
+		if !ok {
+			return "", fmt.Errorf("table %s has no column %q any more", t.info.Name, as.Name)
+		}
+		name := identifier(as.Name)
+		switch as.Masked {
+		case extract.MaskHash: // the key of the hash stays with Daybreak
+			fields = append(fields, "IF("+name+" IS NULL, '-', '+')")
+		case extract.MaskRedact:
+			fields = append(fields, fmt.Sprintf("IF(%s IS NULL, '-', '%d:%s')", name, len(extract.Redacted), extract.Redacted))
+		default:
+			// Octets, so that texts of different character sets stand beside each other as they come.
+			text := "CAST(" + c.canonical() + " AS BINARY)"
+			fields = append(fields, "IF("+name+" IS NULL, '-', CONCAT("+c.octets(text)+", ':', "+text+"))")
+		}
+	}
+	return "CONCAT(" + strings.Join(fields, ", ") + ")", nil
+}
+
+// epochDays is what TO_DAYS gives for 1970-01-01.
+const epochDays = "719528"
+
 // slice is 60 bits of the MD5 h as a number that sums exactly.
 func slice(from int) string {
-	return "CAST(CONV(SUBSTR(h, " + strconv.Itoa(from) + ", 15), 16, 10) AS DECIMAL(20, 0))"
+	return "CAST(CONV(SUBSTR(HEX(h), " + strconv.Itoa(from) + ", 15), 16, 10) AS DECIMAL(20, 0))"
 }
 
 // octets returns the expression of how long the column's canonical text is. What can be large is not written down for that:
@@ -92,7 +121,7 @@ func (c column) canonical() string {
 	case elt.Decimal:
 		return "CAST(" + name + " * 1" + strings.Repeat("0", c.Type.Scale) + " AS DECIMAL(65, 0))"
 	case elt.DateKind:
-		return "DATEDIFF(" + name + ", '1970-01-01')"
+		return "TO_DAYS(" + name + ") - " + epochDays
 	case elt.Timestamp, elt.LocalTimestamp:
 		return "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', " + name + ")"
 	case elt.Bytes:
