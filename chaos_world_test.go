@@ -26,7 +26,11 @@ type world struct {
 	database string // of postgres, the world's own
 	maria    *testenv.MariaDBServer
 	files    string // the folder with the SQLite source
+	sources  map[string]*sql.DB
 	attempts int    // how often a step is tried
+	date     string // on which every row was changed
+	// connections is how many all processes together may have open to PostgreSQL; 0 leaves it to Daybreak.
+	connections int
 }
 
 // worldTable is a table of one of the sources lite, pg and maria.
@@ -46,7 +50,13 @@ type worldModel struct {
 // newWorld makes a world of n datasets and fills its databases.
 func newWorld(t *testing.T, seed uint64, n int) *world {
 	t.Helper()
-	w := &world{seed: seed, postgres: testenv.Postgres(t), maria: testenv.MariaDB(t), files: t.TempDir(), attempts: 5}
+	return newWorldOf(t, seed, n, worldDate(t))
+}
+
+// newWorldOf makes a world whose rows were all changed on the date.
+func newWorldOf(t *testing.T, seed uint64, n int, date string) *world {
+	t.Helper()
+	w := &world{seed: seed, postgres: testenv.Postgres(t), maria: testenv.MariaDB(t), files: t.TempDir(), attempts: 5, date: date}
 	w.database = w.postgres.Database(t)
 	r := rand.New(rand.NewPCG(seed, 1))
 	for i := range n * 6 / 10 {
@@ -67,34 +77,41 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 		}
 		w.models = append(w.models, m)
 	}
+	w.sources = map[string]*sql.DB{
+		"lite": open(t, "sqlite", filepath.Join(w.files, "lite.db")), "pg": open(t, "pgx", w.database),
+		"maria": open(t, "mysql", "root@tcp("+w.maria.Addr+")/"+w.maria.Database),
+	}
 	w.fill(t)
 	return w
 }
 
-// fill makes the tables. Every row was changed on the world's date.
+// fill makes the tables.
 func (w *world) fill(t *testing.T) {
 	t.Helper()
-	sources := map[string]*sql.DB{
-		"lite": open(t, "sqlite", filepath.Join(w.files, "lite.db")), "pg": open(t, "pgx", w.database),
-		"maria": open(t, "mysql", "root@tcp("+w.maria.Addr+")/"+w.maria.Database),
+	for i := range w.tables {
+		w.fillTable(t, i)
 	}
+}
+
+// fillTable makes the ith table.
+func (w *world) fillTable(t *testing.T, i int) {
+	t.Helper()
+	table := w.tables[i]
 	const numbers = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)`
 	stamps := map[string]string{"lite": "DATETIME", "pg": "TIMESTAMPTZ", "maria": "DATETIME(6)"}
-	for i, table := range w.tables {
-		create := fmt.Sprintf("CREATE TABLE %s (id INTEGER PRIMARY KEY, amount BIGINT NOT NULL, note VARCHAR(400), updated_at %s NOT NULL DEFAULT '%s 12:00:00')", table.name, stamps[table.source], worldDate(t))
-		from := fmt.Sprintf(numbers, table.rows)
-		note := "'row ' || i || '%s'"
-		if table.source == "maria" {
-			note = "CONCAT('row ', i, '%s')"
-		}
-		insert := fmt.Sprintf("INSERT INTO %s (id, amount, note) %s SELECT i, i * %d %% 97, "+note+" FROM n", table.name, from, i+3, strings.Repeat(" and more", table.rows%30))
-		if table.source == "maria" { // which wants its recursion after INSERT … and a limit of its own
-			insert = "SET STATEMENT max_recursive_iterations = 100000 FOR " + insert
-		}
-		for _, statement := range []string{create, insert} {
-			if _, err := sources[table.source].ExecContext(t.Context(), statement); err != nil {
-				t.Fatalf("%s: %v", statement, err)
-			}
+	create := fmt.Sprintf("CREATE TABLE %s (id INTEGER PRIMARY KEY, amount BIGINT NOT NULL, note VARCHAR(400), updated_at %s NOT NULL DEFAULT '%s 12:00:00')", table.name, stamps[table.source], w.date)
+	from := fmt.Sprintf(numbers, table.rows)
+	note := "'row ' || i || '%s'"
+	if table.source == "maria" {
+		note = "CONCAT('row ', i, '%s')"
+	}
+	insert := fmt.Sprintf("INSERT INTO %s (id, amount, note) %s SELECT i, i * %d %% 97, "+note+" FROM n", table.name, from, i+3, strings.Repeat(" and more", table.rows%30))
+	if table.source == "maria" { // which wants its recursion after INSERT … and a limit of its own
+		insert = "SET STATEMENT max_recursive_iterations = 100000 FOR " + insert
+	}
+	for _, statement := range []string{create, insert} {
+		if _, err := w.sources[table.source].ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
 		}
 	}
 }
@@ -115,7 +132,10 @@ func (w *world) direct(t *testing.T) places {
 func (w *world) workspace(t *testing.T, p places, bucket string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	s3 := testenv.S3(t)
+	s3, connections := testenv.S3(t), ""
+	if w.connections > 0 {
+		connections = fmt.Sprintf(", connections: %d", w.connections)
+	}
 	files := map[string]string{
 		"daybreak.yaml": fmt.Sprintf(`
 ledger: %q
@@ -123,10 +143,10 @@ lake: {s3: {bucket: %s, endpoint: %q, region: us-east-1, path_style: true, acces
 warehouse: %s
 sources:
   lite: {sqlite: %q}
-  pg: {postgres: %q}
+  pg: {postgres: %q%s}
   maria: {mysql: %q}
 status: {public: true}
-`, p.ledger, bucket, p.s3, s3.AccessKey, s3.SecretKey, p.warehouse, filepath.Join(w.files, "lite.db"), p.pg, p.maria),
+`, p.ledger, bucket, p.s3, s3.AccessKey, s3.SecretKey, p.warehouse, filepath.Join(w.files, "lite.db"), p.pg, connections, p.maria),
 		"schedules/nightly.yaml": w.schedule(),
 	}
 	for _, m := range w.models {
