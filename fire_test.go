@@ -17,17 +17,6 @@ import (
 	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
-// What happens to a process in the middle of a step.
-const (
-	killed     = "killed, and replaced"
-	stopped    = "stopped for longer than its lease, and woken"
-	overslept  = "stopped until others have done its work, and woken"
-	noLedger   = "cut off from the ledger"
-	deafLedger = "not answered by the ledger"
-	noLake     = "cut off from S3"
-	relieved   = "asked to end at short notice, and replaced"
-)
-
 // fire is a night, and a backfill, that several workers do while one after the other is hindered.
 type fire struct {
 	w       *world

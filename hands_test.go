@@ -11,6 +11,17 @@ import (
 	"testing"
 )
 
+// What happens to a process in the middle of a step.
+const (
+	killed     = "killed, and replaced"
+	stopped    = "stopped for longer than its lease, and woken"
+	overslept  = "stopped until others have done its work, and woken"
+	noLedger   = "cut off from the ledger"
+	deafLedger = "not answered by the ledger"
+	noLake     = "cut off from S3"
+	relieved   = "asked to end at short notice, and replaced"
+)
+
 // hand is one of several processes that work on a ledger, with a workspace and a network of its own.
 type hand struct {
 	name string
