@@ -108,6 +108,9 @@ func (e *sqliteEngine) diagnose(err error) (fault, bool) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fault{"ledger_busy", elt.Transient, "another process is writing and did not end within " + e.busy.String(),
 			"nothing: it is tried again; if it lasts, look for a process that holds " + e.path + " open in a transaction"}, true
+	case sqlite3.SQLITE_PROTOCOL: // what two changes have between them, and no lock is waited for, took longer than SQLite waits
+		return fault{"ledger_busy", elt.Transient, "another process stands still while it opens or changes the file",
+			"nothing: it is tried again; if it lasts, look for a process that holds " + e.path + " open and is stopped"}, true
 	case sqlite3.SQLITE_FULL:
 		return e.full(syscall.ENOSPC), true
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
