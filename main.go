@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // schedules need zones where the machine has none
 
@@ -114,13 +115,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // meant is the command that was begun to be written, as it is called for its help.
 func meant(err *kong.ParseError) string {
-	name := "daybreak"
+	name := []string{"daybreak"}
 	for _, step := range err.Context.Path {
 		if step.Command != nil {
-			name += " " + step.Command.Name
+			name = append(name, step.Command.Name)
 		}
 	}
-	return name
+	return strings.Join(name, " ")
 }
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM, which asks for an orderly end. By then

@@ -36,7 +36,7 @@ func (s *Service) getBadge(c echo.Context) error {
 	}
 	set := v.byName[elt.DatasetName(name)]
 	if set == nil {
-		return v.noDataset(string(name))
+		return v.noDataset(name)
 	}
 	p, text := pill{"unknown", "?", ""}, "unknown"
 	if d := set.headline.Latest; d.State != "" && !v.stale {

@@ -288,7 +288,7 @@ func (s *Service) coverage(r request, m *elt.Maintenance) error {
 	}
 	for name := range fieldList(r.fields["datasets"]) {
 		if v.byName[elt.DatasetName(name)] == nil {
-			return v.noDataset(string(name))
+			return v.noDataset(name)
 		}
 		m.Datasets = append(m.Datasets, elt.DatasetName(name))
 	}
