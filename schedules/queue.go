@@ -18,7 +18,7 @@ type Queue interface {
 
 // Queues is what the runner asks of the ledger about steps that may have to wait for others.
 type Queues interface {
-	Working(ctx context.Context) ([]elt.Step, error)
+	Working(ctx context.Context) ([]elt.AtWork, error)
 	NoteWaiting(ctx context.Context, steps []elt.StepID, why string) error
 }
 
@@ -50,7 +50,7 @@ func (r *Runner) enqueue(ctx context.Context, q Queue, run elt.Run, ready []elt.
 		ready = slices.DeleteFunc(ready, func(s elt.Step) bool { return s.Dataset != "" && rests(s.Dataset) })
 	}
 	ready = slices.DeleteFunc(ready, r.justRefused)
-	ready, err := r.admit(ctx, ready)
+	ready, err := r.admit(ctx, ready, run.Kind == elt.BackfillRun)
 	if err != nil || len(ready) == 0 {
 		return err
 	}
@@ -70,7 +70,7 @@ func (r *Runner) justRefused(s elt.Step) bool {
 }
 
 // admit returns those of the steps that no limit keeps waiting, and notes why the others wait.
-func (r *Runner) admit(ctx context.Context, ready []elt.Step) (admitted []elt.Step, err error) {
+func (r *Runner) admit(ctx context.Context, ready []elt.Step, backfill bool) (admitted []elt.Step, err error) {
 	if len(ready) == 0 {
 		return nil, nil
 	}
@@ -80,9 +80,10 @@ func (r *Runner) admit(ctx context.Context, ready []elt.Step) (admitted []elt.St
 	}
 	waiting := make(map[string][]elt.StepID)
 	for _, s := range ready {
-		why := r.Limits.Waits(s, working)
+		at := elt.AtWork{Step: s, Backfill: backfill}
+		why := r.Limits.Waits(at, working)
 		if why == "" {
-			admitted, working = append(admitted, s), append(working, s)
+			admitted, working = append(admitted, s), append(working, at)
 			r.waits.Delete(s.ID)
 			continue
 		}

@@ -24,7 +24,7 @@ func (l *taken) Unfinished(context.Context, elt.RunID) ([]elt.Step, error) {
 	return []elt.Step{l.step}, nil
 }
 
-func (l *taken) Working(context.Context) ([]elt.Step, error) { return nil, nil }
+func (l *taken) Working(context.Context) ([]elt.AtWork, error) { return nil, nil }
 
 func (l *taken) Claim(context.Context, elt.StepID, elt.WorkerID, time.Duration) (elt.Lease, error) {
 	l.claims++

@@ -101,6 +101,14 @@ var errInterrupted = &elt.Error{
 	What: "the process was asked to stop", Do: "nothing: the step is taken up again",
 }
 
+// yielded is how a step ends that its holder let go of for another run.
+func yielded(why string) error {
+	return &elt.Error{
+		Code: elt.Interrupted, Class: elt.Transient,
+		What: why, Do: "nothing: the step is taken up again afterwards",
+	}
+}
+
 // Sweep enqueues every step that the ledger says is due, blocks what can never start, and ends the runs
 // that are done. It returns how many runs are still going on. The runs of one schedule go one after the
 // other, oldest date first: what a night publishes is what the next one builds on. A rollback waits for nobody. The runs
@@ -283,7 +291,7 @@ func (r *Runner) recordUsage(ctx context.Context, lease elt.Lease, used elt.Usag
 }
 
 // underLease does the step while a second goroutine extends the lease and reports progress. Losing the
-// lease cancels the step.
+// lease cancels the step, and so does a run before which it is to rest.
 func (r *Runner) underLease(ctx context.Context, s elt.Step, lease elt.Lease) (elt.Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -313,6 +321,9 @@ func (r *Runner) underLease(ctx context.Context, s elt.Step, lease elt.Lease) (e
 				return
 			case err != nil: // the ledger may come back before the lease runs out; if not, the fence decides
 				r.Log.Warn("heartbeat failed", "step", s.ID, "error", err)
+			case next.Yields != "":
+				held = next
+				cancel(yielded(next.Yields))
 			default:
 				held = next
 			}
@@ -326,8 +337,11 @@ func (r *Runner) underLease(ctx context.Context, s elt.Step, lease elt.Lease) (e
 	})
 	close(finished)
 	beats.Wait()
-	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errLeaseLost):
 		return result, errLeaseLost
+	case err != nil && elt.CodeOf(cause) == elt.Interrupted: // whatever a driver makes of a cancelled context
+		return result, cause
 	}
 	return result, err
 }

@@ -11,40 +11,37 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
-	"github.com/daybreak-data/daybreak/internal/queue/pool"
 	"github.com/daybreak-data/daybreak/schedules"
 )
 
-// backfiller brings the days of backfills, one date at a time, the oldest first, with workers of its own. A night never
-// waits for it: while any other run goes on it begins nothing, and its steps are interrupted, but for one that publishes.
-// Where it is follows from the ledger alone.
+// backfiller brings the days of backfills, one date at a time, the oldest first, by a crew of its own or by the workers of
+// all machines. A night never waits for it: while any other run goes on it begins nothing, and its steps are interrupted,
+// but for one that publishes. Where it is follows from the ledger alone, so that any process can go on with it.
 type backfiller struct {
 	catalog *catalog
 	ledger  *ledger.Ledger
 	stages  *stages
 	runner  *schedules.Runner
-	workers *pool.Pool
+	crew    crew
 	log     *slog.Logger
 	show    display
 	shown   elt.RunID // the run that it has shown as begun
-
-	stop   context.CancelFunc // interrupts the steps that are at work
-	yields context.Context    // of those steps
-	rested bool               // something else may have been published since it last looked
+	rested  bool      // something else may have been published since it last looked
+	moved   bool      // a run has begun or ended: there is more to do at once
 }
 
 // mostFailures is after how many dates in a row that failed a backfill pauses by itself.
 const mostFailures = 3
 
-func (p *parts) newBackfiller() *backfiller {
+func (p *parts) newBackfiller(by crew) *backfiller {
 	return &backfiller{
-		catalog: p.ws.catalog, ledger: p.ledger, stages: p.stages, runner: p.runner, show: p.nights.show, log: p.log, rested: true,
-		workers: pool.New(p.ws.config.Backfills.Threads, p.log, p.runner.Work),
+		catalog: p.ws.catalog, ledger: p.ledger, stages: p.stages, runner: p.runner, show: p.nights.show, log: p.log, crew: by, rested: true,
 	}
 }
 
 // sweep does what can be done now. ctx is that of the steps.
 func (b *backfiller) sweep(ctx context.Context) error {
+	b.moved = false
 	open, err := b.ledger.OpenBackfills(ctx)
 	if err != nil {
 		return err
@@ -73,18 +70,17 @@ func (b *backfiller) sweep(ctx context.Context) error {
 
 // rest interrupts what is at work, because a night goes on.
 func (b *backfiller) rest(ctx context.Context, night elt.Run) error {
-	b.rested = true
-	if b.stop != nil {
+	if !b.rested {
 		b.log.Info("backfills rest while another run goes on", "run", night.ID)
-		b.stop()
-		b.stop = nil
 	}
+	b.rested = true
+	b.crew.Yield()
 	return b.letGo(ctx)
 }
 
 // letGo ends the sources' snapshots of backfills whose steps are over.
 func (b *backfiller) letGo(ctx context.Context) error {
-	if b.workers.Busy() {
+	if b.crew.Busy() {
 		return nil
 	}
 	return b.stages.endBackfillNights(ctx)
@@ -100,10 +96,10 @@ func (b *backfiller) forward(ctx context.Context, f elt.Backfill, runs []elt.Run
 		return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), a.Date.Compare(b.Date))
 	})
 	if b.rested {
-		if b.workers.Busy() { // what was interrupted has still to end
+		if b.crew.Busy() { // what was interrupted has still to end
 			return true, nil
 		}
-		if err := b.freshen(ctx, run); err != nil {
+		if _, err := b.stages.freshen(ctx, run.ID); err != nil {
 			return false, err
 		}
 		b.rested = false
@@ -116,10 +112,7 @@ func (b *backfiller) forward(ctx context.Context, f elt.Backfill, runs []elt.Run
 		b.shown = run.ID
 		b.show.began(run, len(steps))
 	}
-	if b.stop == nil {
-		b.yields, b.stop = context.WithCancel(ctx)
-	}
-	if err := b.runner.Carry(b.yields, queue{b.workers, ctx}, run); err != nil {
+	if err := b.runner.Carry(ctx, b.crew, run); err != nil {
 		return false, err
 	}
 	if run, err = b.ledger.Run(ctx, run.ID); err != nil || !run.State.Terminal() {
@@ -130,27 +123,8 @@ func (b *backfiller) forward(ctx context.Context, f elt.Backfill, runs []elt.Run
 		return true, err
 	}
 	b.show.ended(run, steps)
+	b.moved = true
 	return true, b.stages.endNight(run.ID)
-}
-
-// queue hands steps to workers under the context that a night interrupts, and publishing under the process's own.
-type queue struct {
-	*pool.Pool
-	whole context.Context
-}
-
-// Enqueue implements schedules.Queue.
-func (q queue) Enqueue(ctx context.Context, steps ...elt.Step) error {
-	for _, s := range steps {
-		within := ctx
-		if s.Kind == elt.PublishStep {
-			within = q.whole
-		}
-		if err := q.Pool.Enqueue(within, s); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // begin starts the next date. Days that have been brought meanwhile, or cannot be brought any more, are left out.
@@ -204,6 +178,7 @@ func (b *backfiller) begin(ctx context.Context, f elt.Backfill) (began bool, err
 		return false, err
 	}
 	b.log.Info("backfill begins a date", "backfill", f.ID, "date", run.Date, "run", run.ID, "datasets", len(datasets), "left", len(left))
+	b.moved = true
 	return true, nil
 }
 
@@ -242,7 +217,7 @@ func (b *backfiller) obsolete(set elt.Dataset, d elt.BackfillDay, f elt.Backfill
 		return "no schedule brings the dataset any more"
 	}
 	if newer, held := b.stages.supersededBy(set, d.Date, false); held {
-		return fmt.Sprintf("%s was published meanwhile: an older day is never published over a newer one", newer)
+		return publishedMeanwhile(newer)
 	}
 	again := slices.ContainsFunc(with, func(o elt.Dataset) bool { return slices.Contains(set.Inputs, o.Name) })
 	if v, there := b.stages.versionOf(d.Dataset, d.Date); there && !again && v.ID != d.Seen && v.PublishedAt.After(f.CreatedAt) {
@@ -251,40 +226,11 @@ func (b *backfiller) obsolete(set elt.Dataset, d elt.BackfillDay, f elt.Backfill
 	return ""
 }
 
-// freshen has the run's tables extracted again of which something newer was published since: a row could go back to what
-// it was. A night may have come between two steps of the run.
-func (b *backfiller) freshen(ctx context.Context, run elt.Run) error {
-	steps, err := b.ledger.Steps(ctx, run.ID)
-	if err != nil {
-		return err
-	}
-	stale := make(map[elt.StepID]bool)
-	var again []elt.StepID
-	for _, s := range steps { // in plan order: what needs a step comes after it
-		old := slices.ContainsFunc(s.Needs, func(id elt.StepID) bool { return stale[id] }) && s.Kind != elt.PublishStep
-		if s.Kind == elt.ExtractStep && s.State == elt.StepSucceeded {
-			err := b.stages.notOlder(ctx, s.Dataset, run.ID, s.Result.Manifest)
-			if err != nil && elt.CodeOf(err) != "extract_superseded" {
-				return err
-			}
-			old = err != nil
-		}
-		if old {
-			stale[s.ID] = true
-			again = append(again, s.ID)
-		}
-	}
-	if len(again) == 0 {
-		return nil
-	}
-	b.log.Info("something newer was published since: the run's tables are extracted again", "run", run.ID, "steps", len(again))
-	return b.ledger.ReopenSteps(ctx, again)
-}
-
 // finishBackfill carries a backfill to its end, or to where it is paused, with the nights that come before it.
 func (p *parts) finishBackfill(ctx context.Context, id elt.BackfillID) (f elt.Backfill, err error) {
-	b := p.newBackfiller()
-	defer b.workers.Drain()
+	crew := p.newOwnCrew()
+	defer crew.Drain()
+	b := p.newBackfiller(crew)
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -292,7 +238,7 @@ func (p *parts) finishBackfill(ctx context.Context, id elt.BackfillID) (f elt.Ba
 		if err != nil {
 			return f, err
 		}
-		if i := slices.IndexFunc(going, func(r elt.Run) bool { return r.Kind != elt.BackfillRun }); i >= 0 && !b.workers.Busy() {
+		if i := slices.IndexFunc(going, func(r elt.Run) bool { return r.Kind != elt.BackfillRun }); i >= 0 && !crew.Busy() {
 			if _, _, err := p.nights.finish(ctx, going[i]); err != nil {
 				return f, err
 			}
@@ -303,16 +249,16 @@ func (p *parts) finishBackfill(ctx context.Context, id elt.BackfillID) (f elt.Ba
 		if f, err = p.ledger.Backfill(ctx, id); err != nil {
 			return f, err
 		}
-		if f.State != elt.BackfillRunning && !b.workers.Busy() {
+		if f.State != elt.BackfillRunning && !crew.Busy() {
 			return f, b.letGo(ctx)
 		}
-		if err := b.workers.Err(); err != nil && elt.NewFailure(err).Class != elt.Transient {
+		if err := crew.Err(); err != nil && elt.NewFailure(err).Class != elt.Transient {
 			return f, err
 		}
 		select {
 		case <-ctx.Done():
 			return f, ctx.Err()
-		case <-b.workers.Done():
+		case <-crew.Done():
 		case <-tick.C:
 		}
 	}
@@ -325,11 +271,15 @@ func (p *parts) keepBackfilling(ctx, stepCtx context.Context, b *backfiller, her
 	trouble := repeated{log: p.log}
 	for ctx.Err() == nil {
 		if here.leads() {
-			trouble.note("backfills cannot be carried forward", b.sweep(stepCtx))
+			err := b.sweep(stepCtx)
+			trouble.note("backfills cannot be carried forward", err)
+			if err == nil && b.moved {
+				continue
+			}
 		}
 		select {
 		case <-ctx.Done():
-		case <-b.workers.Done():
+		case <-b.crew.Done():
 		case <-tick.C:
 		}
 	}

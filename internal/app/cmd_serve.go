@@ -89,7 +89,7 @@ func (p *parts) serve(ctx context.Context, kinds []elt.StepKind, grace time.Dura
 	if err != nil {
 		return errors.Join(err, site.listener.Close())
 	}
-	backfills := p.newBackfiller()
+	backfills := p.newBackfiller(p.newCrew(workers))
 
 	var scheduling, watching sync.WaitGroup
 	scheduling.Go(func() { p.keepScheduling(ctx, stepCtx, workers, here) })
@@ -109,7 +109,7 @@ func (p *parts) serve(ctx context.Context, kinds []elt.StepKind, grace time.Dura
 	p.log.Info("draining", "grace", grace)
 	scheduling.Wait()
 	here.resign(ctx)
-	drain(grace, stopSteps, workers, backfills.workers)
+	drain(grace, stopSteps, workers, backfills.crew)
 	site.stop(ctx)
 	watching.Wait()
 	leave()
@@ -143,17 +143,29 @@ func (p *parts) keepScheduling(ctx, stepCtx context.Context, workers workers, he
 	}
 }
 
-// tidy lets go of the snapshots of runs that have ended.
+// tidy lets go of the snapshots of runs that have ended, and of those of backfills that rest: a night needs the sources.
 func (p *parts) tidy(ctx context.Context) error {
 	for _, id := range p.stages.openNights() {
 		run, err := p.ledger.Run(ctx, id)
 		if err != nil {
 			return err
 		}
-		if run.State.Terminal() {
-			if err := p.stages.endNight(id); err != nil {
-				p.log.Warn("the source's snapshot did not close cleanly", "run", id, "error", err)
+		end := p.stages.endNight
+		if !run.State.Terminal() {
+			if run.Kind != elt.BackfillRun || !p.ledger.Shared() { // else its crew is in this process, which lets go of it
+				continue
 			}
+			why, err := p.ledger.BackfillRests(ctx, id)
+			if err != nil {
+				return err
+			}
+			if why == "" {
+				continue
+			}
+			end = p.stages.endIdleNight
+		}
+		if err := end(id); err != nil {
+			p.log.Warn("the source's snapshot did not close cleanly", "run", id, "error", err)
 		}
 	}
 	return nil

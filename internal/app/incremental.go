@@ -85,6 +85,9 @@ func (s *stages) wantsKeys(ctx context.Context, table elt.Extraction, date elt.D
 	return true, nil
 }
 
+// codeSuperseded is the code of what was extracted before what is published was.
+const codeSuperseded elt.Code = "extract_superseded"
+
 // notOlder refuses what was extracted before what is published was: a row could go back to what it was, and one that
 // is new could be taken for deleted.
 func (s *stages) notOlder(ctx context.Context, d elt.DatasetName, run elt.RunID, key string) error {
@@ -103,7 +106,7 @@ func (s *stages) notOlder(ctx context.Context, d elt.DatasetName, run elt.RunID,
 		return err
 	}
 	return &elt.Error{
-		Code: "extract_superseded", Class: elt.Data,
+		Code: codeSuperseded, Class: elt.Data,
 		What: fmt.Sprintf("%s of %s was extracted at %s, before what is published by now (%s, extracted at %s): its rows may have changed since", d, m.Date,
 			m.Source.TakenAt.UTC().Format(time.RFC3339), v.Date, published.Source.TakenAt.UTC().Format(time.RFC3339)),
 		Do: fmt.Sprintf("extract the date anew: daybreak run --again --date %s", m.Date),

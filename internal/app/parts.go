@@ -93,6 +93,7 @@ func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 		budget:    budget,
 		log:       log,
 		nights:    make(map[elt.RunID]*extract.Night),
+		reading:   make(map[elt.RunID]int),
 		published: make(map[elt.DatasetName]elt.Version),
 		dates:     make(map[elt.DayKey]elt.Version),
 		through:   make(map[elt.DatasetName]elt.Date),

@@ -68,6 +68,15 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 	if run.Kind == elt.RollbackRun {
 		return s.rollBack(ctx, run, lease)
 	}
+	if run.Kind == elt.BackfillRun {
+		stale, err := s.freshen(ctx, run.ID)
+		if err != nil {
+			return elt.Result{}, err
+		}
+		if stale {
+			return elt.Result{}, broughtAgain(run.ID)
+		}
+	}
 	passed, held, err := s.passed(ctx, step.Run)
 	if err != nil {
 		return elt.Result{}, err
@@ -77,6 +86,9 @@ func (s *stages) publish(ctx context.Context, step elt.Step, lease elt.Lease) (e
 	}
 	if run.Backfill != "" {
 		if err := s.broughtOnly(ctx, run.ID, passed, held); err != nil {
+			return elt.Result{}, err
+		}
+		if err := s.overtaken(ctx, run, passed); err != nil {
 			return elt.Result{}, err
 		}
 	}

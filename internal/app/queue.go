@@ -33,7 +33,7 @@ func (p *parts) openWorkers(ctx context.Context, kinds []elt.StepKind) (workers,
 	var q *river.Queue
 	q, err := river.Open(ctx, river.Options{
 		URL: p.ws.config.Ledger.Reveal(), ID: string(p.runner.Worker), Kinds: kinds, Threads: p.ws.config.Threads, Log: p.log,
-		Work: func(ctx context.Context, id elt.StepID) error { return p.workAt(ctx, q, id) },
+		Work: func(ctx context.Context, id elt.StepID) error { return p.workAt(ctx, q, q.Behind(), id) },
 	})
 	if err != nil {
 		return nil, err
@@ -52,9 +52,9 @@ func drain(grace time.Duration, stopSteps context.CancelFunc, queues ...interfac
 	}
 }
 
-// workAt does the step of a job, as it now stands in the ledger, and enqueues what that made ready. A job that comes too late
-// finds its step done or held, and that is all.
-func (p *parts) workAt(ctx context.Context, q schedules.Queue, id elt.StepID) error {
+// workAt does the step of a job, as it now stands in the ledger, and enqueues what that made ready: behind all others, of a
+// backfill. A job that comes too late finds its step done or held, and that is all.
+func (p *parts) workAt(ctx context.Context, q, behind schedules.Queue, id elt.StepID) error {
 	step, err := p.ledger.Step(ctx, id)
 	switch {
 	case elt.CodeOf(err) == "step_unknown": // of a ledger that was restored from a backup
@@ -66,11 +66,14 @@ func (p *parts) workAt(ctx context.Context, q schedules.Queue, id elt.StepID) er
 	if err != nil || run.State.Terminal() {
 		return err
 	}
+	if run.Kind == elt.BackfillRun {
+		if why, err := p.ledger.BackfillRests(ctx, run.ID); err != nil || why != "" { // nobody may begin it, nor what comes after it
+			return err
+		}
+		q = behind
+	}
 	if err := p.runner.Work(ctx, step); err != nil {
 		return err
-	}
-	if run.Kind == elt.BackfillRun { // what comes next waits for nights
-		return nil
 	}
 	if err := p.runner.Onward(ctx, q, run); err != nil && ctx.Err() == nil {
 		p.log.Warn("what comes next is left to the next sweep", "run", run.ID, "error", err)

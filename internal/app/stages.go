@@ -33,6 +33,7 @@ type stages struct {
 
 	mu        sync.Mutex
 	nights    map[elt.RunID]*extract.Night    // the sources' snapshots, shared by a run's extractions
+	reading   map[elt.RunID]int               // how many of them are at work
 	published map[elt.DatasetName]elt.Version // newest version of each dataset, as the warehouse has it
 	dates     map[elt.DayKey]elt.Version      // the same of each of its dates
 	through   map[elt.DatasetName]elt.Date    // the last date that each dataset's content has brought
@@ -84,6 +85,7 @@ func (s *stages) extract(ctx context.Context, step elt.Step, lease elt.Lease, pr
 	if err != nil {
 		return elt.Result{}, err
 	}
+	defer s.hasRead(step.Run)
 	job := extract.Job{Extraction: table, Run: step.Run, Date: step.Date, Attempt: lease.Attempt, Lease: lease}
 	if err := s.incremental(ctx, &job); err != nil {
 		return elt.Result{}, err
@@ -132,11 +134,13 @@ func snapshotNotes(m *elt.Manifest) []elt.Check {
 	}}
 }
 
-// night returns the run's shared snapshots, begun over the tables that are still to be extracted.
+// night returns the run's shared snapshots, begun over the tables that are still to be extracted. Whoever reads in them
+// says so with hasRead when it has.
 func (s *stages) night(ctx context.Context, run elt.RunID) (*extract.Night, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := s.nights[run]; n != nil {
+		s.reading[run]++
 		return n, nil
 	}
 	steps, err := s.ledger.Steps(ctx, run)
@@ -159,7 +163,16 @@ func (s *stages) night(ctx context.Context, run elt.RunID) (*extract.Night, erro
 	}
 	n := s.extractor.Begin(run, all, remaining)
 	s.nights[run] = n
+	s.reading[run]++
 	return n, nil
+}
+
+func (s *stages) hasRead(run elt.RunID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading[run]--; s.reading[run] <= 0 {
+		delete(s.reading, run)
+	}
 }
 
 // endNight lets go of the run's snapshots; production should not hold them longer than needed.
@@ -174,6 +187,23 @@ func (s *stages) endNight(run elt.RunID) error {
 	return n.Close()
 }
 
+// endIdleNight does so unless somebody in this process reads in them.
+func (s *stages) endIdleNight(run elt.RunID) error {
+	s.mu.Lock()
+	n := s.nights[run]
+	if s.reading[run] > 0 {
+		n = nil
+	}
+	if n != nil {
+		delete(s.nights, run)
+	}
+	s.mu.Unlock()
+	if n == nil {
+		return nil
+	}
+	return n.Close()
+}
+
 // openNights returns the runs whose snapshots are held.
 func (s *stages) openNights() []elt.RunID {
 	s.mu.Lock()
@@ -181,13 +211,13 @@ func (s *stages) openNights() []elt.RunID {
 	return slices.Collect(maps.Keys(s.nights))
 }
 
-// endBackfillNights lets go of the snapshots of backfills' runs.
+// endBackfillNights lets go of the snapshots of backfills' runs in which nobody reads.
 func (s *stages) endBackfillNights(ctx context.Context) error {
 	var errs []error
 	for _, id := range s.openNights() {
 		run, err := s.ledger.Run(ctx, id)
 		if err == nil && run.Kind == elt.BackfillRun {
-			err = s.endNight(id)
+			err = s.endIdleNight(id)
 		}
 		errs = append(errs, err)
 	}
@@ -257,7 +287,7 @@ func (s *stages) load(ctx context.Context, step elt.Step, progress func(elt.Prog
 		return elt.Result{}, err
 	}
 	if err := s.notOlder(ctx, step.Dataset, step.Run, key); err != nil {
-		return elt.Result{}, err
+		return elt.Result{}, s.superseded(ctx, run, err)
 	}
 	return s.loader.As(step.Run).Load(ctx, key, s.catalog.relation(step.Dataset), progress) // a backfill loads what an older run extracted
 }
@@ -275,7 +305,7 @@ func (s *stages) verify(ctx context.Context, step elt.Step) (elt.Result, error) 
 		return elt.Result{}, err
 	}
 	if err := s.notOlder(ctx, step.Dataset, step.Run, key); err != nil { // it may have been loaded long ago
-		return elt.Result{}, err
+		return elt.Result{}, s.superseded(ctx, run, err)
 	}
 	table, err := s.catalog.table(step.Dataset)
 	if err != nil {

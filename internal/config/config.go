@@ -411,9 +411,13 @@ func (c *Config) resolvePaths() {
 	}
 }
 
-// Limits returns how many steps may work at the same time, on all machines.
+// Limits returns how many steps may work at the same time, on all machines. On a SQLite ledger one process alone works at
+// backfills, with a crew of that many.
 func (c *Config) Limits() elt.Limits {
 	l := elt.Limits{Sources: make(map[elt.SourceName]int), Warehouse: c.Warehouse.AtOnce, OneBuilder: c.Models.DBT != ""}
+	if !strings.HasPrefix(c.Ledger.Reveal(), "sqlite:") {
+		l.Backfills = c.Backfills.Threads
+	}
 	for name, s := range c.Sources {
 		l.Sources[name] = s.AtOnce
 	}

@@ -245,6 +245,8 @@ type Lease struct {
 	Fence   int64
 	Worker  WorkerID
 	Until   time.Time
+	// Yields says why whoever holds the lease should end the step now, for another to begin it later; empty while it may go on.
+	Yields string
 }
 
 // Outcome is how an attempt ended.

@@ -22,6 +22,13 @@ func (l *Ledger) BeginBackfillRun(ctx context.Context, id elt.BackfillID, run el
 		if b.State != elt.BackfillRunning {
 			return backfillResting(b)
 		}
+		var before int
+		if err := c.QueryRowContext(ctx, `SELECT COUNT(*) FROM runs WHERE backfill = $1 AND state = 'running'`, string(id)).Scan(&before); err != nil {
+			return err
+		}
+		if before > 0 { // another process has begun a date
+			return backfillResting(b)
+		}
 		c.touched = true
 		for name, why := range left {
 			const text = `UPDATE backfill_days SET state = 'skipped', says = $4 WHERE backfill = $1 AND dataset = $2 AND date = $3 AND state = 'pending'`
@@ -47,6 +54,21 @@ func (l *Ledger) BeginBackfillRun(ctx context.Context, id elt.BackfillID, run el
 	})
 }
 
+// LeaveBackfillDays notes that a run of a backfill leaves out some of the days that it was to bring, and why.
+func (l *Ledger) LeaveBackfillDays(ctx context.Context, run elt.RunID, left map[elt.DatasetName]string) error {
+	return l.change(ctx, fmt.Sprintf("leave %d days of run %s out", len(left), run), func(ctx context.Context, c *change) error {
+		for name, why := range left {
+			const text = `UPDATE backfill_days SET state = 'skipped', says = $3 WHERE run = $1 AND dataset = $2 AND state = 'running'`
+			n, err := c.exec(ctx, text, string(run), string(name), why)
+			if err != nil {
+				return err
+			}
+			c.touched = c.touched || n > 0
+		}
+		return nil
+	})
+}
+
 func backfillResting(b elt.Backfill) error {
 	return &elt.Error{
 		Code: "backfill_resting", Class: elt.Conflict,
@@ -59,15 +81,51 @@ func backfillOf(ctx context.Context, q queryer, run elt.Run) (elt.Backfill, erro
 	return readBackfill(ctx, q, run.Backfill)
 }
 
-// restingBackfill says why no step of the run may begin now: its backfill rests. It is empty for every other run.
-func (c *change) restingBackfill(ctx context.Context, run elt.RunID) (string, error) {
-	const text = `SELECT b.id, b.state FROM runs r JOIN backfills b ON b.id = r.backfill WHERE r.id = $1 AND b.state <> 'running'`
-	var id, state string
-	err := c.QueryRowContext(ctx, text, string(run)).Scan(&id, &state)
-	if errors.Is(err, sql.ErrNoRows) {
+// aNight is a run that goes on and before which backfills rest, where there is one.
+const aNight = `(SELECT n.id FROM runs n WHERE n.state = 'running' AND n.kind <> 'backfill' LIMIT 1)`
+
+// backfillRests says why no step of the run may begin now: its backfill is paused or has ended, or another run goes on. It is
+// empty for every other run. A process that works alone on the ledger looks itself whether another run goes on.
+func backfillRests(ctx context.Context, q queryer, run elt.RunID, alone bool) (why string, err error) {
+	const text = `SELECT b.id, b.state, COALESCE(` + aNight + `, '') FROM runs r JOIN backfills b ON b.id = r.backfill WHERE r.id = $1`
+	var id, state, night string
+	err = q.QueryRowContext(ctx, text, string(run)).Scan(&id, &state, &night)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", nil
+	case err != nil:
+		return "", err
+	case state != string(elt.BackfillRunning):
+		return fmt.Sprintf("%s is %s", id, state), nil
+	case night != "" && !alone:
+		return fmt.Sprintf("%s rests while run %s goes on", id, night), nil
+	}
+	return "", nil
+}
+
+// BackfillRests says why no step of the run may begin now: its backfill is paused or has ended, or another run goes on. It is
+// empty for every other run.
+func (l *Ledger) BackfillRests(ctx context.Context, run elt.RunID) (why string, err error) {
+	err = l.read(ctx, fmt.Sprintf("find out whether run %s may go on", run), func(ctx context.Context, q queryer) error {
+		why, err = backfillRests(ctx, q, run, l.engine.dialect().alone)
+		return err
+	})
+	return why, err
+}
+
+// yields says for which run the holder of a backfill's step should let go of it. One that publishes is soon done.
+func (l *Ledger) yields(ctx context.Context, q queryer, step elt.StepID) (why string, err error) {
+	if l.engine.dialect().alone {
 		return "", nil
 	}
-	return fmt.Sprintf("%s is %s", id, state), err
+	const text = `SELECT r.backfill, COALESCE(` + aNight + `, '') FROM steps s JOIN runs r ON r.id = s.run
+		WHERE s.id = $1 AND s.kind <> 'publish' AND r.kind = 'backfill'`
+	var id, night string
+	err = q.QueryRowContext(ctx, text, string(step)).Scan(&id, &night)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && night == "" {
+		return "", nil
+	}
+	return fmt.Sprintf("%s rests while run %s goes on", id, night), err
 }
 
 // settleBackfill notes what became of the days of a run that has ended, and ends its backfill if they were the last.
@@ -323,22 +381,42 @@ func (l *Ledger) BackfillFailures(ctx context.Context, b elt.Backfill) (inARow i
 	return inARow, err
 }
 
-// ReopenSteps has steps of a run that goes on done again though they have succeeded: what they left is too old by now.
-// Steps that somebody holds are left alone.
-func (l *Ledger) ReopenSteps(ctx context.Context, ids []elt.StepID) error {
-	return l.change(ctx, fmt.Sprintf("reopen %d steps", len(ids)), func(ctx context.Context, c *change) error {
-		for _, id := range ids {
-			s, err := readStep(ctx, c, "steps", id)
-			if err != nil {
+// ReopenSteps has steps of a run that goes on done again: what the first of them left is too old by now, and the others were
+// made from it, or are being made. Who is at work at one loses its lease, which counts as an interruption. Nothing changes, and
+// reopened is false, when the first were begun again or have been reopened meanwhile, or when the run has published.
+func (l *Ledger) ReopenSteps(ctx context.Context, first []elt.Step, others []elt.StepID, why string) (reopened bool, err error) {
+	err = l.change(ctx, fmt.Sprintf("reopen %d steps", len(first)+len(others)), func(ctx context.Context, c *change) error {
+		reopened = false
+		var steps []heldStep
+		for _, seen := range first {
+			s, err := readStep(ctx, c, "steps", seen.ID)
+			if err != nil || s.State != elt.StepSucceeded || s.Attempt != seen.Attempt {
 				return err
 			}
-			if s.State != elt.StepSucceeded && s.State != elt.StepBlocked && s.State != elt.StepRetrying {
-				continue
+			steps = append(steps, s)
+		}
+		for _, id := range others {
+			s, err := readStep(ctx, c, "steps", id)
+			if err != nil || s.Kind == elt.PublishStep && s.State.Terminal() {
+				return err
+			}
+			if s.State != elt.StepPending && s.State != elt.StepFailed {
+				steps = append(steps, s)
+			}
+		}
+		for _, s := range steps {
+			if s.State == elt.StepRunning {
+				failure := &elt.Failure{Code: elt.Interrupted, Class: elt.Transient, Message: why, Do: "nothing: the step is taken up again"}
+				if err := c.endAttempt(ctx, s, "lost", failure, elt.Usage{}); err != nil {
+					return err
+				}
 			}
 			if err := c.setStep(ctx, s, elt.StepPending, time.Time{}, nil); err != nil {
 				return err
 			}
 		}
+		reopened = len(steps) > 0
 		return nil
 	})
+	return reopened && err == nil, err
 }

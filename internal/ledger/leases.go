@@ -31,7 +31,7 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 			return stepNotClaimable(id, why)
 		}
 		for _, objection := range []func() (string, error){
-			func() (string, error) { return c.restingBackfill(ctx, s.Run) },
+			func() (string, error) { return backfillRests(ctx, c, s.Run, c.alone) },
 			func() (string, error) { return c.sourceIsRead(ctx, s.Step, w, ttl) },
 			func() (string, error) { return c.runIsBuilt(ctx, s.Step, w, ttl, l.limits.Load()) },
 			func() (string, error) { return c.overLimit(ctx, s.Step, l.limits.Load()) },
@@ -167,7 +167,8 @@ func leaseExpired(s heldStep) *elt.Failure {
 }
 
 // Heartbeat prolongs a lease to ttl from now and writes the attempt's progress. It raises the revision
-// without recording an event. As long as nobody else claimed the step, a lease that ran out revives.
+// without recording an event. As long as nobody else claimed the step, a lease that ran out revives. The lease says
+// whether its holder should let go of the step all the same.
 func (l *Ledger) Heartbeat(ctx context.Context, lease elt.Lease, ttl time.Duration, p elt.Progress) (elt.Lease, error) {
 	op := fmt.Sprintf("renew the lease on step %s", lease.Step)
 	err := l.update(ctx, op, func(ctx context.Context, t *sql.Tx) error {
@@ -186,6 +187,9 @@ func (l *Ledger) Heartbeat(ctx context.Context, lease elt.Lease, ttl time.Durati
 		}
 		if n, err := r.RowsAffected(); err != nil || n == 0 {
 			return orLost(err, lease, op)
+		}
+		if lease.Yields, err = l.yields(ctx, t, lease.Step); err != nil {
+			return err
 		}
 		return touch(ctx, t)
 	})

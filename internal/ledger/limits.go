@@ -12,7 +12,7 @@ import (
 func (l *Ledger) Limit(limits elt.Limits) { l.limits.Store(&limits) }
 
 // Working returns the steps at which somebody is at work: their run, kind and dataset.
-func (l *Ledger) Working(ctx context.Context) (steps []elt.Step, err error) {
+func (l *Ledger) Working(ctx context.Context) (steps []elt.AtWork, err error) {
 	err = l.read(ctx, "read which steps are at work", func(ctx context.Context, q queryer) error {
 		now, err := l.clock(ctx, q)
 		if err != nil {
@@ -24,9 +24,15 @@ func (l *Ledger) Working(ctx context.Context) (steps []elt.Step, err error) {
 	return steps, err
 }
 
-func working(ctx context.Context, q queryer, now time.Time) ([]elt.Step, error) {
-	scan := func(row scanner) (s elt.Step, err error) { return s, row.Scan(&s.ID, &s.Run, &s.Kind, &s.Dataset) }
-	return collect(ctx, q, scan, `SELECT id, run, kind, dataset FROM steps WHERE state = 'running' AND lease_until > $1`, instant(now))
+func working(ctx context.Context, q queryer, now time.Time) ([]elt.AtWork, error) {
+	scan := func(row scanner) (s elt.AtWork, err error) {
+		var kind elt.RunKind
+		err = row.Scan(&s.ID, &s.Run, &s.Kind, &s.Dataset, &kind)
+		s.Backfill = kind == elt.BackfillRun
+		return s, err
+	}
+	const text = `SELECT s.id, s.run, s.kind, s.dataset, r.kind FROM steps s JOIN runs r ON r.id = s.run WHERE s.state = 'running' AND s.lease_until > $1`
+	return collect(ctx, q, scan, text, instant(now))
 }
 
 // overLimit says which limit keeps the step from beginning now; empty when none does. Claims follow one another, so that
@@ -39,7 +45,8 @@ func (c *change) overLimit(ctx context.Context, s elt.Step, limits *elt.Limits) 
 	if limits == nil {
 		limits = &elt.Limits{}
 	}
-	return limits.Waits(s, at), nil
+	of, err := readRun(ctx, c, "runs", s.Run)
+	return limits.Waits(elt.AtWork{Step: s, Backfill: of.Kind == elt.BackfillRun}, at), err
 }
 
 // NoteWaiting writes down why steps wait that nobody has begun, for people to see. It changes those alone that say

@@ -65,8 +65,8 @@ type Queue struct {
 	steps   context.Context // ends the work of this process's steps
 	started bool
 
-	bringForward, giveUp string        // the statements
-	wake                 chan struct{} // receives after each step of this process that was recorded
+	bringForward, giveUp string          // the statements
+	wake                 []chan struct{} // each receives after each step of this process that was recorded
 
 	mu     sync.Mutex
 	held   map[elt.StepID]bool // at work in this process
@@ -105,7 +105,8 @@ func Open(ctx context.Context, o Options) (_ *Queue, err error) {
 	}
 	jobs := pgx.Identifier{schema, "river_job"}.Sanitize()
 	q := &Queue{
-		options: o, pool: pool, threads: make(chan struct{}, max(o.Threads, 1)), steps: ctx, wake: make(chan struct{}, 1),
+		options: o, pool: pool, threads: make(chan struct{}, max(o.Threads, 1)), steps: ctx,
+		wake: []chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)},
 		held: make(map[elt.StepID]bool), recent: make(map[elt.StepID]entry),
 		bringForward: fmt.Sprintf(bringForward, jobs), giveUp: fmt.Sprintf(giveUp, jobs),
 	}
@@ -153,6 +154,27 @@ func (q *Queue) Start(ctx context.Context) error {
 // Enqueue hands steps to whichever process works at their kind. One that waits in the queue already is not enqueued again,
 // unless whoever has fetched it died before it could claim the step.
 func (q *Queue) Enqueue(ctx context.Context, steps ...elt.Step) error {
+	return q.enqueue(ctx, river.PriorityDefault, steps)
+}
+
+// Behind returns the same queue, to which steps are handed that are begun when no others wait.
+func (q *Queue) Behind() *Behind { return &Behind{q} }
+
+// Behind is a queue behind the steps of nights.
+type Behind struct{ queue *Queue }
+
+// lastPriority is River's lowest.
+const lastPriority = 4
+
+// Enqueue hands steps to whichever process works at their kind, behind all others.
+func (b *Behind) Enqueue(ctx context.Context, steps ...elt.Step) error {
+	return b.queue.enqueue(ctx, lastPriority, steps)
+}
+
+// Done receives as the queue's own Done does, for somebody else.
+func (b *Behind) Done() <-chan struct{} { return b.queue.wake[1] }
+
+func (q *Queue) enqueue(ctx context.Context, priority int, steps []elt.Step) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -162,7 +184,7 @@ func (q *Queue) Enqueue(ctx context.Context, steps ...elt.Step) error {
 		jobs := make([]river.InsertManyParams, n)
 		for i, s := range fresh[:n] {
 			jobs[i] = river.InsertManyParams{Args: job{s.ID, s.Attempt}, InsertOpts: &river.InsertOpts{
-				Queue: string(s.Kind), UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting()},
+				Queue: string(s.Kind), Priority: priority, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting()},
 			}}
 		}
 		done, err := q.client.InsertMany(ctx, jobs)
@@ -242,7 +264,7 @@ func (q *Queue) forget(steps []elt.Step) {
 }
 
 // Done receives after a step of this process has ended and was recorded: a good moment for the next sweep.
-func (q *Queue) Done() <-chan struct{} { return q.wake }
+func (q *Queue) Done() <-chan struct{} { return q.wake[0] }
 
 // Err returns why the newest of this process's steps could not be recorded that ended so since it was last called; nil
 // when all were.

@@ -69,9 +69,11 @@ func (q *Queue) leave(id elt.StepID, err error) {
 	if err != nil {
 		return // sweeping at once would meet the same ledger
 	}
-	select {
-	case q.wake <- struct{}{}:
-	default:
+	for _, wake := range q.wake {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
