@@ -73,12 +73,12 @@ func bury(t *testing.T, env []string, worker string) {
 func inLedger(t *testing.T, env []string, query string) (rows [][]string) {
 	t.Helper()
 	_, url, _ := strings.Cut(env[0], "=")
-	db, err := pgx.Connect(t.Context(), url)
+	db, err := pgx.Connect(context.WithoutCancel(t.Context()), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close(context.WithoutCancel(t.Context()))
-	found, err := db.Query(t.Context(), query)
+	found, err := db.Query(context.WithoutCancel(t.Context()), query)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,4 +187,48 @@ func TestAWorkerExtractsForDuckDB(t *testing.T) {
 	stop()
 	// With what others have published in the ledger, the next night is triggered as the first one was.
 	must(t, dir, env, "schedules", "trigger", "nightly", "--date", lastDate(t).String(), "--reason", "another")
+}
+
+// A night's budget holds over all machines: of two models that two workers build at the same time, and of which it has room for
+// one, one is built.
+func TestABudgetIsSharedByWorkers(t *testing.T) {
+	t.Parallel()
+	dir, env, _ := sharedCafe(t)
+	earlier, date := lastDate(t).AddDays(-1).String(), lastDate(t).String()
+	models := map[string]string{"sql/models/best.sql": "select 1 as nothing\n", "sql/models/schema.yml": "version: 2\n"}
+	for _, name := range []string{"revenue", "also"} {
+		models["sql/models/"+name+".sql"] = "{{ config(materialized='table') }}\nselect o.id, p.id as other from {{ source('cafe', 'orders') }} as o join {{ source('cafe', 'orders') }} as p on true\n"
+	}
+	write(t, dir, models)
+	change(t, filepath.Join(dir, "cafe.db"), "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO orders SELECT i, 1, 1 FROM n")
+	must(t, dir, env, "run", "--yes", "--date", earlier)
+	var all, one int64
+	if _, err := fmt.Sscan(strings.Join(inLedger(t, env, "SELECT sum(bytes_billed)::bigint, max(bytes_billed) FILTER (WHERE kind = 'transform')::bigint FROM steps")[0], " "), &all, &one); err != nil {
+		t.Fatal(err)
+	}
+	if one < 10_000 {
+		t.Fatalf("a model was billed for %d bytes, all for %d", one, all)
+	}
+	most := all - one/2 // what there is besides, one of the models and a half
+	edit(t, dir, "daybreak.yaml", "location: EU,", fmt.Sprintf("location: EU, budget: {night: %.3fKB},", float64(most)/1000))
+	_, stop := serve(t, dir, env, "--kinds", "none")
+	_, stopOne := worker(t, dir, env, "--threads", "1")
+	_, stopOther := worker(t, dir, env, "--threads", "1")
+	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "a test")
+	until(t, "the night has ended", func() bool {
+		return inLedger(t, env, "SELECT count(*) FROM runs WHERE state = 'partial' AND date = '"+date+"'")[0][0] == "1"
+	})
+	built := inLedger(t, env, "SELECT state, count(*) FROM steps WHERE kind = 'transform' AND date = '"+date+"' AND dataset IN ('revenue', 'also') GROUP BY 1 ORDER BY 1")
+	if diff := cmp.Diff([][]string{{"failed", "1"}, {"succeeded", "1"}}, built); diff != "" {
+		t.Errorf("the models (-want +got):\n%s", diff)
+	}
+	if why := inLedger(t, env, "SELECT error::json->>'code' FROM steps WHERE state = 'failed'"); len(why) != 1 || why[0][0] != "over_budget" {
+		t.Errorf("why it was not built: %v", why)
+	}
+	if billed := inLedger(t, env, "SELECT sum(bytes_billed)::bigint <= "+fmt.Sprint(most)+" FROM steps WHERE date = '"+date+"'"); billed[0][0] != "true" {
+		t.Errorf("the night was billed for more than %d", most)
+	}
+	stopOther()
+	stopOne()
+	stop()
 }

@@ -78,6 +78,14 @@ func backfillCell(counts map[elt.BackfillDayState]int, name elt.DatasetName, fir
 	return out
 }
 
+// dayAtWork is a day at which somebody is at work.
+type dayAtWork struct {
+	Day  link
+	Date string
+	Run  link
+	By   string
+}
+
 // failedDay is a day that a backfill could not bring, and why.
 type failedDay struct {
 	Day  link
@@ -97,6 +105,7 @@ type backfillData struct {
 	Left                 string // while days are left
 	Rows                 []progressRow
 	More                 int // datasets that are not shown
+	Working              []dayAtWork
 	Failed               []failedDay
 	Acts                 []actForm
 	Span                 string
@@ -134,10 +143,29 @@ func (s *Service) backfillPage(c echo.Context) error {
 		data.Left = counted(f.Left(), "day") + " left"
 	}
 	data.Rows, data.Failed, data.Span = progressRows(days, today)
+	data.Working = daysAtWork(days, today)
 	if n := len(data.Rows) - mostProgress; n > 0 {
 		data.Rows, data.More = data.Rows[:mostProgress], n
 	}
 	return s.page(c, http.StatusOK, "backfill", capital(string(f.ID)), data)
+}
+
+// daysAtWork are the days at which somebody is at work, and who.
+func daysAtWork(days []elt.BackfillDay, today elt.Date) (rows []dayAtWork) {
+	for _, d := range days {
+		if len(d.Workers) == 0 || len(rows) >= mostProgress {
+			continue
+		}
+		names := make([]string, len(d.Workers))
+		for i, w := range d.Workers {
+			names[i] = string(w)
+		}
+		rows = append(rows, dayAtWork{
+			Day: link{string(d.Dataset), dayHref(d.Dataset, d.Date)}, Date: shortDate(d.Date, today),
+			Run: link{string(d.Run), "/runs/" + string(d.Run)}, By: strings.Join(names, ", "),
+		})
+	}
+	return rows
 }
 
 // progressRows are the datasets with their cells, and the days that failed.

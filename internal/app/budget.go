@@ -14,65 +14,68 @@ type estimator interface {
 	Estimate(ctx context.Context, b elt.Build) (bytes int64, err error)
 }
 
+// purse is where a run's spending is counted, by all machines.
+type purse interface {
+	Spending(ctx context.Context, run elt.RunID) (elt.Spending, error)
+	Reserve(ctx context.Context, lease elt.Lease, bytes, most int64) (s elt.Spending, granted bool, err error)
+}
+
 // budget keeps models from being built that would cost more than they may.
 type budget struct {
 	estimator    estimator
 	model, night int64 // bytes; 0 is no limit
-	spent        func(context.Context, elt.RunID) (int64, error)
+	purse        purse
 
-	mu   sync.Mutex
-	runs map[elt.RunID]*spending
-}
-
-// spending is what a run has been billed, and what its models that are being built would read.
-type spending struct {
-	billed   int64
-	reserved map[elt.DatasetName]int64
+	mu     sync.Mutex
+	leases map[elt.StepID]elt.Lease   // of this process's steps that are at work
+	runs   map[elt.RunID]elt.Spending // as it was when the newest step of each began here
 }
 
 // newBudget returns the budget of a warehouse that bills by use, nil for another.
-func newBudget(w warehouse, cfg config.Warehouse, spent func(context.Context, elt.RunID) (int64, error)) *budget {
+func newBudget(w warehouse, cfg config.Warehouse, p purse) *budget {
 	e, ok := w.(estimator)
 	if !ok || cfg.BigQuery == nil {
 		return nil
 	}
 	night, _ := cfg.BigQuery.Budget.Night.Bytes()
-	return &budget{estimator: e, model: cfg.BigQuery.MaxBytesBilled(), night: night, spent: spent, runs: make(map[elt.RunID]*spending)}
+	return &budget{
+		estimator: e, model: cfg.BigQuery.MaxBytesBilled(), night: night, purse: p,
+		leases: make(map[elt.StepID]elt.Lease), runs: make(map[elt.RunID]elt.Spending),
+	}
 }
 
-// begin reads what the run was billed before, once, so that a run which is taken up again does not begin at nothing.
-func (b *budget) begin(ctx context.Context, run elt.RunID) error {
+// begin notes who does a step, and what its run was billed before.
+func (b *budget) begin(ctx context.Context, lease elt.Lease, run elt.RunID) error {
 	if b == nil || b.night == 0 {
 		return nil
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.runs[run] != nil {
-		return nil
-	}
-	billed, err := b.spent(ctx, run)
+	spent, err := b.purse.Spending(ctx, run)
 	if err != nil {
 		return err
 	}
-	b.runs[run] = &spending{billed: billed, reserved: make(map[elt.DatasetName]int64)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.runs) >= mostRuns {
+		clear(b.runs)
+	}
+	b.runs[run], b.leases[lease.Step] = spent, lease
 	return nil
 }
 
-// end adds what a step was billed, in the place of what it would have been.
-func (b *budget) end(step elt.Step, used elt.Usage) {
+// end forgets a step.
+func (b *budget) end(lease elt.Lease) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s := b.runs[step.Run]; s != nil {
-		s.billed += used.BytesBilled
-		delete(s.reserved, step.Dataset)
+	if b.leases[lease.Step] == lease {
+		delete(b.leases, lease.Step)
 	}
 }
 
 // admit estimates a model and refuses it when that is over a budget. Until its step ends, the run's other models are held
-// to what is left.
+// to what is left, on all machines.
 func (b *budget) admit(ctx context.Context, m elt.Build) error {
 	if b == nil || b.model == 0 && b.night == 0 || m.Materialized == elt.AsView {
 		return nil
@@ -89,42 +92,47 @@ func (b *budget) admit(ctx context.Context, m elt.Build) error {
 		}
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	s := b.runs[m.Run]
-	if s == nil {
+	lease, known := b.leases[elt.NewStepID(m.Run, elt.TransformStep, m.Dataset)]
+	b.mu.Unlock()
+	if !known { // without a night's budget
 		return nil
 	}
-	var reserved int64
-	for _, other := range s.reserved {
-		reserved += other
+	s, granted, err := b.purse.Reserve(ctx, lease, bytes, b.night)
+	if err != nil || granted {
+		return err
 	}
-	if bytes > b.night-s.billed-reserved {
-		under := ""
-		if reserved > 0 {
-			under = fmt.Sprintf(", models that are being built read another %s", size(reserved))
-		}
-		return &elt.Error{
-			Code: codeOverBudget, Class: elt.Quota,
-			What: fmt.Sprintf("building %s would read %s; the night has been billed for %s%s, and may be for %s in all", m.Dataset, size(bytes), size(s.billed), under, size(b.night)),
-			Do:   "see on the run's page what was billed for what; make that read less, or raise warehouse.bigquery.budget.night, and retry the run",
-		}
+	under := ""
+	if s.Reserved > 0 {
+		under = fmt.Sprintf(", models that are being built read another %s", size(s.Reserved))
 	}
-	s.reserved[m.Dataset] = bytes
-	return nil
+	return &elt.Error{
+		Code: codeOverBudget, Class: elt.Quota,
+		What: fmt.Sprintf("building %s would read %s; the night has been billed for %s%s, and may be for %s in all", m.Dataset, size(bytes), size(s.Billed), under, size(b.night)),
+		Do:   "see on the run's page what was billed for what; make that read less, or raise warehouse.bigquery.budget.night, and retry the run",
+	}
 }
 
-// left returns how much a run may still be billed for; limited is false where that has no limit.
+// left returns how much a run may still be billed for, as it was when its newest step began here; limited is false where that
+// has no limit.
 func (b *budget) left(run elt.RunID) (bytes int64, limited bool) {
 	if b == nil || b.night == 0 {
 		return 0, false
 	}
+	return b.night - b.spent(run).Billed, true
+}
+
+// byTables returns what the run's steps were billed that load and verify, on all machines.
+func (b *budget) byTables(run elt.RunID) int64 {
+	if b == nil {
+		return 0
+	}
+	return b.spent(run).ByTables
+}
+
+func (b *budget) spent(run elt.RunID) elt.Spending {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.runs[run]
-	if s == nil {
-		return b.night, true
-	}
-	return b.night - s.billed, true
+	return b.runs[run]
 }
 
 // codeOverBudget is the code of a model that would cost more than it may.

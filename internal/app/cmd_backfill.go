@@ -21,7 +21,7 @@ type Backfill struct {
 	Plan   BackfillPlan   `cmd:"" help:"Show what would happen with each day, and why; prints the token to start it with."`
 	Start  BackfillStart  `cmd:"" help:"Start what was planned, unless the facts have changed since."`
 	List   BackfillList   `cmd:"" help:"List backfills, the latest first."`
-	Show   BackfillShow   `cmd:"" help:"Say how far a backfill is, and which of its days failed."`
+	Show   BackfillShow   `cmd:"" help:"Say how far a backfill is, which of its days are at work and where, and which failed."`
 	Pause  BackfillPause  `cmd:"" help:"Begin nothing more of it until it is resumed."`
 	Resume BackfillResume `cmd:"" help:"Let it go on, and carry it out."`
 	Cancel BackfillCancel `cmd:"" help:"End it for ever: nothing more of it starts."`
@@ -201,13 +201,17 @@ func (b *BackfillShow) Run(ctx context.Context, g *Globals, c *Console) (err err
 	if err != nil {
 		return err
 	}
-	state := elt.BackfillDayFailed
+	var days []elt.BackfillDay
+	states := []elt.BackfillDayState{elt.BackfillDayRunning, elt.BackfillDayFailed}
 	if b.Days || b.JSON {
-		state = ""
+		states = []elt.BackfillDayState{""}
 	}
-	days, err := desk.book.BackfillDays(ctx, b.ID, state, 0, 0)
-	if err != nil {
-		return err
+	for _, state := range states {
+		some, err := desk.book.BackfillDays(ctx, b.ID, state, 0, 0)
+		if err != nil {
+			return err
+		}
+		days = append(days, some...)
 	}
 	if b.JSON {
 		return printJSON(c, struct {
@@ -227,9 +231,21 @@ func (b *BackfillShow) Run(ctx context.Context, g *Globals, c *Console) (err err
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "DATE\tDATASET\tACTION\tSTATE\tRUN\tWHY\n")
 	for _, d := range days {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.Date, d.Dataset, d.Action, d.State, cmp.Or(string(d.Run), "–"), cmp.Or(d.Says, d.Reason))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.Date, d.Dataset, d.Action, dayState(d), cmp.Or(string(d.Run), "–"), cmp.Or(d.Says, d.Reason))
 	}
 	return w.Flush()
+}
+
+// dayState says where a backfill's day is, and who is at work at it.
+func dayState(d elt.BackfillDay) string {
+	if len(d.Workers) == 0 {
+		return string(d.State)
+	}
+	names := make([]string, len(d.Workers))
+	for i, w := range d.Workers {
+		names[i] = string(w)
+	}
+	return string(d.State) + " on " + strings.Join(names, ", ")
 }
 
 // steering names a backfill that is to be steered, and why.

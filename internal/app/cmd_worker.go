@@ -19,7 +19,7 @@ type Worker struct {
 
 // Help is the long help of the command.
 func (Worker) Help() string {
-	return `Works at the steps of all runs, beside any number of other workers on any machines. They share a ledger on PostgreSQL, and each has the workspace's files. It decides nothing: ticks, backfills and the ends of runs are the business of daybreak serve, of which one is needed, and several may run.
+	return `Works at the steps of all runs, of nights and of backfills, beside any number of other workers on any machines. They share a ledger on PostgreSQL, and each has the workspace's files. It decides nothing: ticks, which date of a backfill is next and the ends of runs are the business of daybreak serve, of which one is needed, and several may run.
 
 A DuckDB warehouse belongs to the one process that opens it, which is daybreak serve: a worker beside it can only extract. With BigQuery every kind of step can be done anywhere.
 

@@ -81,7 +81,7 @@ func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 		if err := p.openLoader(); err != nil {
 			return nil, err
 		}
-		budget = newBudget(p.warehouse, ws.config.Warehouse, p.billed)
+		budget = newBudget(p.warehouse, ws.config.Warehouse, p.ledger)
 		if models, err = newModels(ctx, ws, p.ledger, p.warehouse, budget, log); err != nil {
 			return nil, err
 		}
@@ -116,15 +116,6 @@ func (p *parts) open(ctx context.Context, show display) (_ *parts, err error) {
 		show: show, threads: ws.config.Threads, log: log,
 	}
 	return p, nil
-}
-
-// billed returns what the steps of a run were billed in all.
-func (p *parts) billed(ctx context.Context, run elt.RunID) (bytes int64, err error) {
-	steps, err := p.ledger.Steps(ctx, run)
-	for _, s := range steps {
-		bytes += s.Usage.BytesBilled
-	}
-	return bytes, err
 }
 
 // openLedger opens and migrates the ledger, and makes sure that no other process works on this workspace.

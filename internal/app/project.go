@@ -178,7 +178,7 @@ func (m *models) dbt(p *dbt.Project, vars map[string]any) (engine, error) {
 		return nil, errors.New("no dbt builds in this warehouse")
 	}
 	o.Builder = m.ws.dbtBuilder(m.warehouse)
-	o.Left = m.budget.left
+	o.Left, o.ByTables = m.budget.left, m.budget.byTables
 	o.Samples = m.warehouse
 	o.Failing = dbt.Failing{Keep: m.ledger.SaveFailingRows, Rows: m.ws.config.Models.FailingRows}
 	e := dbt.New(o, p, w)

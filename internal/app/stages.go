@@ -45,12 +45,11 @@ func (s *stages) Do(ctx context.Context, step elt.Step, lease elt.Lease, progres
 	if err := s.refresh(ctx); err != nil {
 		return elt.Result{}, err
 	}
-	if err := s.budget.begin(ctx, step.Run); err != nil {
+	if err := s.budget.begin(ctx, lease, step.Run); err != nil {
 		return elt.Result{}, err
 	}
-	result, err := s.do(ctx, step, lease, progress)
-	s.budget.end(step, elt.UsedSoFar(ctx))
-	return result, err
+	defer s.budget.end(lease)
+	return s.do(ctx, step, lease, progress)
 }
 
 func (s *stages) do(ctx context.Context, step elt.Step, lease elt.Lease, progress func(elt.Progress)) (elt.Result, error) {

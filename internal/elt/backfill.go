@@ -121,6 +121,8 @@ type BackfillDay struct {
 	State    BackfillDayState `json:"state,omitempty"`    // empty in a plan
 	Run      RunID            `json:"run,omitempty"`
 	Says     string           `json:"says,omitempty"` // why it ended as it did, where the plan could not know
+	// Workers are those who are at work at it at this moment.
+	Workers []WorkerID `json:"workers,omitempty"`
 }
 
 // Effort is what something takes, by what it took before.

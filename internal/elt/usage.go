@@ -21,6 +21,13 @@ func (u Usage) Plus(v Usage) Usage {
 	return Usage{u.Jobs + v.Jobs, u.BytesBilled + v.BytesBilled, u.SlotTime + v.SlotTime}
 }
 
+// Spending is what a run has spent of its budget, on all machines, in bytes.
+type Spending struct {
+	Billed   int64 // by steps that have ended
+	ByTables int64 // of that, by those that load and verify
+	Reserved int64 // for models that are being built
+}
+
 // Meter adds up what one attempt uses. Whoever begins the attempt puts it into the context, and the warehouse adds to
 // it, however deep in between; failed jobs count as well. It is safe for concurrent use.
 type Meter struct {

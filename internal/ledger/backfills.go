@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -189,17 +190,48 @@ func (l *Ledger) backfills(ctx context.Context, op, text string, args ...any) (b
 }
 
 // BackfillDays returns days of a backfill in the order of its plan, at most limit of them from the offset; limit 0 means
-// all. With a state only those in it.
+// all. With a state only those in it. Each says who is at work at it.
 func (l *Ledger) BackfillDays(ctx context.Context, id elt.BackfillID, state elt.BackfillDayState, offset, limit int) (days []elt.BackfillDay, err error) {
 	text := `SELECT ` + backfillDayColumns + ` FROM backfill_days WHERE backfill = $1 AND ($2 = '' OR state = $2) ORDER BY position`
 	if limit > 0 {
 		text += fmt.Sprintf(` LIMIT %d OFFSET %d`, limit, max(0, offset))
 	}
 	err = l.read(ctx, fmt.Sprintf("read the days of %s", id), func(ctx context.Context, q queryer) error {
-		days, err = collect(ctx, q, scanBackfillDay, text, string(id), string(state))
-		return err
+		if days, err = collect(ctx, q, scanBackfillDay, text, string(id), string(state)); err != nil {
+			return err
+		}
+		return l.readHands(ctx, q, id, days)
 	})
 	return days, err
+}
+
+// readHands notes who is at work at which of a backfill's days: at publishing, at all that the run brings.
+func (l *Ledger) readHands(ctx context.Context, q queryer, id elt.BackfillID, days []elt.BackfillDay) error {
+	if !slices.ContainsFunc(days, func(d elt.BackfillDay) bool { return d.State == elt.BackfillDayRunning }) {
+		return nil
+	}
+	now, err := l.clock(ctx, q)
+	if err != nil {
+		return err
+	}
+	const text = `SELECT s.run, s.dataset, s.worker FROM steps s JOIN runs r ON r.id = s.run
+		WHERE r.backfill = $1 AND r.state = 'running' AND s.state = 'running' AND s.lease_until > $2 ORDER BY s.worker`
+	scan := func(row scanner) (s elt.Step, err error) { return s, row.Scan(&s.Run, &s.Dataset, &s.Worker) }
+	steps, err := collect(ctx, q, scan, text, string(id), instant(now))
+	if err != nil {
+		return err
+	}
+	for i, d := range days {
+		if d.State != elt.BackfillDayRunning {
+			continue
+		}
+		for _, s := range steps {
+			if s.Run == d.Run && (s.Dataset == d.Dataset || s.Dataset == "") && !slices.Contains(days[i].Workers, s.Worker) {
+				days[i].Workers = append(days[i].Workers, s.Worker)
+			}
+		}
+	}
+	return nil
 }
 
 // NextBackfillDays returns the days of the first phase and date of which a backfill has still to begin some; none when it has begun

@@ -37,9 +37,11 @@ type Options struct {
 	Failing Failing
 	Samples transform.Failures // where the newest row of a table is looked at; nil where messages do without it
 	// Left says how much a run may still be billed for; nil, or limited false, is no limit.
-	Left   func(run elt.RunID) (bytes int64, limited bool)
-	Tables []elt.Dataset // the extracted datasets, which sources may name
-	Now    func() time.Time
+	Left func(run elt.RunID) (bytes int64, limited bool)
+	// ByTables says what a run was billed for its tables: other machines may verify some while dbt builds. nil is nothing.
+	ByTables func(run elt.RunID) int64
+	Tables   []elt.Dataset // the extracted datasets, which sources may name
+	Now      func() time.Time
 }
 
 // Builder is where dbt builds a night.

@@ -12,6 +12,8 @@ import (
 type spending struct {
 	left    int64
 	limited bool
+	tables  func() int64 // what the run's tables were billed, on all machines
+	before  int64        // of that, when this process began
 	stop    context.CancelCauseFunc
 
 	mu   sync.Mutex
@@ -20,7 +22,11 @@ type spending struct {
 
 // spending returns what a session may be billed for; nothing left is the error over_budget.
 func (e *Engine) spending(run elt.RunID, stop context.CancelCauseFunc) (*spending, error) {
-	s := &spending{stop: stop}
+	s := &spending{stop: stop, tables: func() int64 { return 0 }}
+	if e.options.ByTables != nil {
+		s.tables = func() int64 { return e.options.ByTables(run) }
+	}
+	s.before = s.tables()
 	if e.options.Left != nil {
 		s.left, s.limited = e.options.Left(run)
 	}
@@ -35,8 +41,8 @@ func (s *spending) add(u elt.Usage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.used += u.BytesBilled
-	if s.limited && s.used > s.left {
-		s.stop(overBudget(fmt.Sprintf("dbt has been billed for %d bytes, and might be for %d in what was left of the night", s.used, s.left)))
+	if left := s.left - (s.tables() - s.before); s.limited && s.used > left {
+		s.stop(overBudget(fmt.Sprintf("dbt has been billed for %d bytes, and might be for %d in what was left of the night", s.used, left)))
 	}
 }
 

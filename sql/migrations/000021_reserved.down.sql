@@ -1,0 +1,2 @@
+ALTER TABLE steps DROP COLUMN bytes_reserved;
+UPDATE counters SET value = 20 WHERE name = 'schema';
