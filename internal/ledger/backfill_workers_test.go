@@ -188,7 +188,7 @@ func TestReservations(t *testing.T) {
 		}
 		must(l.ReleaseLeases(ctx))(t)
 		wantCode(t, third(l.Reserve(ctx, have[1], 1, most)), "lease_lost")
-		again := must(l.Claim(ctx, have[1].Step, "w2", hour))(t)
+		again := must(l.Claim(ctx, have[1].Step, "w", hour))(t)
 		if s := must(l.Spending(ctx, "run-1"))(t); s.Reserved != 31 {
 			t.Errorf("taken over, %d are reserved, want 31", s.Reserved)
 		}
