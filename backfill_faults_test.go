@@ -239,41 +239,37 @@ func TestABackfillFromTheLake(t *testing.T) {
 	}
 }
 
-// A night comes when a backfill has staged what it brings and has published nothing of it: a whole table, and a model that is
-// built whole. The newer day stays, and the backfill says that it has left the older one out.
+// A night comes when a backfill has loaded from the lake what it brings, a whole table, and has published nothing of it. What
+// the night brought stays, and the backfill says why the older day is not there.
 func TestANightOvertakesABackfill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	earlier, later := weekDates(t)[3], weekDates(t)[4]
+	const guard = ", expect_rows: between 10 and 20}"
 	write(t, dir, map[string]string{
 		"daybreak.yaml":          "sources: {shop: {sqlite: shop.db}}\nstatus: {public: true}\n",
-		"schedules/nightly.yaml": "at: \"02:00\"\ntimezone: UTC\nowners: [a@example.com, b@example.com]\nretries: {attempts: 1}\nmodels: [\"*\"]\ntables:\n  shop.prices: {mode: full, key: [id]}\n",
+		"schedules/nightly.yaml": "at: \"02:00\"\ntimezone: UTC\nowners: [a@example.com, b@example.com]\nretries: {attempts: 1}\nmodels: [\"*\"]\ntables:\n  shop.prices: {mode: full, key: [id]" + guard + "\n",
 		"sql/models/total.sql":   "{{ config(materialized='table') }}\nselect sum(price) as total from {{ source('shop', 'prices') }}\n",
 	})
 	change(t, production(dir), "CREATE TABLE prices (id INTEGER PRIMARY KEY, price INTEGER NOT NULL); INSERT INTO prices VALUES (1, 1), (2, 2)")
-	must(t, dir, nil, "run", "--yes", "--date", earlier)
-	begun(t, dir, "shop.prices", "--from", earlier, "--mode", "all")
+	wantRefusal(t, do(t, dir, nil, "run", "--yes", "--date", earlier), 65, "rows_unexpected")
+	edit(t, dir, "schedules/nightly.yaml", guard, "}")
+	begun(t, dir, "shop.prices", "--from", earlier, "--mode", "failed")
 	if died := (scene{name: "a backfill", args: []string{"backfill", "resume", "backfill-1"}}).perform(t, dir, []string{crashAt + "=publish.begin@1"}, 0); !died {
 		t.Fatal("it was not killed before it published")
 	}
 	change(t, production(dir), "UPDATE prices SET price = price * 100")
 	must(t, dir, nil, "run", "--yes", "--date", later)
-	must(t, dir, nil, "backfill", "resume", "backfill-1")
+	wantRefusal(t, do(t, dir, nil, "backfill", "resume", "backfill-1"), 65, "backfill-1 is failed")
 	if got := query(t, dir, "SELECT total, (SELECT sum(price) FROM shop.prices) FROM analytics.total"); got[0][0] != "300" || got[0][1] != "300" {
 		t.Errorf("people read %v, want what the night brought", got)
 	}
-	newest := ask(t, ledgerIn(dir), "SELECT DISTINCT date FROM versions AS v WHERE published_at = (SELECT max(published_at) FROM versions WHERE dataset = v.dataset)")
-	if len(newest) != 1 || newest[0][0] != later {
-		t.Errorf("the newest versions are of %v, want %s", newest, later)
+	if dates := ask(t, ledgerIn(dir), "SELECT DISTINCT date FROM versions"); len(dates) != 1 || dates[0][0] != later {
+		t.Errorf("versions are of %v, want of %s", dates, later)
 	}
 	b := backfillOf(t, dir, "backfill-1")
-	for _, d := range b.Days {
-		if d.State != elt.BackfillDaySkipped || !strings.Contains(d.Says, later+" was published meanwhile") {
-			t.Errorf("%s of %s is %s: %s", d.Dataset, d.Date, d.State, d.Says)
-		}
-	}
-	if b.State != elt.BackfillSucceeded || len(b.Days) != 2 {
-		t.Errorf("it is %s, with %d days", b.State, len(b.Days))
+	if len(b.Days) != 2 || b.Progress[elt.BackfillDayFailed] != 2 || !strings.Contains(b.Days[0].Says, "before what is published by now") {
+		t.Errorf("its days: %+v", b.Days)
 	}
 	wantOneTruth(t, dir)
 }
