@@ -1,3 +1,3 @@
 DROP TABLE lent_chunks;
 DROP TABLE lent_tables;
-UPDATE counters SET value = 20 WHERE name = 'schema';
+UPDATE counters SET value = 21 WHERE name = 'schema';
