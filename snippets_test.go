@@ -6,11 +6,15 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -46,8 +50,33 @@ event = asyncio.run(anext(again.run()))
 getattr(sensor, method)({}, event.payload)
 `
 
+// sometimesAway returns the address of a service in front of another: while away is set, it answers the next request that it
+// cannot vouch for anything just now.
+func sometimesAway(t *testing.T, address string) (front string, away *atomic.Bool) {
+	t.Helper()
+	behind, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	away = new(atomic.Bool)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(behind)
+		r.Out.Host = r.In.Host
+	}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.CompareAndSwap(true, false) {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, away
+}
+
 // Each text that a dataset's page offers to copy does what it says when it is run as it stands: it ends well for a day that
-// is ready, and fails for one that waiting cannot help.
+// is ready, and fails for one that waiting cannot help. All but the shortest outlive a service that is away for a moment.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
 	dir, date := brought(t), lastDate(t)
@@ -59,7 +88,8 @@ func TestSnippets(t *testing.T) {
 	s, stop := start(t, dir, nil, "status-server")
 	defer stop()
 
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/datasets/mrr", nil)
+	front, away := sometimesAway(t, s.url)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, front+"/datasets/mrr", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +156,11 @@ func TestSnippets(t *testing.T) {
 				if cmd.Dir == "" {
 					cmd.Dir = dir
 				}
+				away.Store(m[1] != "curl") // which asks once, whatever comes
 				out, err := cmd.CombinedOutput()
+				if away.Load() && m[1] != "curl" {
+					t.Error("it has asked nobody")
+				}
 				if (err == nil) != well {
 					t.Errorf("%v\n%s\n%s", err, out, text)
 				}

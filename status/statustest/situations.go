@@ -116,7 +116,7 @@ func (w *World) Retry(d elt.DatasetName, kind elt.StepKind, in time.Duration) {
 func (w *World) Break(d elt.DatasetName, kind elt.StepKind) {
 	st := w.broken(d, kind, &elt.Failure{
 		Code: "source_refused", Class: elt.Config, Message: "the finance replica refuses connections: password authentication failed for user \"daybreak\"",
-		Do: "set sources.finance.password to the rotated one and run: daybreak run --retry",
+		Do: "put the rotated password into the address of source finance, and run the date again: daybreak run --again",
 	})
 	st.State = elt.StepFailed
 	w.SetStep(st)
