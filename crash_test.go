@@ -266,21 +266,6 @@ func (s scene) afterAll(t *testing.T, dir, undisturbed string, after glimpse) {
 	}
 }
 
-// some returns n passages spread evenly from the first to the last, and the first passage of each of the names.
-func some(n int, names ...string) func([]passage) []passage {
-	return func(all []passage) (out []passage) {
-		for i := range min(n, len(all)) {
-			out = append(out, all[i*(len(all)-1)/max(1, n-1)])
-		}
-		for _, p := range all {
-			if p.nth == 1 && slices.Contains(names, p.name) && !slices.Contains(out, p) {
-				out = append(out, p)
-			}
-		}
-		return out
-	}
-}
-
 // A night that is killed at any moment and run again ends with the tables of an undisturbed night. It finds the tables of
 // the night before published.
 func TestKilledNightsEndLikeUndisturbedOnes(t *testing.T) {

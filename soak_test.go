@@ -119,7 +119,7 @@ func TestASoak(t *testing.T) {
 	book := open(t, "pgx", here.ledger)
 	sampling(t, here.ledger, func(s *sampler) ([]string, error) { return s.judge(filepath.Join(dir, "state", "warehouse.duckdb")) }, first)
 
-	began, faults := time.Now(), 0
+	began := time.Now()
 	ctx, over := context.WithTimeout(t.Context(), lasts)
 	defer over()
 	suffered := make(chan int)
@@ -156,7 +156,7 @@ func TestASoak(t *testing.T) {
 		}
 		date, asked = date.AddDays(1), asked+1
 	}
-	faults = <-suffered
+	faults := <-suffered
 	until(t, "every night has ended", func() bool { return len(lines(t, book, "SELECT id FROM runs WHERE state = 'running'")) == 0 })
 	stop()
 
