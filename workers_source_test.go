@@ -74,3 +74,34 @@ func TestWorkersShareASource(t *testing.T) {
 	stopOther()
 	stop()
 }
+
+// Of a source whose snapshot cannot be joined one worker reads all tables of a run. When it ends as asked to, another goes on
+// at once: the ledger is shown, for as long as this takes, that the first has ended a table this very moment.
+func TestAReaderThatLeavesIsFollowedAtOnce(t *testing.T) {
+	t.Parallel()
+	dir, date := t.TempDir(), lastDate(t).String()
+	env := []string{"LEDGER_URL=" + testenv.Postgres(t).URL}
+	write(t, dir, cafe)
+	write(t, dir, map[string]string{"daybreak.yaml": "ledger: ${env:LEDGER_URL}\nsources: {cafe: {sqlite: cafe.db}}\nstatus: {public: true}\n"})
+	brewed(t, dir)
+	s, stop := serve(t, dir, env, "--kinds", "load,verify,transform,test,publish")
+	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "a test")
+	const orders = " WHERE kind = 'extract' AND dataset = 'cafe.orders'"
+	until(t, "the night is planned", func() bool {
+		return len(inLedger(t, env, "UPDATE steps SET state = 'retrying', next_attempt_at = '2999-01-01T00:00:00.000000Z'"+orders+" RETURNING 1")) == 1
+	})
+	first, stopFirst := worker(t, dir, env, "--kinds", "extract")
+	until(t, "the first worker has read a table", func() bool {
+		return len(inLedger(t, env, "SELECT 1 FROM steps WHERE kind = 'extract' AND state = 'succeeded' AND worker = '"+first.worker+"'")) == 1
+	})
+	other, stopOther := worker(t, dir, env, "--kinds", "extract")
+	stopFirst()
+	inLedger(t, env, "UPDATE steps SET finished_at = '2999-01-01T00:00:00.000000Z' WHERE kind = 'extract' AND state = 'succeeded'")
+	inLedger(t, env, "UPDATE steps SET state = 'pending', next_attempt_at = NULL"+orders)
+	must(t, dir, env, "wait", "--url", s.url, "--timeout", "5m", "best@"+date, "revenue@"+date)
+	if by := inLedger(t, env, "SELECT worker FROM steps"+orders); by[0][0] != other.worker {
+		t.Errorf("the other table was read by %s, the first by %s, and %s was left", by[0][0], first.worker, other.worker)
+	}
+	stopOther()
+	stop()
+}

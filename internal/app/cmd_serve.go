@@ -112,7 +112,7 @@ func (p *parts) serve(ctx context.Context, kinds []elt.StepKind, grace time.Dura
 	drain(grace, stopSteps, workers, backfills.crew)
 	site.stop(ctx)
 	watching.Wait()
-	leave()
+	p.farewell(leave)
 	p.log.Info("stopped")
 	return err
 }

@@ -117,7 +117,7 @@ func (p *parts) workOn(ctx context.Context, kinds []elt.StepKind, grace time.Dur
 	p.keepTidy(ctx)
 	p.log.Info("draining", "grace", grace)
 	drain(grace, stopSteps, queue)
-	leave()
+	p.farewell(leave)
 	p.log.Info("stopped")
 	return nil
 }

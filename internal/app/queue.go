@@ -122,6 +122,14 @@ func (p *presence) attend(ctx, leading context.Context) (leave func()) {
 	}
 }
 
+// farewell leaves when every step has ended. The sources' snapshots are let go before: others may take their own at once.
+func (p *parts) farewell(leave func()) {
+	if err := p.stages.endNights(); err != nil {
+		p.log.Warn("a source's snapshot did not close cleanly", "error", err)
+	}
+	leave()
+}
+
 // leads reports whether this process leads. The only one that works on a ledger always does.
 func (p *presence) leads() bool {
 	if !p.ledger.Shared() {
@@ -188,7 +196,7 @@ func (p *presence) resign(ctx context.Context) {
 func (p *presence) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := p.ledger.ForgetWorker(ctx, p.worker.ID); err != nil {
+	if err := p.ledger.LeaveWorker(ctx, p.worker.ID); err != nil {
 		p.log.Warn("the ledger could not be told that this process ends", "error", err)
 	}
 }

@@ -100,8 +100,8 @@ func notClaimable(s heldStep, now time.Time) string {
 
 // sourceIsRead says who else extracts from the step's source in this run, if that keeps the worker from doing so, too. One
 // worker holds the snapshot that a run's tables of a source share, and where it cannot be joined nobody else can read in it:
-// what it has begun is its own until it is silent for the length of a lease. Who has a seat at a snapshot that is shared, or
-// finds one free, reads beside the others. Runs that share no snapshot share nothing. On SQLite one process works at a time,
+// what it has begun is its own until it says farewell, or is silent for the length of a lease. Who has a seat at a snapshot
+// that is shared, or finds one free, reads beside the others. Runs that share no snapshot share nothing. On SQLite one process works at a time,
 // which says it is the only one by holding a lock, so that there what a dead process began is free at once.
 func (c *change) sourceIsRead(ctx context.Context, s elt.Step, w elt.WorkerID, ttl time.Duration) (why string, err error) {
 	if s.Kind != elt.ExtractStep || c.alone {
@@ -133,12 +133,12 @@ func (c *change) runIsBuilt(ctx context.Context, s elt.Step, w elt.WorkerID, ttl
 }
 
 // holderOf returns another worker who works at steps of those kinds in a run, of datasets whose names begin so: what it has
-// begun is its own until it is silent for the length of a lease.
+// begun is its own until it says farewell, or is silent for the length of a lease.
 func (c *change) holderOf(ctx context.Context, run elt.RunID, kinds []elt.StepKind, prefix string, w elt.WorkerID, ttl time.Duration) (holder elt.WorkerID, err error) {
 	const text = `SELECT other.worker FROM steps AS other
 		WHERE other.run = $1 AND other.kind IN ($6, $7) AND substr(other.dataset, 1, length($2)) = $2
 			AND other.worker NOT IN ('', $3) AND other.state IN ('running', 'retrying', 'succeeded')
-			AND (other.finished_at > $4 OR EXISTS (
+			AND (other.finished_at > $4 AND NOT EXISTS (SELECT 1 FROM workers WHERE id = other.worker AND ` + hasLeft + `) OR EXISTS (
 				SELECT 1 FROM steps AS its WHERE its.worker = other.worker AND its.state = 'running' AND its.lease_until > $5))
 		LIMIT 1`
 	err = c.QueryRowContext(ctx, text, string(run), prefix, string(w), instant(c.now.Add(-ttl)), instant(c.now), string(kinds[0]), string(kinds[len(kinds)-1])).Scan(&holder)

@@ -87,6 +87,47 @@ func TestASourceIsReadByOneWorker(t *testing.T) {
 	})
 }
 
+// A worker that has said farewell reads no source and builds no models any more: whoever is there goes on at once. One that
+// nobody has listed, or that is listed still, may be between two tables.
+func TestWhoHasLeftIsFollowedAtOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, dsn string) {
+		alone := strings.HasPrefix(dsn, "sqlite:")
+		l.Limit(elt.Limits{OneBuilder: true})
+		for i, kind := range []elt.StepKind{elt.ExtractStep, elt.TransformStep} {
+			run := elt.Run{ID: elt.RunID(kind), Schedule: "nightly", Date: day("2026-01-05"), Kind: elt.ManualRun, Sequence: i + 1}
+			var steps []elt.Step
+			for _, d := range []elt.DatasetName{"shop.users", "shop.orders", "shop.items"} {
+				steps = append(steps, elt.Step{ID: elt.NewStepID(run.ID, kind, d), Run: run.ID, Kind: kind, Dataset: d, Date: run.Date})
+			}
+			must2(l.CreateRun(t.Context(), run, steps, nil))(t)
+			w := elt.Worker{ID: elt.WorkerID("who " + kind), Host: "a", Command: "worker", Version: "1", Kinds: elt.StepKinds(), Threads: 2}
+			ok(t, l.Finish(t.Context(), must(l.Claim(t.Context(), steps[0].ID, w.ID, hour))(t), elt.Outcome{State: elt.StepSucceeded}))
+			follow := func(after string) {
+				t.Helper()
+				if alone {
+					return // one process works at a time
+				}
+				if _, err := l.Claim(t.Context(), steps[1].ID, "b", hour); elt.CodeOf(err) != "step_not_claimable" {
+					t.Errorf("%s: after %s b claims it: %v", kind, after, err)
+				}
+			}
+			follow("nothing")
+			ok(t, l.LeaveWorker(t.Context(), w.ID))
+			follow("the farewell of who was never listed")
+			ok(t, l.BeatWorker(t.Context(), w))
+			follow("a sign of life")
+			held := must(l.Claim(t.Context(), steps[2].ID, w.ID, hour))(t)
+			ok(t, l.LeaveWorker(t.Context(), w.ID))
+			follow("a farewell with a step in hand")
+			ok(t, l.Finish(t.Context(), held, elt.Outcome{State: elt.StepSucceeded}))
+			ok(t, l.Finish(t.Context(), must(l.Claim(t.Context(), steps[1].ID, "b", hour))(t), elt.Outcome{State: elt.StepSucceeded}))
+		}
+		if listed := must(l.Workers(t.Context()))(t); len(listed) > 0 {
+			t.Errorf("listed are %v", listed)
+		}
+	})
+}
+
 // Where what builds the models knows of no other machine, a run's models are built by one worker, and by another once that
 // one is silent.
 func TestModelsOfARunAreBuiltByOneWorker(t *testing.T) {

@@ -147,7 +147,7 @@ func TestWorkersAndTheirLeader(t *testing.T) {
 		if !lead("two") || lead("one") {
 			t.Error("nobody took the lead that was left")
 		}
-		ok(t, l.ForgetWorker(ctx, "one"))
+		ok(t, l.LeaveWorker(ctx, "one"))
 		if left := must(l.Workers(ctx))(t); len(left) != 1 || left[0].ID != "two" || !left[0].Leads {
 			t.Errorf("left: %+v", left)
 		}

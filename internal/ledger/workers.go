@@ -34,10 +34,15 @@ func (l *Ledger) BeatWorker(ctx context.Context, w elt.Worker) error {
 	})
 }
 
-// ForgetWorker takes a process off the list that ends as it was asked to.
-func (l *Ledger) ForgetWorker(ctx context.Context, id elt.WorkerID) error {
+// hasLeft is the condition of the row of a worker that has said farewell: it works at nothing. The row stays for a day, because
+// who is not on the list may be at work all the same, as daybreak run is.
+const hasLeft = `threads = 0`
+
+// LeaveWorker takes a process off the list that ends as it was asked to. It works at nothing any more and holds no source's
+// snapshot, so that nobody need wait to see whether it goes on with what it has begun.
+func (l *Ledger) LeaveWorker(ctx context.Context, id elt.WorkerID) error {
 	return l.update(ctx, "take a worker off the list", func(ctx context.Context, t *sql.Tx) error {
-		_, err := t.ExecContext(ctx, `DELETE FROM workers WHERE id = $1`, string(id))
+		_, err := t.ExecContext(ctx, `UPDATE workers SET threads = 0 WHERE id = $1`, string(id))
 		return err
 	})
 }
@@ -88,7 +93,7 @@ func (l *Ledger) Workers(ctx context.Context) (workers []elt.Worker, err error) 
 			return w, err
 		}
 		const text = `SELECT id, host, process, command, version, kinds, threads, started_at, seen_at,
-			EXISTS (SELECT 1 FROM leaders WHERE leaders.worker = workers.id AND leaders.lease_until > $1) FROM workers ORDER BY started_at, id`
+			EXISTS (SELECT 1 FROM leaders WHERE leaders.worker = workers.id AND leaders.lease_until > $1) FROM workers WHERE NOT (` + hasLeft + `) ORDER BY started_at, id`
 		if workers, err = collect(ctx, q, scan, text, instant(now)); err != nil {
 			return err
 		}
