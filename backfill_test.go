@@ -73,21 +73,12 @@ func TestABackfillThatIsKilledGoesOn(t *testing.T) {
 	must(t, dir, nil, start...)
 	wantRefusal(t, do(t, dir, nil, start...), 75, "plan_stale", "0 days now")
 
-	for after := 300 * time.Millisecond; ; after += after / 8 { // on a slow machine it gets on in the end
-		ctx, cancel := context.WithTimeout(t.Context(), processTime)
-		cmd := program(ctx, t, dir, nil, "backfill", "resume", "backfill-1")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) // it may have ended
-		err := cmd.Wait()
-		timer.Stop()
-		cancel()
-		if err == nil {
-			break
-		}
-		if state := backfillOf(t, dir, "backfill-1").State; state.Terminal() {
-			break
+	ended := false
+	began := time.Now()
+	for after := 300 * time.Millisecond; !ended; after += after / 8 { // on a slow machine it gets on in the end
+		ended = killedAfter(t, dir, after, "backfill", "resume", "backfill-1") || backfillOf(t, dir, "backfill-1").State.Terminal()
+		if !ended && time.Since(began) > processTime {
+			t.Fatalf("it does not get on, killed after %s the last time: %+v", after, backfillOf(t, dir, "backfill-1"))
 		}
 	}
 	b := backfillOf(t, dir, "backfill-1")
@@ -105,6 +96,21 @@ func TestABackfillThatIsKilledGoesOn(t *testing.T) {
 	if !strings.Contains(again.out, "it is not outdated") {
 		t.Errorf("planned afterwards:\n%s", again.out)
 	}
+}
+
+// killedAfter starts daybreak and kills it after that time. ended reports whether it had ended well before: by itself it ends
+// in no other way, whatever the one before it was killed at.
+func killedAfter(t *testing.T, dir string, after time.Duration, args ...string) (ended bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), after)
+	defer cancel()
+	cmd := program(ctx, t, dir, nil, args...)
+	cmd.Cancel = func() error { return cmd.Process.Kill() }
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState.ExitCode() != -1 {
+		t.Fatalf("daybreak %s: %v before it was killed\n%s", strings.Join(args, " "), err, out)
+	}
+	return err == nil
 }
 
 // A night comes in the middle of a backfill: the night goes first, the backfill rests and goes on, and both end well.
