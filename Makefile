@@ -5,6 +5,9 @@ SHELL := bash
 # What only tests and lint need has a module of its own; the go command builds it once and prints where it is.
 golangci-lint = "$$(go -C internal/testenv/tools tool -n golangci-lint)"
 
+# It runs go test with what stands behind its --, and repeats at the end what failed.
+gotestsum = "$$(go -C internal/testenv/tools tool -n gotestsum)" --format pkgname --format-hide-empty-pkg --
+
 # SQLite is C in Go's clothes: what the race detector and checkptr look for is not there, and costs half of a night.
 race = -race '-gcflags=modernc.org/...=-race=false -d=checkptr=0'
 
@@ -23,11 +26,11 @@ demo: ## a company's last seven nights, and the status page on http://127.0.0.1:
 
 test: setup ## everything, with the race detector, against real servers; PKG=./load or RUN=TestVerify for less
 	go vet $(or $(PKG),./...)
-	go test $(race) -timeout 45m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
+	$(gotestsum) $(race) -timeout 45m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
 test-long: setup ## test, and the soaks and crash grids that take an hour
 	go vet -tags long ./...
-	go test $(race) -tags long -timeout 90m ./...
+	$(gotestsum) $(race) -tags long -timeout 90m ./...
 
 soak: setup ## a day in twenty minutes: a night every few seconds and a fault a minute, with the service's memory watched; DAYBREAK_SOAK=1m for less
 	DAYBREAK_SOAK=$${DAYBREAK_SOAK:-20m} go test -tags long -run '^TestASoak$$' -timeout 90m -v .
