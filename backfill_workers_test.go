@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -141,12 +142,16 @@ func (s *sharedShop) brings(t *testing.T, workers int, steps string) {
 // atBackfills counts the steps of backfills at which somebody is at work.
 const atBackfills = `SELECT count(*) FROM steps s JOIN runs r ON r.id = s.run WHERE r.kind = 'backfill' AND s.state = 'running'`
 
-// ends waits until the backfill has ended, as long as its steps do.
+// ends waits until the backfill has ended, as long as its steps do and its workers may be at work.
 func (s *sharedShop) ends(t *testing.T) {
 	t.Helper()
 	const ended = "SELECT count(*) FROM attempts WHERE finished_at IS NOT NULL"
 	for s.ask(t, "SELECT state FROM backfills") != "succeeded" {
 		before := s.ask(t, ended)
+		if !time.Now().Before(timeIsUp(t)) {
+			t.Fatalf("the backfill is %s after %s attempts, the last of which ended so:\n%s", s.ask(t, "SELECT state FROM backfills"), before,
+				strings.Join(flat(inLedger(t, s.env, "SELECT step, outcome, error FROM attempts WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 10")), "\n"))
+		}
 		until(t, "the backfill or another step has ended", func() bool {
 			return s.ask(t, "SELECT state FROM backfills") == "succeeded" || s.ask(t, ended) != before
 		})

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,7 +19,7 @@ func TestPausedForTheSource(t *testing.T) {
 	replica := primary.Standby(t, nil)
 	psql := func(url, statement string) string {
 		t.Helper()
-		out, err := exec.CommandContext(t.Context(), filepath.Join(primary.Bin, "psql"), "-XAtqc", statement, url).CombinedOutput()
+		out, err := command(t, filepath.Join(primary.Bin, "psql"), "-XAtqc", statement, url).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", statement, err, out)
 		}

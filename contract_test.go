@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,10 +57,8 @@ enabled = false
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
 	// The stream of events does not end, and the pages are for people: other tests hold both against the document.
-	cmd := exec.CommandContext(ctx, program, "--config-file", config, "run", s.url+"/openapi.json",
+	cmd := command(t, program, "--config-file", config, "run", s.url+"/openapi.json",
 		"--exclude-path", "/v1/events", "--exclude-tag", "pages", "--phases", "coverage,fuzzing", "--max-examples", "5",
 		"--request-timeout", "120", "--suppress-health-check", "too_slow", "--generation-database", "none", "--no-color")
 	cmd.Dir = t.TempDir()

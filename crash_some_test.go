@@ -2,7 +2,13 @@
 
 package main
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
+
+// processTime is how long the processes of one test may be at work, all in all.
+const processTime = 10 * time.Minute
 
 // moments chooses n passages of a command, spread evenly from the first to the last, and the first one of each of the names.
 // The build tag long chooses all.

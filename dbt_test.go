@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -112,7 +111,7 @@ func tested(t *testing.T, dir string) map[string]string {
 func dbtItself(t *testing.T, dir string) (file string, found map[string]string) {
 	t.Helper()
 	write(t, dir, map[string]string{"profiles.yml": "jaffle_shop: {target: dev, outputs: {dev: {type: duckdb, path: alone.duckdb, schema: analytics, threads: 4}}}\n"})
-	cmd := exec.CommandContext(t.Context(), testenv.DBT(t), "build", "--no-send-anonymous-usage-stats", "--quiet")
+	cmd := command(t, testenv.DBT(t), "build", "--no-send-anonymous-usage-stats", "--quiet")
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	t.Logf("dbt alone: %v", err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,7 +25,7 @@ CREATE TABLE odd ("größe" int); CREATE TABLE readings (sensor int, seen timest
 func TestDiscoverPassesCheck(t *testing.T) {
 	t.Parallel()
 	url := testenv.Postgres(t).Database(t)
-	if out, err := exec.CommandContext(t.Context(), "psql", "-XAtqc", messy, url).CombinedOutput(); err != nil {
+	if out, err := command(t, "psql", "-XAtqc", messy, url).CombinedOutput(); err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
 	}
 	env := []string{"SHOP_URL=" + url}

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -98,7 +97,7 @@ func TestServeOnAFullDisk(t *testing.T) {
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("readers see something else (-before +after):\n%s", diff)
 	}
-	if out, err := exec.CommandContext(t.Context(), "prlimit", "--pid", fmt.Sprint(s.cmd.Process.Pid), "--fsize=unlimited").CombinedOutput(); err != nil {
+	if out, err := command(t, "prlimit", "--pid", fmt.Sprint(s.cmd.Process.Pid), "--fsize=unlimited").CombinedOutput(); err != nil {
 		t.Fatalf("prlimit: %v %s", err, out)
 	}
 	var run elt.Run

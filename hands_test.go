@@ -52,7 +52,7 @@ func (h *hand) start(t *testing.T) {
 	h.s, h.says = s, nil
 	h.mu.Unlock()
 	reading.Go(func() {
-		for line := range s.lines {
+		for line := range s.says.rest() {
 			if !strings.HasPrefix(line, "{") || strings.Contains(line, "panicked") {
 				t.Errorf("%s: %s", h.name, line)
 			}

@@ -11,17 +11,28 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// How long a test waits for what should happen soon, and a process of daybreak may take, before something is held to be
-// wrong: nothing of it is lost on a quiet machine, and a busy one is slow.
-const (
-	patience    = 5 * time.Minute
-	processTime = 15 * time.Minute
-)
+// patience is how long a test waits for what should happen soon before something is held to be wrong: nothing of it is lost on
+// a quiet machine, and a busy one is slow. For what processes take longer, they have processTime.
+const patience = 5 * time.Minute
+
+// firstProcess is when each test that goes on has started its first process, by its *testing.T.
+var firstProcess sync.Map
+
+// timeIsUp is when the processes of a test have had their processTime. Those that are at work then are told to say where they
+// are, and no other is started. So no test waits for a process, or calls one again and again, for ever.
+func timeIsUp(t *testing.T) time.Time {
+	first, known := firstProcess.LoadOrStore(t, time.Now())
+	if !known {
+		t.Cleanup(func() { firstProcess.Delete(t) })
+	}
+	return first.(time.Time).Add(processTime)
+}
 
 // asProgram makes the test binary behave as daybreak itself, so that tests run the real program as processes of
 // their own, with the race detector where the tests have it.
@@ -85,12 +96,32 @@ func program(ctx context.Context, t *testing.T, dir string, env []string, args .
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithDeadline(ctx, timeIsUp(t))
+	t.Cleanup(cancel)
+	if ctx.Err() != nil {
+		t.Fatalf("daybreak %s is not started: %v; the test's processes have had %s", strings.Join(args, " "), ctx.Err(), processTime)
+	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Dir = dir
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // who hangs says where
+	cmd.Cancel = func() error {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.Errorf("daybreak %s is at work when the test's processes have had %s", strings.Join(args, " "), processTime)
+		}
+		return cmd.Process.Signal(syscall.SIGQUIT) // who hangs says where
+	}
 	cmd.WaitDelay = time.Minute
 	// The race detector would let every process sleep for a second at its end.
 	cmd.Env = append([]string{asProgram + "=1", "HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=0"}, env...)
+	return cmd
+}
+
+// command returns the command of a program that is not daybreak.
+func command(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithDeadline(t.Context(), timeIsUp(t))
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Minute // what it has started may hold its output
 	return cmd
 }
 
@@ -103,15 +134,13 @@ type answer struct {
 // do runs daybreak to its end.
 func do(t *testing.T, dir string, env []string, args ...string) answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
-	cmd := program(ctx, t, dir, env, args...)
+	cmd := program(t.Context(), t, dir, env, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("daybreak %s: %v", strings.Join(args, " "), err)
+	if err != nil && !errors.As(err, &exit) || !time.Now().Before(timeIsUp(t)) {
+		t.Fatalf("daybreak %s: %v\n%s%s", strings.Join(args, " "), err, out.String(), errs.String())
 	}
 	return answer{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }

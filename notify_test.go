@@ -142,7 +142,7 @@ func TestAMissingTableIsToldToSlackUntilItsDataIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
-	for line := range s.lines {
+	for line := range s.says.rest() {
 		if strings.Contains(line, "hunter2") {
 			t.Errorf("the log shows a secret: %s", line)
 		}

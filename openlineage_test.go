@@ -43,8 +43,8 @@ notify: {allow_private: true}
 	for len(got) == 0 || got[len(got)-1] != "COMPLETE nightly" {
 		l := await(t, told, "{")[0]
 		if body, known := seen[l.key]; known {
-			if again++; body != l.body {
-				t.Errorf("%s was told as\n%s\nand then as\n%s", l.key, body, l.body)
+			if again++; body != l.body || again > 100 {
+				t.Fatalf("%s was told as\n%s\nand then, after %d that came again, as\n%s", l.key, body, again, l.body)
 			}
 			continue
 		}

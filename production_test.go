@@ -62,7 +62,7 @@ func TestPgbenchUnderLoadIsOneSnapshot(t *testing.T) {
 	t.Parallel()
 	url := testenv.Postgres(t).Database(t)
 	pgbench := func(args ...string) *exec.Cmd {
-		return exec.CommandContext(t.Context(), "pgbench", append(args, url)...)
+		return command(t, "pgbench", append(args, url)...)
 	}
 	if out, err := pgbench("-i", "-q", "-s", fmt.Sprint(pgbenchScale)).CombinedOutput(); err != nil {
 		t.Fatalf("pgbench -i: %v\n%s", err, out)
@@ -122,7 +122,7 @@ func waitForHistory(t *testing.T, url string) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		out, err := exec.CommandContext(t.Context(), "psql", "-XAtqc", "SELECT count(*) > 100 FROM pgbench_history", url).CombinedOutput()
+		out, err := command(t, "psql", "-XAtqc", "SELECT count(*) > 100 FROM pgbench_history", url).CombinedOutput()
 		if err != nil {
 			t.Fatalf("psql: %v\n%s", err, out)
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,7 +18,7 @@ import (
 func TestKilledWhileExtracting(t *testing.T) {
 	t.Parallel()
 	server := testenv.Postgres(t)
-	psql := exec.CommandContext(t.Context(), filepath.Join(server.Bin, "psql"), "-Xqc",
+	psql := command(t, filepath.Join(server.Bin, "psql"), "-Xqc",
 		"CREATE TABLE small AS SELECT i AS id FROM generate_series(1, 10) i; CREATE TABLE large AS SELECT i AS id, repeat(md5(i::text), 30) AS v FROM generate_series(1, 50000) i", server.URL)
 	if out, err := psql.CombinedOutput(); err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -259,7 +258,7 @@ func lockedServer(t *testing.T) string {
 		t.Fatal(err)
 	}
 	database := testenv.NewPostgres(t, map[string]string{"hba_file": rules}).Database(t)
-	if out, err := exec.CommandContext(t.Context(), "psql", "-XAtqc", "CREATE ROLE reader LOGIN PASSWORD 'right'", database).CombinedOutput(); err != nil {
+	if out, err := command(t, "psql", "-XAtqc", "CREATE ROLE reader LOGIN PASSWORD 'right'", database).CombinedOutput(); err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
 	}
 	return strings.Replace(database, "postgres@", "reader:wrong@", 1)

@@ -27,9 +27,9 @@ type server struct {
 	url    string // of one that serves
 	worker string // who a daybreak worker is to others
 	cmd    *exec.Cmd
-	lines  chan string // what it logs
+	says   *journal
 	ended  chan error
-	gone   chan struct{} // closed after that
+	gone   <-chan struct{} // closed after that
 }
 
 // serve starts daybreak serve and waits until it serves. stop asks it to end and waits until it has.
@@ -65,22 +65,15 @@ func startProgram(t *testing.T, cmd *exec.Cmd) (s *server, stop func()) {
 // launch starts a program that goes on until it is asked to end.
 func launch(t *testing.T, cmd *exec.Cmd) (s *server, stop func()) {
 	t.Helper()
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	says := newJournal()
+	cmd.Stderr = says
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s = &server{cmd: cmd, lines: make(chan string, 10_000), ended: make(chan error, 1), gone: make(chan struct{})}
+	s = &server{cmd: cmd, says: says, ended: make(chan error, 1), gone: says.ended}
 	go func() {
-		defer close(s.gone)
-		lines := bufio.NewScanner(log)
-		for lines.Buffer(nil, 16<<20); lines.Scan(); { // who stops reading would stop the process
-			s.lines <- lines.Text()
-		}
-		close(s.lines)
 		s.ended <- cmd.Wait()
+		says.end()
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended
@@ -107,24 +100,21 @@ func (s *server) logged(t *testing.T, text string) string {
 	t.Helper()
 	var all []string
 	for over := time.After(patience); ; {
-		select {
-		case line, open := <-s.lines:
-			if strings.Contains(line, text) {
-				return line
-			}
-			if all = append(all, line); !open {
-				t.Fatalf("serve ended without saying %s:\n%s", text, strings.Join(all, "\n"))
-			}
-		case <-over:
-			t.Fatalf("serve did not say %s within %s:\n%s", text, patience, strings.Join(all, "\n"))
+		line, some := s.says.next(over)
+		if !some {
+			t.Fatalf("%s did not say %s within %s, or before it ended:\n%s", s.cmd.Args[1], text, patience, strings.Join(all, "\n"))
 		}
+		if strings.Contains(line, text) {
+			return line
+		}
+		all = append(all, line)
 	}
 }
 
 // unread returns what a process that has ended said of itself and nobody has read, such as a report of the race detector.
 func (s *server) unread() string {
 	var all []string
-	for line := range s.lines {
+	for line := range s.says.rest() {
 		if !strings.HasPrefix(line, "{") { // no line of its log
 			all = append(all, line)
 		}
@@ -139,7 +129,8 @@ func (s *server) end(t *testing.T) error {
 	case err := <-s.ended:
 		return err
 	case <-time.After(patience):
-		t.Fatalf("serve did not end within %s", patience)
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // it may have ended just now; who hangs says where
+		t.Fatalf("%s did not end within %s:\n%s", s.cmd.Args[1], patience, s.unread())
 		return nil
 	}
 }

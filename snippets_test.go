@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"html"
 	"io"
 	"net/http"
@@ -148,10 +147,8 @@ func TestSnippets(t *testing.T) {
 				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), processTime)
-				defer cancel()
 				plain := run[m[1]](dir, name, need)
-				cmd := exec.CommandContext(ctx, plain.Path, plain.Args[1:]...)
+				cmd := command(t, plain.Path, plain.Args[1:]...)
 				cmd.Dir, cmd.Env = plain.Dir, append(plain.Environ(), "DAYBREAK_TOKEN="+token, "PATH="+bin+":"+os.Getenv("PATH"))
 				if cmd.Dir == "" {
 					cmd.Dir = dir

@@ -109,7 +109,7 @@ func TestASoak(t *testing.T) {
 	dir := w.workspace(t, noisy, testenv.S3(t).NewBucket(t))
 	s, stop := serve(t, dir, nil)
 	go func() {
-		for line := range s.lines { // the log of a long soak is nobody's to read
+		for line := range s.says.rest() { // the log of a long soak is nobody's to read
 			if strings.Contains(line, "panicked") {
 				t.Error(line)
 			}

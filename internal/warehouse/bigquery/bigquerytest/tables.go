@@ -62,7 +62,10 @@ func at(r *bq.TableReference) place { return place{r.DatasetId, r.TableId} }
 // stands returns what is under a name: "BASE TABLE", "VIEW" or nothing.
 func (s *Server) stands(p place) string {
 	var kind string
-	err := s.db.QueryRow("SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?", p.dataset, p.table).Scan(&kind)
+	// The information schema knows as much, and takes ten times as long to say it.
+	const look = `SELECT 'BASE TABLE' FROM duckdb_tables() WHERE schema_name = $1 AND table_name = $2
+		UNION ALL SELECT 'VIEW' FROM duckdb_views() WHERE NOT internal AND schema_name = $1 AND view_name = $2`
+	err := s.db.QueryRow(look, p.dataset, p.table).Scan(&kind)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		s.violate("look for %s: %v", p.key(), err)
 	}
