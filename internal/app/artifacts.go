@@ -66,6 +66,7 @@ func (m *models) writeArtifacts(ctx context.Context, s *stages, run elt.Run, ste
 			if err := replaceFile(filepath.Join(folder, name), content); err != nil {
 				return err
 			}
+			failpoint.Here("artifacts.written")
 		}
 	}
 	return sweepArtifacts(root)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 )
 
@@ -79,9 +80,11 @@ func writeBackup(ctx context.Context, book *ledger.Ledger, path string) (taken e
 	if err = errors.Join(err, f.Close()); err != nil {
 		return taken, backupFile(path, err)
 	}
+	failpoint.Here("backup.written")
 	if err = os.Link(f.Name(), path); err != nil { // unlike a rename, it replaces nothing
 		return taken, backupFile(path, err)
 	}
+	failpoint.Here("backup.linked")
 	return taken, os.Remove(f.Name())
 }
 
@@ -160,6 +163,8 @@ func (LedgerRestore) Help() string {
 
 A restored ledger knows nothing of what came after the backup, and makes nothing up. What was published since is in the warehouse itself: its versions are taken over from there, and named. Runs that were under way are named, too: one that has published since is cancelled, because nobody knows how it ended, and what it published stays; the next daybreak run or serve goes on with the others.
 
+What was interrupted goes on when the same restore is asked for again.
+
 To move from SQLite to PostgreSQL: back up, set ledger: postgres://… in daybreak.yaml, restore.
 
   daybreak ledger restore /backups/ledger-2026-11-22.gz --reason "the disk died"`
@@ -221,7 +226,14 @@ func (ws *workspace) afterRestore(ctx context.Context, c *Console, reason string
 	if err != nil {
 		return err
 	}
+	// The runs first: who is killed in between and begins again still finds what was published since.
 	if err := p.settleRuns(ctx, c, since, reason); err != nil {
+		return err
+	}
+	if err := p.ledger.RecordVersions(ctx, since); err != nil {
+		return err
+	}
+	if err := p.ledger.Restored(ctx); err != nil {
 		return err
 	}
 	current, err := p.ledger.Current(ctx)
@@ -236,7 +248,7 @@ func (ws *workspace) afterRestore(ctx context.Context, c *Console, reason string
 	return nil
 }
 
-// publishedSince records the versions that the warehouse has and the ledger does not know, and names them.
+// publishedSince returns the versions that the warehouse has and the ledger does not know, and names them.
 func (p *parts) publishedSince(ctx context.Context, c *Console, there []elt.Version) (since []elt.Version, err error) {
 	for _, v := range there {
 		if _, err := p.ledger.Version(ctx, v.ID); elt.CodeOf(err) == "version_unknown" {
@@ -251,7 +263,7 @@ func (p *parts) publishedSince(ctx context.Context, c *Console, there []elt.Vers
 	if len(since) == 0 {
 		c.printf("The warehouse has published nothing since.\n")
 	}
-	return since, p.ledger.RecordVersions(ctx, since)
+	return since, nil
 }
 
 // settleRuns says what becomes of the runs that were under way: one that has published since cannot be carried on,

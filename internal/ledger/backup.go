@@ -360,10 +360,18 @@ func (r *backupReader) finish(line []byte, found map[string]contents) error {
 
 // VerifyBackup reads a backup to its end and checks that it is whole.
 func VerifyBackup(from io.Reader) (elt.Backup, error) {
-	r, err := readBackup(from)
+	r, err := verifyBackup(from)
 	if err != nil {
 		return elt.Backup{}, err
 	}
-	err = r.each(func(backupTable) error { return nil }, func(string, []byte) error { return nil })
-	return told(r.head, r.tail), err
+	return told(r.head, r.tail), nil
+}
+
+// verifyBackup returns a reader that has read all of it.
+func verifyBackup(from io.Reader) (*backupReader, error) {
+	r, err := readBackup(from)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.each(func(backupTable) error { return nil }, func(string, []byte) error { return nil })
 }

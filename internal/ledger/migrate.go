@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"path"
@@ -16,6 +17,7 @@ import (
 	"github.com/golang-migrate/migrate/v4/source/iofs"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 	migrations "github.com/daybreak-data/daybreak/sql"
 )
 
@@ -147,11 +149,27 @@ func newMigrator(db *sql.DB, driver database.Driver, unlock func() error) (*migr
 	if err != nil {
 		return nil, errors.Join(err, driver.Close(), unlock())
 	}
-	m, err := migrate.NewWithInstance("migrations", files, "ledger", driver)
+	m, err := migrate.NewWithInstance("migrations", files, "ledger", marked{driver})
 	if err != nil {
 		return nil, errors.Join(err, driver.Close(), unlock())
 	}
 	return &migrator{m, db, unlock}, nil
+}
+
+// marked is a driver with failpoints around each migration, and after each note of golang-migrate's about it.
+type marked struct{ database.Driver }
+
+func (m marked) Run(migration io.Reader) error {
+	failpoint.Here("ledger.migrate")
+	err := m.Driver.Run(migration)
+	failpoint.Here("ledger.migrated")
+	return err
+}
+
+func (m marked) SetVersion(version int, dirty bool) error {
+	err := m.Driver.SetVersion(version, dirty)
+	failpoint.Here("ledger.noted")
+	return err
 }
 
 // repair tells golang-migrate what was committed when it was killed between its own two writes around a

@@ -3,7 +3,9 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,14 +17,17 @@ import (
 	"github.com/golang-migrate/migrate/v4"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // RestoreBackup fills the empty ledger at dsn with a backup, of whichever engine, and brings its tables to what this
 // binary knows. The file is read to its end before anything is touched; then everything comes in one transaction, is read
 // again in it and compared. An error leaves the ledger empty. A ledger that holds anything is refused with code
-// ledger_not_empty.
+// ledger_not_empty, unless it was filled with this very backup, and whoever did so never said Restored: a process that
+// was killed begins again.
 func RestoreBackup(ctx context.Context, dsn string, from io.ReadSeeker, log *slog.Logger) (b elt.Backup, err error) {
-	if _, err := VerifyBackup(from); err != nil {
+	whole, err := verifyBackup(from)
+	if err != nil {
 		return b, err
 	}
 	if _, err := from.Seek(0, io.SeekStart); err != nil {
@@ -37,29 +42,88 @@ func RestoreBackup(ctx context.Context, dsn string, from io.ReadSeeker, log *slo
 		return b, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	if err := l.wantEmpty(ctx); err != nil {
+	fingerprint, err := whole.fingerprint()
+	if err != nil {
 		return b, err
 	}
-	if err := l.migrate(ctx, func(m *migrate.Migrate) error { return m.Migrate(uint(r.head.Schema)) }); err != nil {
+	filled, err := l.filledWith(ctx, fingerprint)
+	if err != nil {
 		return b, err
+	}
+	if !filled {
+		err = l.fillEmpty(ctx, r, fingerprint)
+	}
+	if err != nil {
+		return b, err
+	}
+	return told(whole.head, whole.tail), l.Migrate(ctx)
+}
+
+// fillEmpty fills an empty ledger.
+func (l *Ledger) fillEmpty(ctx context.Context, r *backupReader, fingerprint int64) error {
+	if err := l.wantEmpty(ctx); err != nil {
+		return err
+	}
+	if err := l.migrate(ctx, func(m *migrate.Migrate) error { return m.Migrate(uint(r.head.Schema)) }); err != nil {
+		return err
 	}
 	const op = "restore the ledger"
 	t, err := l.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return b, l.fault(op, err)
+		return l.fault(op, err)
 	}
-	err = l.fill(ctx, t, r)
+	if err = l.fill(ctx, t, r); err == nil {
+		_, err = t.ExecContext(ctx, `INSERT INTO counters (name, value) VALUES ('`+restoring+`', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, fingerprint)
+	}
 	if err == nil {
+		failpoint.Here("ledger.restore")
 		err = t.Commit()
+		failpoint.Here("ledger.restored")
 	}
 	if err != nil {
 		err = errors.Join(err, rollback(t))
 		if elt.CodeOf(err) == "" {
 			err = l.fault(op, err)
 		}
-		return b, err
 	}
-	return told(r.head, r.tail), l.Migrate(ctx)
+	return err
+}
+
+// restoring names the counter that tells which backup a ledger was filled with, until whoever restores it is done.
+const restoring = "restoring"
+
+// fingerprint tells one backup from another.
+func (r *backupReader) fingerprint() (int64, error) {
+	text, err := json.Marshal([]any{r.head, r.tail})
+	if err != nil {
+		return 0, fmt.Errorf("tell the backup from others: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return int64(binary.BigEndian.Uint64(sum[:8]) >> 1), nil
+}
+
+// filledWith reports whether the ledger was filled with the backup, by a process that did not get to the end.
+func (l *Ledger) filledWith(ctx context.Context, fingerprint int64) (bool, error) {
+	if schema, err := readSchema(ctx, l.reader, l.engine.dialect()); err != nil || schema == 0 {
+		return false, err
+	}
+	var with int64
+	err := l.reader.QueryRowContext(ctx, `SELECT value FROM counters WHERE name = '`+restoring+`'`).Scan(&with)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, l.fault("look at the ledger", err)
+	}
+	return with == fingerprint, nil
+}
+
+// Restored says that all is done that follows RestoreBackup: from now on the ledger holds something.
+func (l *Ledger) Restored(ctx context.Context) error {
+	return l.update(ctx, "end the restore", func(ctx context.Context, t *sql.Tx) error {
+		_, err := t.ExecContext(ctx, `DELETE FROM counters WHERE name = '`+restoring+`'`)
+		return err
+	})
 }
 
 // wantEmpty refuses a ledger in which anything has happened.

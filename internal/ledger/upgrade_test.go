@@ -232,7 +232,14 @@ func TestBackupAndRestore(t *testing.T) {
 					if diff := cmp.Diff(taken, got); diff != "" {
 						t.Error(diff)
 					}
+					// Killed now, the process that restores is started again, and only then is the ledger not empty.
+					if again := must(ledger.RestoreBackup(t.Context(), dsn, bytes.NewReader(file.Bytes()), discard()))(t); again != got {
+						t.Errorf("begun again: %+v, and at first %+v", again, got)
+					}
 					restored := open(t, dsn)
+					if err := restored.Restored(t.Context()); err != nil {
+						t.Fatal(err)
+					}
 					compare(t, "restored", held, restored.Writer())
 					_, err := ledger.RestoreBackup(t.Context(), dsn, bytes.NewReader(file.Bytes()), discard())
 					wantCode(t, err, "ledger_not_empty")

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/api/storage/v1"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // bucket is the one of Cloud Storage through which parts go. What lies in it is Daybreak's for the time of a load.
@@ -67,7 +68,9 @@ func (b *bucket) put(ctx context.Context, name string, sum string, part io.Reade
 	if b.kmsKey != "" {
 		call = call.KmsKeyName(b.kmsKey)
 	}
+	failpoint.Here("bigquery.object")
 	_, err := call.Context(ctx).Do()
+	failpoint.Here("bigquery.object_put")
 	if !isStatus(err, http.StatusPreconditionFailed) {
 		return err
 	}
@@ -88,7 +91,9 @@ func (b *bucket) put(ctx context.Context, name string, sum string, part io.Reade
 // drop deletes the objects of a folder, those that are there.
 func (b *bucket) drop(ctx context.Context, folder string) error {
 	return b.each(ctx, folder, func(name string) error {
+		failpoint.Here("bigquery.object_drop")
 		err := b.objects.Delete(b.name, name).Context(ctx).Do()
+		failpoint.Here("bigquery.object_dropped")
 		if isStatus(err, http.StatusNotFound) {
 			return nil
 		}

@@ -37,13 +37,16 @@ func metadata(ctx context.Context, t *bigquery.Table, o ...bigquery.TableMetadat
 
 func create(ctx context.Context, t *bigquery.Table, md *bigquery.TableMetadata) error {
 	failpoint.Here("bigquery.create")
-	return limited(ctx, func(ctx context.Context) error { return t.Create(ctx, md) })
+	err := limited(ctx, func(ctx context.Context) error { return t.Create(ctx, md) })
+	failpoint.Here("bigquery.created")
+	return err
 }
 
 func update(ctx context.Context, t *bigquery.Table, change bigquery.TableMetadataToUpdate) (md *bigquery.TableMetadata, err error) {
 	err = limited(ctx, func(ctx context.Context) error {
 		failpoint.Here("bigquery.update")
 		md, err = t.Update(ctx, change, "")
+		failpoint.Here("bigquery.updated")
 		return err
 	})
 	return md, err
@@ -51,5 +54,7 @@ func update(ctx context.Context, t *bigquery.Table, change bigquery.TableMetadat
 
 func remove(ctx context.Context, t *bigquery.Table) error {
 	failpoint.Here("bigquery.delete")
-	return limited(ctx, t.Delete)
+	err := limited(ctx, t.Delete)
+	failpoint.Here("bigquery.deleted")
+	return err
 }

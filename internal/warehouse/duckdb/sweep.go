@@ -140,6 +140,7 @@ func (w *Warehouse) dropStaged(ctx context.Context, run elt.RunID) error {
 		if err := drop(ctx, w.db, schema, name, view); err != nil {
 			return err
 		}
+		failpoint.Here("duckdb.dropped")
 	}
 	if others > 0 {
 		return nil
