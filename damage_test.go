@@ -406,6 +406,30 @@ func TestARemovedTableIsRetired(t *testing.T) {
 	}
 }
 
+// A model that joins a night that is over is named by whoever asks for that night again, and the backfill that is proposed
+// brings it.
+func TestAModelThatIsNew(t *testing.T) {
+	t.Parallel()
+	dir, date := brought(t), lastDate(t).String()
+	if a := must(t, dir, nil, "run", "--date", date); strings.Contains(a.out, "new since") {
+		t.Errorf("nothing is new, and it says\n%s", a.out)
+	}
+	write(t, dir, map[string]string{"sql/models/company_count.sql": "{{ config(materialized='table') }}\nselect count(*) as companies from {{ source('app', 'companies') }}\n"})
+	a := must(t, dir, nil, "run", "--date", date)
+	if !strings.Contains(a.out, "new since: company_count\n") {
+		t.Fatalf("a model is new, and it says\n%s", a.out)
+	}
+	_, proposed, _ := strings.Cut(a.out, "daybreak backfill ")
+	proposed, _, _ = strings.Cut(proposed, " brings")
+	must(t, dir, nil, append([]string{"backfill", "--yes"}, strings.Fields(proposed)...)...)
+	if n := query(t, dir, "SELECT companies = (SELECT count(*) FROM app.companies) FROM analytics.company_count"); n[0][0] != "true" {
+		t.Errorf("brought, it holds %v", n)
+	}
+	if a := must(t, dir, nil, "run", "--date", date); strings.Contains(a.out, "new since") {
+		t.Errorf("it was brought, and the command says\n%s", a.out)
+	}
+}
+
 // A column that is new is there the next night: in a full table for every row, in an incremental one for what the night
 // brings.
 func TestANewColumn(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strings"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/schedules"
@@ -83,14 +84,34 @@ func (r *Run) Run(ctx context.Context, g *Globals, c *Console) error {
 		return err
 	}
 	if run.State == elt.RunSucceeded {
-		c.printf("%s has been brought already by run %s; daybreak run --again makes a new version of it\n", date, run.ID)
-		return nil
+		return sayBrought(ctx, p, run, c)
 	}
 	run, steps, err := carryOn(ctx, p, run)
 	if err != nil {
 		return interrupted(err, run)
 	}
 	return runError(run, steps)
+}
+
+// sayBrought says that a date has been brought already, and what has joined its schedule since.
+func sayBrought(ctx context.Context, p *parts, run elt.Run, c *Console) error {
+	c.printf("%s has been brought already by run %s; daybreak run --again makes a new version of it\n", run.Date, run.ID)
+	steps, err := p.ledger.Steps(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	var joined []string
+	for _, d := range p.ws.catalog.datasets {
+		partOf := func(s elt.Step) bool { return s.Dataset == d.Name }
+		if d.Schedule == run.Schedule && !p.stages.isPublished(d.Name) && !slices.ContainsFunc(steps, partOf) {
+			joined = append(joined, string(d.Name))
+		}
+	}
+	if len(joined) > 0 {
+		c.printf("Not part of it, and new since: %s\n", strings.Join(joined, ", "))
+		c.printf("daybreak backfill %s --from %s brings them.\n", strings.Join(joined, " "), run.Date)
+	}
+	return nil
 }
 
 // carryOn carries the run to its end. One that was interrupted after some of its steps had failed is tried again from
