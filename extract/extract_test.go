@@ -176,6 +176,36 @@ func TestNightSharesOneSnapshot(t *testing.T) {
 	}
 }
 
+// TestStoppedForACause: whoever has lost its lease, or yields, stops reading for that cause, which is not the snapshot's. When it
+// reads the table again, it does so in the snapshot of the others.
+func TestStoppedForACause(t *testing.T) {
+	c := newCatalog("a", "b")
+	both := []elt.Extraction{extracttest.Table("a"), extracttest.Table("b")}
+	night := extracttest.New(t, c, &extracttest.Lake{}).Begin("r1", both, both)
+	defer night.Close()
+	lease := errors.New("the lease was lost")
+	for _, cause := range []error{lease, &elt.Error{Code: extract.CodeConnectionLost, Class: elt.Transient, What: "cut", Do: "nothing", Err: lease}} {
+		ctx, stop := context.WithCancelCause(t.Context())
+		c.fail = func(string, int) error {
+			stop(cause)
+			return cause
+		}
+		if _, err := night.Extract(ctx, extracttest.Job(both[0], 1), nothing); !errors.Is(err, lease) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	c.fail = nil
+	for i, e := range both {
+		m, err := night.Extract(t.Context(), extracttest.Job(e, i+3), nothing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Source.Epoch != 1 || !m.Source.CrossTableConsistent {
+			t.Errorf("%s was read in %+v", e.Dataset, m.Source)
+		}
+	}
+}
+
 func TestRowsThatAreMissingAreSeen(t *testing.T) {
 	c := newCatalog("a")
 	c.lie = 1

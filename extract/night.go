@@ -124,7 +124,7 @@ func (n *Night) once(ctx context.Context, s *shared, source Source, a *attempt) 
 		return nil, 0, err
 	}
 	m, err := n.x.extract(ctx, a, in)
-	if e := s.release(in, a.Extraction, err, n.x.opts.Rest); e != nil {
+	if e := s.release(ctx, in, a.Extraction, err, n.x.opts.Rest); e != nil {
 		// The rows are in the lake, or their error is known: a failed farewell changes neither.
 		n.x.opts.Log.Warn("a snapshot was not let go cleanly", "source", a.Extraction.Source, "run", n.run, "error", e)
 	}
@@ -288,8 +288,8 @@ func (in *epoch) cover(tables []elt.Extraction) {
 	}
 }
 
-// release notes how a table ended, and closes a snapshot that nobody needs any more.
-func (s *shared) release(in *epoch, e elt.Extraction, err error, rest time.Duration) error {
+// release notes how a table ended that was read within ctx, and closes a snapshot that nobody needs any more.
+func (s *shared) release(ctx context.Context, in *epoch, e elt.Extraction, err error, rest time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in.users--
@@ -298,6 +298,7 @@ func (s *shared) release(in *epoch, e elt.Extraction, err error, rest time.Durat
 	switch {
 	case err == nil:
 		delete(s.remaining, e.Dataset)
+	case ctx.Err() != nil: // it was told to stop, for whatever cause: not the snapshot's fault
 	case errors.As(err, &coded) && coded.Code == CodeConnectionLost:
 		in.retired = true
 	case errors.As(err, &coded) && coded.Code == CodeSourceBudget:

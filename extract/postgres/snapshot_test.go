@@ -282,10 +282,16 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestCancelled: a cancelled context ends the extraction, and leaves nothing behind.
+// TestCancelled: a cancelled context ends the extraction, and leaves nothing behind. Who is told to begin again, after a lease was
+// lost, finds the snapshot as it was.
 func TestCancelled(t *testing.T) {
-	url, conn := database(t, `CREATE VIEW slow AS SELECT pg_sleep(60)::text AS n`)
-	ctx, cancel := context.WithCancel(t.Context())
+	url, conn := database(t, `CREATE FUNCTION gate() RETURNS text LANGUAGE plpgsql VOLATILE SET lock_timeout = 0 AS
+		$$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN 'open'; END $$; CREATE VIEW slow AS SELECT gate() AS n`)
+	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_lock(1)`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	lost := errors.New("the lease was lost")
 	e := extracttest.Table("public.slow")
 	night := extracttest.New(t, newSource(t, url), &extracttest.Lake{}).Begin("r1", []elt.Extraction{e}, []elt.Extraction{e})
 	done := make(chan error)
@@ -300,9 +306,15 @@ func TestCancelled(t *testing.T) {
 		return n
 	}
 	testenv.Eventually(t, "the view is read", func() bool { return sessions(`query LIKE 'COPY%'`) == 1 })
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
+	cancel(lost)
+	if err := <-done; !errors.Is(err, lost) {
 		t.Errorf("the error is %v", err)
+	}
+	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_unlock(1)`); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := night.Extract(t.Context(), extracttest.Job(e, 2), nothing); err != nil || m.Rows() != 1 || !m.Source.CrossTableConsistent {
+		t.Errorf("it is read again: %+v, %v", m, err)
 	}
 	if err := night.Close(); err != nil {
 		t.Error(err)

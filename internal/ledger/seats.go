@@ -273,8 +273,10 @@ func (c *change) cannotSit(ctx context.Context, run elt.RunID, source elt.Source
 		}
 	}
 	others := at.others(w)
+	// Whoever was to take the next snapshot may be gone, while others read in the one before: then this worker takes it.
+	orphan := at.taken == nil && !at.coming(w)
 	switch {
-	case at.taken == nil || !at.kept(w):
+	case !orphan && (at.taken == nil || !at.kept(w)):
 		return "its snapshot cannot be joined now", nil
 	case len(others) >= elt.Seats(at.connections):
 		return fmt.Sprintf("its %d connections are for no more than %d workers", at.connections, elt.Seats(at.connections)), nil

@@ -133,6 +133,39 @@ func TestWhoMayClaimBesideAnother(t *testing.T) {
 	})
 }
 
+// TestWhoWasToTakeTheSnapshotIsGone: one worker reads long in a snapshot, and another, which was to take the next one, falls
+// silent. Nobody need wait until the first has ended: a third claims the table and takes the snapshot.
+func TestWhoWasToTakeTheSnapshotIsGone(t *testing.T) {
+	onEach(t, func(t *testing.T, l *ledger.Ledger, _ string) {
+		_, steps := begin(t, l)
+		users, orders := steps[0].ID, steps[2].ID
+		must(l.Claim(t.Context(), users, "a", hour))(t)
+		reading := must(l.Sit(t.Context(), wish("a", "shop.users", 6), hour))(t)
+		must(l.Hold(t.Context(), reading, elt.SeatReport{Exports: []string{"of a"}, Taken: taken("of a")}, hour))(t)
+		lost := must(l.Claim(t.Context(), orders, "b", time.Microsecond))(t)
+		next := wish("b", "shop.orders", 6)
+		next.After = 1 // in the first one it cannot be read
+		taking := must(l.Sit(t.Context(), next, time.Microsecond))(t)
+		if !taking.Takes || taking.Epoch != 2 {
+			t.Fatalf("b sits at %+v", taking)
+		}
+		if told := must(l.Hold(t.Context(), reading, elt.SeatReport{Exports: []string{"of a"}}, hour))(t); !told.Gone {
+			t.Errorf("a is told %+v", told)
+		}
+		since := must(l.Now(t.Context()))(t)
+		for !must(l.Now(t.Context()))(t).After(since) { // the clock's next instant: b is silent
+		}
+		lease := must(l.Claim(t.Context(), orders, "c", hour))(t)
+		if lease.Fence <= lost.Fence {
+			t.Errorf("the fence is %d after %d", lease.Fence, lost.Fence)
+		}
+		again := wish("c", "shop.orders", 6)
+		if seat := must(l.Sit(t.Context(), again, hour))(t); !seat.Takes || seat.Epoch != 2 {
+			t.Errorf("c sits at %+v", seat)
+		}
+	})
+}
+
 // TestANewSnapshotTakesThePlaceOfOneThatIsGone: after the last who kept it has fallen silent, or for a table that it cannot
 // serve. Whoever wakes up finds that out.
 func TestANewSnapshotTakesThePlaceOfOneThatIsGone(t *testing.T) {
