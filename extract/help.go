@@ -11,6 +11,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Helpful is a Joinable in which chunks can be read that another worker has cut.
@@ -105,10 +106,12 @@ func (h *helper) next(ctx context.Context) (more bool, err error) {
 	h.mu.Lock()
 	except := slices.Clone(h.except)
 	h.mu.Unlock()
+	failpoint.Here("extract.chunk_take")
 	loan, err := h.x.opts.Loans.Borrow(ctx, h.seat.place, except, h.x.opts.Lease)
 	if loan == nil || err != nil {
 		return false, err
 	}
+	failpoint.Here("extract.chunk_taken")
 	if leave, err := h.snapshot.Room(ctx, false); err == nil && leave != nil {
 		h.lane(ctx, func(context.Context) (func(), error) { return leave, nil })
 	}
@@ -165,6 +168,7 @@ func (h *helper) read(ctx context.Context, loan *elt.Loan) error {
 	} else {
 		var c *elt.BroughtChunk
 		if c, err = b.brought(to, rows); err == nil {
+			failpoint.Here("extract.chunk_bring")
 			err = b.bring(ctx, c)
 		}
 	}
@@ -259,6 +263,7 @@ func (b *borrowed) bring(ctx context.Context, c *elt.BroughtChunk) error {
 	for {
 		err := b.x.opts.Loans.BringChunk(ctx, *b.loan, c)
 		if err == nil {
+			failpoint.Here("extract.chunk_brought")
 			b.x.opts.Log.Info("read a chunk for another worker", "step", b.loan.Step, "chunk", b.loan.Number, "rows", c.Rows)
 			return nil
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/extract/parquet"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
 // Loans is where a worker that reads a large table lends chunks of it to others, such as a ledger that they share. Whoever
@@ -108,9 +109,11 @@ func (l *lending) end() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	failpoint.Here("extract.lending_end")
 	if err := l.x.opts.Loans.EndLending(ctx, l.a.Lease); err != nil { // they find out when the step has ended
 		l.x.opts.Log.Warn("the loans of a table were not ended cleanly", "dataset", l.a.Extraction.Dataset, "run", l.a.Run, "error", err)
 	}
+	failpoint.Here("extract.lending_ended")
 }
 
 // run lends while the table is read.
@@ -150,10 +153,12 @@ func (l *lending) turn(ctx context.Context) error {
 		return nil
 	}
 	l.begun = true
+	failpoint.Here("extract.lend")
 	loans, err := l.x.opts.Loans.Lend(ctx, l.table, turn)
 	if err != nil {
 		return err
 	}
+	failpoint.Here("extract.lent")
 	l.loans, l.settled = loans, nil
 	l.tell()
 	for _, s := range loans {
@@ -194,6 +199,7 @@ func (l *lending) settle(s elt.LoanState) {
 		return
 	}
 	delete(l.lent, s.Number)
+	failpoint.Here("extract.chunk_adopt")
 	if err := l.to.Adopt(s.Number, s.Brought); err != nil {
 		l.x.opts.Log.Error("a chunk that another worker has read is read again", "dataset", l.a.Extraction.Dataset, "run", l.a.Run, "worker", s.Worker, "error", err)
 		l.cut.Return(s.Number)
@@ -204,6 +210,7 @@ func (l *lending) settle(s elt.LoanState) {
 	}
 	l.workers[s.Worker]++
 	l.cut.Brought(s.Brought.Rows)
+	failpoint.Here("extract.chunk_adopted")
 }
 
 // recall returns the loans that come to nothing, and, where nothing else is left to begin here, those that nobody has taken.

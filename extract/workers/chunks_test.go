@@ -44,23 +44,34 @@ type pair struct {
 	hurry                  func() // lets the rest go faster
 }
 
-// seated has two workers read the small tables in one snapshot. The large one waits until it is released: then one of them begins
-// it, with the other free to help it.
-func (n *night) seated(a, b worker) (release func() pair) {
+// atEase has two workers, a and b, read the small tables in one snapshot. The large one waits until it is begun, at a crawl, by one
+// of them, with the other free to help it; hurry lets it go faster.
+func (n *night) atEase(a, b worker) (workers map[elt.WorkerID]*exec.Cmd, begin func() (hurry func())) {
 	n.t.Helper()
 	n.exec(n.books, `UPDATE steps SET state = 'retrying', next_attempt_at = '2999-01-01T00:00:00.000000Z' WHERE dataset = 'shop.t00'`)
 	network := n.network(slow)
 	a.Name, b.Name, a.Source, b.Source = "a", "b", network.URL, network.URL
-	workers := map[elt.WorkerID]*exec.Cmd{"a": a.start(n.t)} // which takes three small tables, and leaves two
+	workers = map[elt.WorkerID]*exec.Cmd{"a": a.start(n.t)} // which takes three small tables, and leaves two
 	n.await("a shares its snapshot", shares, "a")
 	workers["b"] = b.start(n.t)
 	n.await("b shares it, too", shares, "b")
 	n.goOn()
 	n.await("the small tables have been brought", `SELECT count(*) = $1 FROM steps WHERE state = 'succeeded'`, len(n.rows)-1)
+	return workers, func() (hurry func()) {
+		n.t.Helper()
+		hurry = network.Add(n.t, testenv.Bandwidth(crawling), testenv.Answers)
+		n.exec(n.books, `UPDATE steps SET state = 'pending', next_attempt_at = NULL WHERE dataset = 'shop.t00'`)
+		return hurry
+	}
+}
+
+// seated has two workers be at ease until the large table is released: then one of them lends chunks of it.
+func (n *night) seated(a, b worker) (release func() pair) {
+	n.t.Helper()
+	workers, begin := n.atEase(a, b)
 	return func() pair {
 		n.t.Helper()
-		hurry := network.Add(n.t, testenv.Bandwidth(crawling), testenv.Answers)
-		n.exec(n.books, `UPDATE steps SET state = 'pending', next_attempt_at = NULL WHERE dataset = 'shop.t00'`)
+		hurry := begin()
 		n.await("chunks are lent", `SELECT EXISTS (SELECT FROM lent_chunks)`)
 		var lender elt.WorkerID
 		if err := n.books.QueryRow(n.t.Context(), `SELECT worker FROM steps WHERE dataset = 'shop.t00'`).Scan(&lender); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/postgres"
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/failpoint"
 	"github.com/daybreak-data/daybreak/internal/lake/disk"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/internal/queue/pool"
@@ -44,6 +45,8 @@ type worker struct {
 	ChunkBytes  int64
 	Rules       elt.ColumnRules // of the first table
 	MaskKey     string
+	DiesAt      string // a failpoint, if nobody else has died: its name is then in the file
+	Died        string
 }
 
 const workerVariable = "DAYBREAK_TEST_WORKER"
@@ -109,8 +112,30 @@ func (w worker) extractions() (tables []elt.Extraction) {
 	return tables
 }
 
+// die kills the process when it is the first that passes its failpoint.
+func (w worker) die(passed string) {
+	if passed != w.DiesAt {
+		return
+	}
+	first, err := os.OpenFile(w.Died, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return
+	}
+	if err == nil {
+		_, err = first.WriteString(string(w.Name))
+	}
+	if err != nil {
+		panic(err)
+	}
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // a process may always kill itself
+	select {}
+}
+
 // run carries the night to its end.
 func (w worker) run(ctx context.Context) error {
+	if w.DiesAt != "" {
+		failpoint.Arm(w.die)
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	l, err := ledger.Open(ctx, w.Ledger, log)
 	if err != nil {
