@@ -73,6 +73,12 @@ const copied = 32
 // AppendCells appends strings, bytes, json or uuids by copying them from data, without their first octets, so many. It
 // reports whether all octets are ASCII.
 func (v *Vector) AppendCells(data []byte, cells []Cell, without int) (ascii bool) {
+	v.celled = true
+	if v.coded {
+		if ascii, ok := v.placeCells(data, cells, without); ok {
+			return ascii
+		}
+	}
 	all, longest, values := 0, 0, 0
 	for _, c := range cells {
 		if c.Size >= 0 {

@@ -85,7 +85,7 @@ func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
 	case v.layout == inInts:
 		if low, high := v.bounds(); uint64(high)-uint64(low) < widestSpan {
 			integers(d, v.ints, low, int(high-low), func(to []byte, x int64) []byte { return binary.LittleEndian.AppendUint64(to, uint64(x)) })
-			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
+			return parquet.Encodings.RLEDict, e.inDictionary(d, v, whole)
 		}
 		var ok bool
 		if e.values, ok = appendDeltas(e.values[:0], v.ints, plain/8*worthwhile); ok {
@@ -94,20 +94,26 @@ func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
 	case v.layout == inDays:
 		if low, high := v.bounds(); high-low < widestSpan {
 			integers(d, v.days, int32(low), int(high-low), func(to []byte, x int32) []byte { return binary.LittleEndian.AppendUint32(to, uint32(x)) })
-			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
+			return parquet.Encodings.RLEDict, e.inDictionary(d, v, whole)
 		}
 	case v.layout == inOctets && !e.varied[number]:
-		if d.texts(v) && d.size() < len(v.data)/8*worthwhile {
+		if v.coded {
+			d = v.places
+		}
+		if (v.coded || d.texts(v)) && d.size() < v.octetsHeld()/8*worthwhile {
 			v.least, v.most, v.known = append(v.least[:0], d.least...), append(v.most[:0], d.most...), true
-			return parquet.Encodings.RLEDict, e.inDictionary(v, whole)
+			v.few = v.celled && d.count <= fewTexts
+			return parquet.Encodings.RLEDict, e.inDictionary(d, v, whole)
 		}
 		e.varied[number] = true
+	}
+	if v.coded {
+		v.spell()
 	}
 	return parquet.Encodings.Plain, e.plain(v)
 }
 
-func (e *encoder) inDictionary(v *Vector, whole span) error {
-	d := &e.dictionary
+func (e *encoder) inDictionary(d *dictionary, v *Vector, whole span) error {
 	if _, err := e.pages.WriteDictionaryPage(file.NewDictionaryPage(buffer.NewBufferBytes(d.plain), int32(d.count), parquet.Encodings.Plain)); err != nil {
 		return err
 	}

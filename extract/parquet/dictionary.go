@@ -14,6 +14,8 @@ const (
 	widestSpan = 1 << 16
 	// mostTexts is how many different texts a dictionary holds at most; it is a power of two.
 	mostTexts = 1 << 13
+	// slotsPerText is how many places the table has for each text that a dictionary may hold; it is a power of two.
+	slotsPerText = 4
 	// mostTextOctets is how large a dictionary of texts is at most.
 	mostTextOctets = 256 << 10
 )
@@ -26,6 +28,8 @@ type dictionary struct {
 
 	least, most []byte // of the texts, cut to statsPrefix
 
+	spelt int // octets that the values take in the encoding PLAIN, where texts come one by one
+
 	table []uint32 // of places, counted from 1; 0 for none
 	known []known  // the different texts
 	seed  maphash.Seed
@@ -34,9 +38,10 @@ type dictionary struct {
 
 // known is a text of a dictionary.
 type known struct {
-	ends [2]uint64 // its first and its last octets, which are all of a short text
-	size uint32
-	at   uint32 // where it lies in plain
+	ends   [2]uint64 // its first and its last octets, which are all of a short text
+	size   uint32
+	at     uint32 // where it lies in plain
+	beyond bool   // not ASCII alone
 }
 
 // shortText is how long a text may be for its ends to be all of it.
@@ -58,7 +63,7 @@ func (d *dictionary) size() int { return len(d.plain) + len(d.indices)*d.width()
 
 // reset empties the dictionary for so many values.
 func (d *dictionary) reset(tableSize, values int) {
-	d.plain, d.count, d.known = d.plain[:0], 0, d.known[:0]
+	d.plain, d.count, d.known, d.spelt = d.plain[:0], 0, d.known[:0], 0
 	d.indices = slices.Grow(d.indices[:0], values)[:values]
 	if cap(d.table) < tableSize {
 		d.table = make([]uint32, tableSize)
@@ -83,31 +88,44 @@ func integers[T int32 | int64](d *dictionary, values []T, low T, span int, plain
 
 // texts takes a vector's octets, and reports whether there were few enough that differ.
 func (d *dictionary) texts(v *Vector) bool {
-	const slots = mostTexts * 4
-	d.reset(slots, len(v.ends))
+	d.reset(mostTexts*slotsPerText, len(v.ends))
 	begin := 0
 	for i, end := range v.ends {
-		x := v.data[begin+lengthOctets : end]
-		begin = end
-		first, last := ends(x)
-		slot := d.hash(x, first, last) % slots
-		for {
-			place := d.table[slot]
-			if place == 0 {
-				if d.count == mostTexts || len(d.plain)+len(x) > mostTextOctets {
-					return false
-				}
-				place = d.add(x, first, last)
-				d.table[slot] = place
-			}
-			if d.is(place-1, x, first, last) {
-				d.indices[i] = place - 1
-				break
-			}
-			slot = (slot + 1) % slots
+		place, ok := d.place(v.data[begin+lengthOctets : end])
+		if !ok {
+			return false
 		}
+		d.indices[i], begin = place, end
 	}
 	return true
+}
+
+// place returns the place of a text, which is added if it is new; false if there is no room for it.
+func (d *dictionary) place(x []byte) (uint32, bool) {
+	first, last := ends(x)
+	slots := len(d.table) // a power of two
+	slot := int(d.hash(x, first, last)) & (slots - 1)
+	for {
+		place := d.table[slot]
+		if place == 0 {
+			if d.count == slots/slotsPerText || len(d.plain)+len(x) > mostTextOctets {
+				return 0, false
+			}
+			place = d.add(x, first, last)
+			d.table[slot] = place
+			return place - 1, true
+		}
+		if d.is(place-1, x, first, last) {
+			return place - 1, true
+		}
+		slot = (slot + 1) & (slots - 1)
+	}
+}
+
+// text returns the ith value, which is a text; it is valid until the dictionary is reset.
+func (d *dictionary) text(i int) []byte {
+	k := &d.known[d.indices[i]]
+	return d.plain[k.at : k.at+k.size : k.at+k.size]
 }
 
 // add adds a text and returns its place, counted from 1.
@@ -119,23 +137,24 @@ func (d *dictionary) add(x []byte, first, last uint64) uint32 {
 	if d.count == 0 || bytes.Compare(begin, d.most) > 0 {
 		d.most = append(d.most[:0], begin...)
 	}
-	d.known = append(d.known, known{[2]uint64{first, last}, uint32(len(x)), uint32(len(d.plain)) + lengthOctets})
+	d.known = append(d.known, known{[2]uint64{first, last}, uint32(len(x)), uint32(len(d.plain)) + lengthOctets, !isASCII(x)})
 	d.plain = binary.LittleEndian.AppendUint32(d.plain, uint32(len(x)))
 	d.plain = append(d.plain, x...)
 	d.count++
 	return uint32(d.count)
 }
 
-// ends returns a text's first and last octets, at most eight each: every octet of a short text is in one of them.
+// ends returns a text's first and last octets, eight each, or all and none where it has fewer: every octet of a short text is in
+// one of them.
 func ends(x []byte) (first, last uint64) {
 	n := len(x)
 	switch {
 	case n >= 8:
 		return binary.LittleEndian.Uint64(x), binary.LittleEndian.Uint64(x[n-8:])
 	case n >= 4:
-		return uint64(binary.LittleEndian.Uint32(x)), uint64(binary.LittleEndian.Uint32(x[n-4:]))
+		return uint64(binary.LittleEndian.Uint32(x)) | uint64(binary.LittleEndian.Uint32(x[n-4:]))<<(8*(n-4)), 0
 	case n > 0:
-		return uint64(x[0]) | uint64(x[n/2])<<8 | uint64(x[n-1])<<16, 0
+		return uint64(x[0]) | uint64(x[n/2])<<(8*(n/2)) | uint64(x[n-1])<<(8*(n-1)), 0
 	}
 	return 0, 0
 }
@@ -146,11 +165,15 @@ func (d *dictionary) hash(x []byte, first, last uint64) uint64 {
 	if n > 2*shortText {
 		return maphash.Bytes(d.seed, x)
 	}
-	high, low := bits.Mul64(first^d.keys[0], last^d.keys[1]^uint64(n)<<56)
+	h := product(first^d.keys[0], last^d.keys[1]^uint64(n)<<56)
 	if n > shortText {
-		h, l := bits.Mul64(binary.LittleEndian.Uint64(x[8:])^d.keys[2], binary.LittleEndian.Uint64(x[n-16:])^d.keys[3])
-		return high ^ low ^ h ^ l
+		h ^= product(binary.LittleEndian.Uint64(x[8:])^d.keys[2], binary.LittleEndian.Uint64(x[n-16:])^d.keys[3])
 	}
+	return h
+}
+
+func product(a, b uint64) uint64 {
+	high, low := bits.Mul64(a, b)
 	return high ^ low
 }
 

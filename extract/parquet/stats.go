@@ -206,11 +206,14 @@ func (c *columnTally) addFloats(xs []float64) {
 }
 
 func (c *columnTally) addOctets(v *Vector) {
-	c.length += int64(len(v.data) - lengthOctets*len(v.ends))
+	c.length += int64(v.octetsHeld() - lengthOctets*v.values())
 	if v.known {
 		c.addPrefix(v.least)
 		c.addPrefix(v.most)
 		return
+	}
+	if v.coded {
+		v.spell()
 	}
 	first, last := beginning(c.first, len(c.first)), beginning(c.last, len(c.last))
 	from := 0

@@ -73,6 +73,11 @@ type Vector struct {
 	data   []byte // octets in the encoding PLAIN: each value's length in four, and the value
 	ends   []int  // where each value ends in data
 
+	coded  bool        // the octets are places of a dictionary, and not in data
+	places *dictionary // of the values in their order
+	celled bool        // octets came by AppendCells
+	few    bool        // few were different when they were last encoded: the next are coded
+
 	low, high int64 // of the integers or days, once bounds has looked at so many
 	looked    int
 
@@ -95,9 +100,13 @@ func (v *Vector) Reset() {
 	if cap(v.data) > 2*batchBytes {
 		v.data = nil
 	}
+	values := v.values()
 	v.flat, v.def, v.rep, v.rows, v.inList, v.looked, v.known = !v.isList, v.def[:0], v.rep[:0], 0, false, 0, false
 	v.bools, v.days, v.ints, v.wide, v.floats = v.bools[:0], v.days[:0], v.ints[:0], v.wide[:0], v.floats[:0]
 	v.data, v.ends = v.data[:0], v.ends[:0]
+	if v.coded = false; v.few {
+		v.code(values)
+	}
 }
 
 // roomFor makes room at once for as much as another vector holds, where there is none yet: growing bit by bit would copy
@@ -106,9 +115,8 @@ func (v *Vector) roomFor(o *Vector) {
 	v.def, v.rep = roomFor(v.def, o.def), roomFor(v.rep, o.rep)
 	v.bools, v.days, v.ints = roomFor(v.bools, o.bools), roomFor(v.days, o.days), roomFor(v.ints, o.ints)
 	v.wide, v.floats = roomFor(v.wide, o.wide), roomFor(v.floats, o.floats)
-	v.ends = roomFor(v.ends, o.ends)
-	if len(o.data) <= batchBytes { // and not one huge value
-		v.data = roomFor(v.data, o.data)
+	if len(o.data) <= batchBytes && !v.coded { // and not one huge value
+		v.data, v.ends = roomFor(v.data, o.data), roomFor(v.ends, o.ends)
 	}
 }
 
@@ -202,6 +210,9 @@ func (v *Vector) dropValue() {
 	case inFloats:
 		v.floats = v.floats[:len(v.floats)-1]
 	case inOctets:
+		if v.coded { // what no value is any more must not be in a file's dictionary
+			v.spell()
+		}
 		v.ends = v.ends[:len(v.ends)-1]
 		v.data = v.data[:v.begin(len(v.ends))]
 	}
@@ -261,7 +272,9 @@ func (v *Vector) Decimal(i int) Int128 {
 
 // AppendOctets appends a string, bytes, json or uuid by copying it.
 func (v *Vector) AppendOctets(x []byte) {
-	copy(v.room(len(x)), x)
+	if !v.coded || !v.appendPlace(x) {
+		copy(v.room(len(x)), x)
+	}
 }
 
 // AppendString appends a string, json or uuid by copying it.
@@ -271,7 +284,15 @@ func (v *Vector) AppendString(x string) {
 
 // room appends a value of octets, which the caller fills in.
 func (v *Vector) room(n int) []byte {
+	if v.coded {
+		v.spell()
+	}
 	v.value()
+	return v.append(n)
+}
+
+// append makes room for the octets of a value that has been noted.
+func (v *Vector) append(n int) []byte {
 	begin := len(v.data)
 	end := begin + lengthOctets + n
 	if end > cap(v.data) {
@@ -297,7 +318,18 @@ func (v *Vector) values() int {
 	case inFloats:
 		return len(v.floats)
 	}
+	if v.coded {
+		return len(v.places.indices)
+	}
 	return len(v.ends)
+}
+
+// octetsHeld returns how many octets the values take in the encoding PLAIN.
+func (v *Vector) octetsHeld() int {
+	if v.coded {
+		return v.places.spelt
+	}
+	return len(v.data)
 }
 
 // bounds returns the least and the greatest of the integers or days, of which there is at least one.
@@ -339,5 +371,8 @@ func (v *Vector) begin(i int) int {
 
 // octets returns the ith value of a vector of octets; it is valid until the vector is reset.
 func (v *Vector) octets(i int) []byte {
+	if v.coded {
+		return v.places.text(i)
+	}
 	return v.data[v.begin(i)+lengthOctets : v.ends[i] : v.ends[i]]
 }
