@@ -85,7 +85,16 @@ func writeBackup(ctx context.Context, book *ledger.Ledger, path string) (taken e
 		return taken, backupFile(path, err)
 	}
 	failpoint.Here("backup.linked")
-	return taken, os.Remove(f.Name())
+	return taken, errors.Join(os.Remove(f.Name()), syncFolder(filepath.Dir(path)))
+}
+
+// syncFolder brings a folder's names to the disk, which syncing a file does not.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // backupWriter tells the backup's failures from the ledger's.
