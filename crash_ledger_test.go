@@ -89,5 +89,5 @@ func TestKilledRebuilds(t *testing.T) {
 		halfway: []passage{{"duckdb.copy_renamed", 1}}, // the tables are back, and the models are not
 		must:    []string{"duckdb.committed", "duckdb.published", "duckdb.copy_renamed"},
 		settled: func(t *testing.T, dir string) { must(t, dir, nil, "verify") },
-	}.play(t, moments(0, "duckdb.copy_renamed"))
+	}.play(t, moments(0, "publish.visible"))
 }

@@ -160,7 +160,7 @@ func (p *parts) rebuildModels(ctx context.Context, s elt.ScheduleName) (int, err
 		}
 	}
 	if len(models) == 0 {
-		return 0, nil
+		return p.endRebuild(ctx, s)
 	}
 	run := elt.Run{Schedule: s, Date: date, Kind: elt.ReloadRun}
 	act := elt.AuditEntry{Action: "load.models", Target: string(s), Reason: "built anew on what came from the lake"}
@@ -172,4 +172,27 @@ func (p *parts) rebuildModels(ctx context.Context, s elt.ScheduleName) (int, err
 		return 0, err
 	}
 	return len(models), runError(run, steps)
+}
+
+// endRebuild ends the run of a rebuilding that was interrupted when its models were published already, and returns how many
+// models that run has built.
+func (p *parts) endRebuild(ctx context.Context, s elt.ScheduleName) (models int, err error) {
+	going, err := p.ledger.Runs(ctx, elt.RunFilter{Schedule: s, State: elt.RunRunning})
+	if err != nil {
+		return 0, err
+	}
+	i := slices.IndexFunc(going, func(r elt.Run) bool { return r.Kind == elt.ReloadRun && r.Target == "" })
+	if i < 0 {
+		return 0, nil
+	}
+	run, steps, err := p.nights.finishAlone(ctx, going[i])
+	if err != nil {
+		return 0, err
+	}
+	for _, step := range steps {
+		if step.Kind == elt.TransformStep {
+			models++
+		}
+	}
+	return models, runError(run, steps)
 }
