@@ -6,11 +6,9 @@ import (
 	"slices"
 
 	"github.com/DataDog/zstd"
-	buffer "github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
-	"github.com/apache/arrow/go/v15/parquet/compress"
-	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/metadata"
+	"github.com/apache/arrow/go/v15/parquet/schema"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -32,7 +30,8 @@ type encoder struct {
 	varied     []bool // columns of octets whose values were too many for a dictionary
 	page       []byte // levels and values as they are written
 	values     []byte // before they are compressed
-	pages      file.PageWriter
+	pages      pages
+	schema     *schema.Schema // of the parts; nil until there is one
 }
 
 func newEncoder(columns int) *encoder {
@@ -40,10 +39,8 @@ func newEncoder(columns int) *encoder {
 }
 
 // column writes a column chunk.
-func (e *encoder) column(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuilder, group, number int, v *Vector) error {
-	if err := e.begin(to, chunk, group, number); err != nil {
-		return err
-	}
+func (e *encoder) column(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuilder, number int, v *Vector) error {
+	e.pages.begin(to)
 	if s, ok := statistics(v); ok {
 		chunk.SetStats(s)
 	}
@@ -58,22 +55,13 @@ func (e *encoder) column(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuil
 	if inDictionary { // what a dictionary leaves is not worth compressing
 		chunk.Contents().MetaData.Codec = 0
 	}
-	if err := e.pages.Close(inDictionary, false); err != nil {
+	if err := e.pages.end(chunk, inDictionary); err != nil {
 		return err
 	}
 	if encoding == parquet.Encodings.DeltaBinaryPacked { // the library lists what the column's properties say
 		chunk.Contents().MetaData.Encodings[0] = 5
 	}
 	return to.err
-}
-
-func (e *encoder) begin(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuilder, group, number int) (err error) {
-	// The pages come compressed.
-	if e.pages != nil {
-		return e.pages.Reset(to, compress.Codecs.Uncompressed, 0, chunk, int16(group), int16(number), nil, nil)
-	}
-	e.pages, err = file.NewPageWriter(to, compress.Codecs.Uncompressed, 0, chunk, int16(group), int16(number), buffer.DefaultAllocator, false, nil, nil)
-	return err
 }
 
 // pagesOf writes the pages in the encoding that suits the values.
@@ -114,7 +102,7 @@ func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
 }
 
 func (e *encoder) inDictionary(d *dictionary, v *Vector, whole span) error {
-	if _, err := e.pages.WriteDictionaryPage(file.NewDictionaryPage(buffer.NewBufferBytes(d.plain), int32(d.count), parquet.Encodings.Plain)); err != nil {
+	if err := e.pages.dictionary(d.plain, d.count); err != nil {
 		return err
 	}
 	e.values = append(e.values[:0], byte(d.width()))
@@ -219,11 +207,10 @@ func (e *encoder) dataPage(v *Vector, at span, values []byte, encoding parquet.E
 	if !squeezed {
 		e.page = append(e.page, values...)
 	}
-	page := file.NewDataPageV2(buffer.NewBufferBytes(e.page), int32(at.levels), int32(at.levels-at.values), int32(rows), encoding,
-		int32(levels-repOctets), int32(repOctets), int32(levels+len(values)), squeezed)
-	defer page.Release()
-	_, err := e.pages.WriteDataPage(page)
-	return err
+	return e.pages.data(dataPage{
+		octets: e.page, uncompressed: levels + len(values), squeezed: squeezed, values: at.levels, nulls: at.levels - at.values, rows: rows,
+		repetitions: repOctets, definitions: levels - repOctets, encoding: encoding,
+	})
 }
 
 // statistics returns what readers may use to skip a column chunk: of integers and their like alone.

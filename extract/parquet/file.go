@@ -50,12 +50,15 @@ type partFile struct {
 }
 
 func newPartFile(to io.Writer, s elt.Schema, e *encoder) (*partFile, error) {
-	root, err := fileSchema(s)
-	if err != nil {
-		return nil, err
+	if e.schema == nil {
+		root, err := fileSchema(s)
+		if err != nil {
+			return nil, err
+		}
+		e.schema = schema.NewSchema(root)
 	}
-	f := &partFile{sink: &steadySink{to: to}, encoder: e, footer: metadata.NewFileMetadataBuilder(schema.NewSchema(root), properties(), nil)}
-	_, err = f.sink.Write([]byte(magic))
+	f := &partFile{sink: &steadySink{to: to}, encoder: e, footer: metadata.NewFileMetadataBuilder(e.schema, properties(), nil)}
+	_, err := f.sink.Write([]byte(magic))
 	return f, errorOf(err, f.sink)
 }
 
@@ -76,7 +79,7 @@ func (f *partFile) write(b *Batch) error {
 			return fmt.Errorf("column %d holds %d rows of a batch of %d", i, v.rows, b.rows)
 		}
 		chunk := group.NextColumnChunk()
-		if err := f.encoder.column(f.sink, chunk, f.groups, i, v); err != nil {
+		if err := f.encoder.column(f.sink, chunk, i, v); err != nil {
 			return err
 		}
 		size += chunk.Contents().MetaData.TotalUncompressedSize

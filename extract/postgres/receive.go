@@ -99,6 +99,10 @@ type receiver struct {
 	reads bool       // one does
 	mark  int        // the low-water mark that the kernel has; 0 is its own
 	armed bool       // the kernel's deadline may be another than the caller's
+	// setMark sets the mark that is wanted, and unset is why that failed.
+	setMark func(fd uintptr)
+	wanted  int
+	unset   error
 
 	framed bool      // what comes is messages
 	passed passage   // of messages, to the caller
@@ -210,10 +214,13 @@ func (r *receiver) wakeAt(mark int) error {
 	if r.mark == mark || r.mark == 0 && mark == 1 {
 		return nil
 	}
-	var failed error
-	err := r.raw.Control(func(fd uintptr) { failed = setLowWater(fd, max(mark, 1)) })
+	if r.setMark == nil { // made once, and not for each of the many marks
+		r.setMark = func(fd uintptr) { r.unset = setLowWater(fd, max(r.wanted, 1)) }
+	}
+	r.wanted = mark
+	err := r.raw.Control(r.setMark)
 	if err == nil {
-		err = failed
+		err = r.unset
 	}
 	if err == nil {
 		r.mark = mark
