@@ -276,6 +276,8 @@ func (p *parts) keepBackfilling(ctx, stepCtx context.Context, b *backfiller, her
 			if err == nil && b.moved {
 				continue
 			}
+		} else {
+			b.rested = true // whoever leads sees nights that this process does not
 		}
 		select {
 		case <-ctx.Done():

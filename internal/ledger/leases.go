@@ -32,6 +32,7 @@ func (l *Ledger) Claim(ctx context.Context, id elt.StepID, w elt.WorkerID, ttl t
 		}
 		for _, objection := range []func() (string, error){
 			func() (string, error) { return backfillRests(ctx, c, s.Run, c.alone) },
+			func() (string, error) { return c.needIsOpen(ctx, s.Step) },
 			func() (string, error) { return c.sourceIsRead(ctx, s.Step, w, ttl) },
 			func() (string, error) { return c.runIsBuilt(ctx, s.Step, w, ttl, l.limits.Load()) },
 			func() (string, error) { return c.overLimit(ctx, s.Step, l.limits.Load()) },
@@ -96,6 +97,22 @@ func notClaimable(s heldStep, now time.Time) string {
 		return "it is " + string(s.State)
 	}
 	return ""
+}
+
+// needIsOpen says which step must end before this one of a backfill, "" when none must. What it needs may have been opened again
+// since the step was handed out, because a night has overtaken it.
+func (c *change) needIsOpen(ctx context.Context, s elt.Step) (why string, err error) {
+	const text = `SELECT other.id FROM steps AS other JOIN runs ON runs.id = other.run
+		WHERE other.run = $1 AND runs.kind = $2 AND other.state IN ('pending', 'running', 'retrying')`
+	scan := func(row scanner) (id elt.StepID, err error) { return id, row.Scan(&id) }
+	open, err := collect(ctx, c, scan, text, string(s.Run), string(elt.BackfillRun))
+	if err != nil {
+		return "", err
+	}
+	if i := slices.IndexFunc(s.Needs, func(id elt.StepID) bool { return slices.Contains(open, id) }); i >= 0 {
+		return fmt.Sprintf("it needs step %s, which has not ended", s.Needs[i]), nil
+	}
+	return "", nil
 }
 
 // sourceIsRead says who else extracts from the step's source in this run, if that keeps the worker from doing so, too. One

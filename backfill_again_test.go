@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// production changes what the first of the shop's two databases has.
+func (s *sharedShop) production(t *testing.T, statement string) {
+	t.Helper()
+	if _, err := s.gates[0].Exec(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantSums wants the model to have made that of each of the first n days of the week.
+func (s *sharedShop) wantSums(t *testing.T, n, amount int) {
+	t.Helper()
+	var want []string
+	for _, date := range weekDates(t)[:n] {
+		want = append(want, fmt.Sprintf("%s|%d", date, amount))
+	}
+	got := s.warehouse.Rows(t, "SELECT day, amount FROM analytics.daily ORDER BY 1")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("day, what the model made of it (-want +got):\n%s", diff)
+	}
+}
+
+// A leader is stopped in the middle of a backfill that has read some of its tables. Another leads, and a night brings the same
+// date, in which production has moved on. The first leads again and has seen nothing of this: what the backfill had read before
+// is not published over what the night brought.
+func TestALeaderThatComesBackBringsNothingOld(t *testing.T) {
+	t.Parallel()
+	s := newSharedShop(t)
+	leader := func() string {
+		return s.ask(t, `SELECT worker FROM leaders WHERE lease_until > to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`)
+	}
+	first, stop := serve(t, s.dir, s.env, "--kinds", "none")
+	until(t, "the first serve leads", func() bool { return leader() != "" })
+	one := leader()
+	second, _ := serve(t, s.dir, s.env, "--kinds", "none")
+	_, stopWorker := worker(t, s.dir, s.env, "--threads", "4")
+	if _, err := s.gates[1].Exec(t.Context(), "SELECT pg_advisory_lock(1)"); err != nil {
+		t.Fatal(err)
+	}
+	s.backfill(t, 1)
+	const verified = "SELECT count(*) FROM steps JOIN runs ON runs.id = steps.run WHERE runs.kind = 'backfill' AND steps.kind = 'verify' AND steps.state = 'succeeded'"
+	until(t, "one of its databases is read, and the other is not", func() bool { return s.ask(t, verified) == "2" && s.ask(t, atBackfills) == "2" })
+	must(t, s.dir, s.env, "backfill", "pause", "backfill-1")
+
+	if err := first.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	const silent = "UPDATE leaders SET lease_until = '2000-01-01T00:00:00.000000Z' WHERE worker = '%s'"
+	inLedger(t, s.env, fmt.Sprintf(silent, one))
+	until(t, "the second serve leads", func() bool { now := leader(); return now != "" && now != one })
+	other := leader()
+	s.production(t, "UPDATE t0 SET amount = amount * 100; UPDATE t1 SET amount = amount * 100")
+	must(t, s.dir, s.env, "schedules", "trigger", "nightly", "--date", weekDates(t)[0], "--reason", "a test")
+	if _, err := s.gates[1].Exec(t.Context(), "SELECT pg_advisory_unlock(1)"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the night has ended", func() bool { return s.ask(t, "SELECT state FROM runs WHERE kind <> 'backfill'") == "succeeded" })
+
+	if err := second.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.end(t); err == nil {
+		t.Error("the second serve ended by itself")
+	}
+	if err := first.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the first serve leads again", func() bool {
+		inLedger(t, s.env, fmt.Sprintf(silent, other))
+		return leader() == one
+	})
+	must(t, s.dir, s.env, "backfill", "resume", "backfill-1", "--detach")
+	s.ends(t)
+	stopWorker()
+	stop()
+	s.wantSums(t, 1, 3*(2*100+2))
+}
