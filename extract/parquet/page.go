@@ -17,8 +17,8 @@ const (
 	thriftStruct = 12
 )
 
-// pages writes the pages of one column chunk after the other, each as it is, behind its header. The Parquet library's own
-// page writer makes two dozen objects for each, which is most of what writing a part allocates.
+// pages writes the pages of one column chunk after the other, each as it is, behind its header: what the Parquet library's
+// own page writer does, without the ten objects that it makes for each column chunk.
 type pages struct {
 	sink   *steadySink
 	info   metadata.ChunkMetaInfo
