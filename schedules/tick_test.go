@@ -44,6 +44,18 @@ func instant(t testing.TB, s string) time.Time {
 	return at
 }
 
+// shows is what a zone's clock shows from one instant to another: its offset, and when that changes.
+func shows(loc *time.Location, from, to time.Time) string {
+	var all strings.Builder
+	for at := from.In(loc); ; {
+		_, offset := at.Zone()
+		fmt.Fprintf(&all, "%d from %d ", offset, at.Unix())
+		if _, at = at.ZoneBounds(); at.IsZero() || !at.Before(to) {
+			return all.String()
+		}
+	}
+}
+
 // zoneNames returns a name of each zone of the Go distribution's copy of tzdb: a third of the names are another's.
 func zoneNames(t *testing.T) []string {
 	t.Helper()
@@ -95,7 +107,13 @@ func TestEveryDateOnceInEveryZone(t *testing.T) {
 		t.Fatalf("only %d zones", len(names))
 	}
 	start, end := time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)
+	known := make(map[string]bool) // in these years many zones show the same
 	for i, name := range names {
+		years := shows(zone(t, name), start, end)
+		if known[years] {
+			continue
+		}
+		known[years] = true
 		random := rand.New(rand.NewPCG(1, uint64(i)))
 		s := &Schedule{Name: "nightly", Zone: zone(t, name), Hour: random.IntN(5), Minute: random.IntN(60), CatchUp: CatchUpLatest}
 		if i%2 == 0 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
 	"github.com/daybreak-data/daybreak/status/api"
 	"github.com/daybreak-data/daybreak/status/statustest"
 )
@@ -143,7 +144,9 @@ type reader struct {
 
 func open(t *testing.T, url, last string) *reader {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/events", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // an event that never comes ends the stream
+	t.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +189,7 @@ func TestEvents(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = NewServer("", s.Handler())
 	server.Start()
-	t.Cleanup(server.Close)
+	t.Cleanup(func() { testenv.Close(t, server) })
 	newest := s.feed.newest()
 	if newest < ringEvents {
 		t.Fatalf("the world has only %d events: the ring would hold them all", newest)

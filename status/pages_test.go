@@ -26,10 +26,7 @@ func listen(t *testing.T, s *Service) string {
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = NewServer("", s.Handler())
 	server.Start()
-	t.Cleanup(func() {
-		server.CloseClientConnections() // a page's event stream would keep it open
-		server.Close()
-	})
+	t.Cleanup(func() { testenv.Close(t, server) }) // a page's stream of events would keep it open
 	return server.URL
 }
 

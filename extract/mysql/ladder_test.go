@@ -51,7 +51,7 @@ func TestWaysToOneMoment(t *testing.T) {
 				if round == 1 { // in the first round nobody writes
 					moved = moving(t, server)
 				}
-				wait(moved)
+				wait(t, moved)
 				lake := &extracttest.Lake{}
 				tables := []elt.Extraction{extracttest.Table("a"), extracttest.Table("b")}
 				night := extracttest.New(t, source, lake).Begin("r1", tables, tables)
@@ -71,7 +71,7 @@ func TestWaysToOneMoment(t *testing.T) {
 					if !m.Source.CrossTableConsistent || !asked {
 						t.Errorf("%s was read in %+v", e.Dataset, m.Source)
 					}
-					wait(moved) // something was written between the tables
+					wait(t, moved) // something was written between the tables
 				}
 				if err := night.Close(); err != nil {
 					t.Fatal(err)
@@ -85,9 +85,10 @@ func TestWaysToOneMoment(t *testing.T) {
 }
 
 // wait waits for something to be written, if anybody writes.
-func wait(moved <-chan struct{}) {
+func wait(t *testing.T, moved <-chan struct{}) {
+	t.Helper()
 	if moved != nil {
-		<-moved
+		testenv.Receive(t, "something is written", moved)
 	}
 }
 

@@ -84,7 +84,7 @@ func TestOracleSnapshots(t *testing.T) {
 	for name, grants := range map[string][]string{"flush": {"SELECT, RELOAD ON *.*"}, "table": {"SELECT, LOCK TABLES ON *.*"}, "one": {"SELECT ON *.*"}} {
 		url := user(t, server, db, "oracle_"+name, grants...)
 		for round := range 3 {
-			wait(moved)
+			wait(t, moved)
 			lake := &extracttest.Lake{}
 			source, err := mysql.New(mysql.Options{Name: "shop", URL: url, Connections: 3, ChunkBytes: 1000, Log: extracttest.Log(t)})
 			if err != nil {
@@ -103,7 +103,7 @@ func TestOracleSnapshots(t *testing.T) {
 					t.Fatal(err)
 				}
 				total += sum
-				wait(moved)
+				wait(t, moved)
 			}
 			if err := night.Close(); err != nil {
 				t.Fatal(err)

@@ -253,7 +253,7 @@ func TestCancelled(t *testing.T) {
 	}
 	testenv.Eventually(t, "the view is read", func() bool { return sessions(`STATE = 'User sleep'`) == 1 })
 	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
+	if err := testenv.Receive(t, "the extraction ends with its context", done); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
 	testenv.Eventually(t, "the server has stopped", func() bool { return sessions(`STATE = 'User sleep'`) == 0 })

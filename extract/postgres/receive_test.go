@@ -108,7 +108,7 @@ func TestReceiveDeadlines(t *testing.T) {
 						t.Error(err)
 					}
 				})
-				if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+				if err := testenv.Receive(t, "the read ends", ended); !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("the read ended with %v", err)
 				}
 				timer.Stop()
@@ -154,14 +154,14 @@ func TestReadAhead(t *testing.T) {
 		}
 		others <- got
 	}()
-	<-began
+	testenv.Receive(t, "a read begins", began)
 	testenv.Eventually(t, "a read waits", func() bool { return r.waits() > 0 })
 	var rows bytes.Buffer
 	end := r.inBulk(&rows)
 	if _, err := server.Write(whole); err != nil {
 		t.Fatal(err)
 	}
-	got := <-others
+	got := testenv.Receive(t, "everything has come", others)
 	end()
 	if want := slices.Concat(whole[:10], message('c', nil), message('Z', []byte("T"))); rows.String() != "onetwo" || !bytes.Equal(got, want) {
 		t.Errorf("of rows is %q, and %q of others", &rows, got)

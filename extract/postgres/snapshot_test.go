@@ -43,7 +43,7 @@ func TestOneSnapshotUnderWriters(t *testing.T) {
 	})
 	source := newSource(t, url)
 	for round := range 10 {
-		<-moved
+		testenv.Receive(t, "something is written", moved)
 		lake := &extracttest.Lake{}
 		tables := []elt.Extraction{extracttest.Table("public.a"), extracttest.Table("public.b")}
 		night := extracttest.New(t, source, lake).Begin("r1", tables, tables)
@@ -61,7 +61,7 @@ func TestOneSnapshotUnderWriters(t *testing.T) {
 			if !m.Source.CrossTableConsistent {
 				t.Errorf("%s is said not to be consistent", e.Dataset)
 			}
-			<-moved // something was written between the tables
+			testenv.Receive(t, "something is written between the tables", moved)
 		}
 		if err := night.Close(); err != nil {
 			t.Fatal(err)
@@ -307,7 +307,7 @@ func TestCancelled(t *testing.T) {
 	}
 	testenv.Eventually(t, "the view is read", func() bool { return sessions(`query LIKE 'COPY%'`) == 1 })
 	cancel(lost)
-	if err := <-done; !errors.Is(err, lost) {
+	if err := testenv.Receive(t, "the extraction ends with its context", done); !errors.Is(err, lost) {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_unlock(1)`); err != nil {

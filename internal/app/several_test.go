@@ -107,7 +107,9 @@ tables:
 	}
 	var processes []*process
 	for range 3 {
-		c := &process{cmd: exec.Command(os.Args[0])}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // who waits for it waits no longer
+		t.Cleanup(cancel)
+		c := &process{cmd: exec.CommandContext(ctx, os.Args[0])}
 		c.cmd.Env = append(os.Environ(), tickerVariable+"="+dir, "LEDGER_URL="+dsn)
 		c.cmd.Stderr = &c.out
 		in, err := c.cmd.StdinPipe()

@@ -3,6 +3,7 @@ package elt_test
 import (
 	"archive/zip"
 	"encoding/json"
+	"iter"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -60,25 +61,34 @@ func shown(t time.Time, loc *time.Location) time.Time {
 	return time.Date(y, m, d, h, min, s, 0, time.UTC)
 }
 
-// changes steps through the years and returns every change of the zone's clock: by the hour, and by the second
-// within an hour in which the clock moved otherwise than by an hour.
-func changes(loc *time.Location, from, to time.Time) []clockChange {
-	var out []clockChange
-	last := shown(from, loc)
-	for t := from; t.Before(to); {
-		next := t.Add(time.Hour)
-		now := shown(next, loc)
-		if now.Sub(last) != time.Hour {
-			for at := t.Add(time.Second); !at.After(next); at = at.Add(time.Second) {
-				want, got := shown(at.Add(-time.Second), loc).Add(time.Second), shown(at, loc)
-				if !got.Equal(want) {
-					out = append(out, clockChange{at, want, got})
+// changes steps through the years and returns every change of the zone's clock: by the day, by the hour within a day in which
+// the clock moved otherwise than by a day, and so on to the second.
+func changes(loc *time.Location, from, to time.Time) (out []clockChange) {
+	for d := range moves(loc, from, to, 24*time.Hour) {
+		for h := range moves(loc, d, d.Add(24*time.Hour), time.Hour) {
+			for m := range moves(loc, h, h.Add(time.Hour), time.Minute) {
+				for s := range moves(loc, m, m.Add(time.Minute), time.Second) {
+					at := s.Add(time.Second)
+					out = append(out, clockChange{at, shown(s, loc).Add(time.Second), shown(at, loc)})
 				}
 			}
 		}
-		t, last = next, now
 	}
 	return out
+}
+
+// moves are the beginnings of those steps at whose end the zone's clock has moved otherwise than by a step.
+func moves(loc *time.Location, from, to time.Time, step time.Duration) iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		last := shown(from, loc)
+		for t := from; t.Before(to); t = t.Add(step) {
+			now := shown(t.Add(step), loc)
+			if now.Sub(last) != step && !yield(t) {
+				return
+			}
+			last = now
+		}
+	}
 }
 
 // oracle returns the first instant at which a clock that started at from and moved as the changes say shows wall or

@@ -49,7 +49,10 @@ type child struct {
 
 func startChild(t *testing.T, what, dsn, name string) *child {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	// It ends with the test, or when a test would wait for it in vain; its lines end with it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), childVariable+"="+what, dsnVariable+"="+dsn, nameVariable+"="+name)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

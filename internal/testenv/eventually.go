@@ -22,3 +22,14 @@ func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
 		}
 	}
 }
+
+// Receive returns what comes next from a channel, and waits for it as Eventually does.
+func Receive[T any](t testing.TB, what string, from <-chan T) (next T) {
+	t.Helper()
+	select {
+	case next = <-from:
+	case <-time.After(patience):
+		t.Fatalf("waited %s in vain: %s", patience, what)
+	}
+	return next
+}

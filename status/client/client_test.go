@@ -26,7 +26,7 @@ func serve(t *testing.T, w *statustest.World) *httptest.Server {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(s.Handler())
-	t.Cleanup(server.Close)
+	t.Cleanup(func() { testenv.Close(t, server) })
 	return server
 }
 

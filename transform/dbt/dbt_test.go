@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
 	"github.com/daybreak-data/daybreak/transform"
 )
 
@@ -298,7 +299,7 @@ func TestAnAbandonedDBTIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := <-ended; err == nil {
+	if err := testenv.Receive(t, "the step ends with its context", ended); err == nil {
 		t.Error("the step did not end with its context")
 	}
 	if err := e.build("r").atRest(t.Context()); err != nil { // returns once dbt is gone

@@ -97,7 +97,7 @@ func TestALostJobIsGivenUp(t *testing.T) {
 		did <- id
 		return nil
 	}})
-	if id := <-did; id != "r/lost" {
+	if id := testenv.Receive(t, "a worker is given a step", did); id != "r/lost" {
 		t.Errorf("a worker was given %s", id)
 	}
 }
@@ -115,12 +115,12 @@ func TestKinds(t *testing.T) {
 	if err := only.Enqueue(t.Context(), elt.Step{ID: "r/load", Kind: elt.LoadStep}, elt.Step{ID: "r/extract", Kind: elt.ExtractStep}); err != nil {
 		t.Fatal(err)
 	}
-	if id := <-did; id != "r/extract" {
+	if id := testenv.Receive(t, "a worker is given a step", did); id != "r/extract" {
 		t.Errorf("a worker that extracts was given %s", id)
 	}
 	only.Drain()
 	opened(t, t.Context(), Options{URL: url, Kinds: []elt.StepKind{elt.LoadStep}, Threads: 1, Work: work})
-	if id := <-did; id != "r/load" {
+	if id := testenv.Receive(t, "a worker is given a step", did); id != "r/load" {
 		t.Errorf("a worker that loads was given %s", id)
 	}
 }
