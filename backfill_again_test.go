@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -13,6 +14,55 @@ func (s *sharedShop) production(t *testing.T, statement string) {
 	t.Helper()
 	if _, err := s.gates[0].Exec(t.Context(), statement); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Two workers bring a backfill of which each date lacks a table that is away. Tried again when it is back, under another leader,
+// they bring what failed and what that held up, and nothing that had succeeded.
+func TestABackfillOfTwoWorkersIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := newSharedShop(t)
+	leader, _ := serve(t, s.dir, s.env, "--kinds", "none")
+	_, stopOne := worker(t, s.dir, s.env, "--threads", "2")
+	_, stopOther := worker(t, s.dir, s.env, "--threads", "2")
+	s.production(t, "ALTER TABLE t0 RENAME TO away")
+	s.backfill(t, 4)
+	until(t, "it has ended", func() bool { return s.ask(t, "SELECT state FROM backfills") == "failed" })
+	const days = "SELECT state, count(*) FROM backfill_days GROUP BY 1 ORDER BY 1"
+	want := [][]string{{"failed", "8"}, {"succeeded", fmt.Sprint(4 * (shopTables - 1))}}
+	if diff := cmp.Diff(want, inLedger(t, s.env, days)); diff != "" {
+		t.Errorf("its days (-want +got):\n%s", diff)
+	}
+	before := s.ask(t, "SELECT max(started_at) FROM attempts")
+
+	if err := leader.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.end(t); err == nil {
+		t.Error("the leader ended by itself")
+	}
+	inLedger(t, s.env, "UPDATE leaders SET lease_until = '2000-01-01T00:00:00.000000Z'")
+	_, stop := serve(t, s.dir, s.env, "--kinds", "none")
+	s.production(t, "ALTER TABLE away RENAME TO t0")
+	must(t, s.dir, s.env, "backfill", "retry", "backfill-1", "--detach", "--reason", "the table is back")
+	s.ends(t)
+	stopOther()
+	stopOne()
+	stop()
+	const again = `SELECT DISTINCT s.kind, s.dataset FROM attempts a JOIN steps s ON s.id = a.step WHERE a.started_at > '%s'
+		AND s.kind <> 'publish' AND s.dataset NOT IN ('crm.t0', 'daily')`
+	if done := inLedger(t, s.env, fmt.Sprintf(again, before)); len(done) > 0 {
+		t.Errorf("what had succeeded was done again: %v", done)
+	}
+	s.wantSums(t, 4, 3*shopTables)
+	if diff := cmp.Diff([][]string{{"succeeded", fmt.Sprint(4 * (shopTables + 1))}}, inLedger(t, s.env, days)); diff != "" {
+		t.Errorf("its days in the end (-want +got):\n%s", diff)
+	}
+	if twice := inLedger(t, s.env, "SELECT date, count(*) FROM runs WHERE kind = 'backfill' GROUP BY 1 HAVING count(*) > 1"); len(twice) > 0 {
+		t.Errorf("dates have more than one run: %v", twice)
+	}
+	if trail := must(t, s.dir, s.env, "audit", "backfill-1").out; !strings.Contains(trail, "the table is back") || !strings.Contains(trail, "backfill.retry") {
+		t.Errorf("audit trail:\n%s", trail)
 	}
 }
 

@@ -37,7 +37,13 @@ func (s *stages) freshen(ctx context.Context, run elt.RunID) (stale bool, err er
 			if err != nil && elt.CodeOf(err) != codeSuperseded {
 				return false, err
 			}
-			if err != nil {
+			if err == nil {
+				continue
+			}
+			switch published, err := s.hasPublished(ctx, run, st.Dataset); {
+			case err != nil:
+				return false, err
+			case !published:
 				old[st.ID] = true
 				first = append(first, st)
 			}
@@ -52,6 +58,16 @@ func (s *stages) freshen(ctx context.Context, run elt.RunID) (stale bool, err er
 		s.log.Info("something newer was published since: the run's tables are brought again", "run", run, "tables", len(first), "steps", len(first)+len(others))
 	}
 	return true, err
+}
+
+// hasPublished reports whether a backfill's run has published the dataset before it was tried again. What came after that is as it
+// should be, and the run cannot publish it twice.
+func (s *stages) hasPublished(ctx context.Context, run elt.RunID, d elt.DatasetName) (bool, error) {
+	day, err := s.ledger.BackfillDayOf(ctx, run, d)
+	if elt.CodeOf(err) == "backfill_day_unknown" {
+		return false, nil
+	}
+	return day.State == elt.BackfillDaySucceeded, err
 }
 
 // brings reports whether a table comes into its run by the step: it is extracted, or loaded from what the lake has.

@@ -155,7 +155,8 @@ func (s *stages) scope(ctx context.Context, step elt.Step) (engine, transform.Sc
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range built {
-		if s.published[d].Run != step.Run {
+		day := elt.DayKey{Dataset: d, Date: step.Date} // newer dates may be published by now
+		if s.published[d].Run != step.Run && s.dates[day].Run != step.Run {
 			scope.Staged[d] = true
 		}
 	}
