@@ -1,6 +1,7 @@
 package bigquery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,10 @@ func (b *bucket) put(ctx context.Context, name string, sum string, part io.Reade
 	failpoint.Here("bigquery.object")
 	_, err := call.Context(ctx).Do()
 	failpoint.Here("bigquery.object_put")
-	if !isStatus(err, http.StatusPreconditionFailed) {
+	switch {
+	case isStatus(err, http.StatusNotFound): // the bucket, or the upload's session
+		return cmp.Or(b.missing(ctx), err)
+	case !isStatus(err, http.StatusPreconditionFailed):
 		return err
 	}
 	there, err := b.objects.Get(b.name, name).Context(ctx).Do()
@@ -86,6 +90,18 @@ func (b *bucket) put(ctx context.Context, name string, sum string, part io.Reade
 		}
 	}
 	return nil
+}
+
+// missing says that there is no such bucket, if that is so.
+func (b *bucket) missing(ctx context.Context) error {
+	if _, err := b.objects.List(b.name).MaxResults(1).Context(ctx).Do(); !isStatus(err, http.StatusNotFound) {
+		return nil
+	}
+	return &elt.Error{
+		Code: codeBucketMissing, Class: elt.Config,
+		What: fmt.Sprintf("there is no bucket %s through which parts could go", b.name),
+		Do:   "create it where the warehouse's datasets are, or mend warehouse.bigquery.gcs_bucket",
+	}
 }
 
 // drop deletes the objects of a folder, those that are there.

@@ -25,6 +25,7 @@ const (
 	codeTooBig        elt.Code = "resources_exceeded"
 	codeJobStopped    elt.Code = "job_stopped"
 	codeJobTaken      elt.Code = "job_id_taken"
+	codeBucketMissing elt.Code = "bucket_missing"
 	codeBucketObject  elt.Code = "bucket_object"
 	codeLayoutInvalid elt.Code = "layout_invalid"
 	codePublishedGone elt.Code = "published_gone"

@@ -73,7 +73,7 @@ func TestBucketTerminal(t *testing.T) {
 		return elt.NewFailure(err)
 	}
 	away := bench{Warehouse: open(t, bigquerytest.New(t), Options{Bucket: "nowhere"})}
-	if f := stage(away); f == nil || !strings.Contains(f.Message, "nowhere") {
+	if f := stage(away); f == nil || f.Code != "bucket_missing" || f.Class != elt.Config || !strings.Contains(f.Message, "nowhere") {
 		t.Errorf("error %+v of a bucket that is not there", f)
 	}
 	b := bucketBench(t, Options{})
