@@ -27,7 +27,7 @@ func TestKilledNightsEndLikeUndisturbedOnes(t *testing.T) {
 			"duckdb.commit", "duckdb.committed", "duckdb.publish_item", "duckdb.published", "duckdb.sweep", "duckdb.checkpointed", "duckdb.copy_written", "duckdb.copy_renamed",
 			"publish.begin", "publish.visible", "publish.recorded", "publish.described", "artifacts.write",
 		},
-	}.play(t, moments(12))
+	}.play(t, moments(20))
 }
 
 // A night in which a test fails holds the same datasets back, however often it is killed.
