@@ -109,7 +109,7 @@ func sayBrought(ctx context.Context, p *parts, run elt.Run, c *Console) error {
 	}
 	if len(joined) > 0 {
 		c.printf("Not part of it, and new since: %s\n", strings.Join(joined, ", "))
-		c.printf("daybreak backfill %s --from %s brings them.\n", strings.Join(joined, " "), run.Date)
+		c.printf("daybreak backfill %s --from %s brings what is new.\n", strings.Join(joined, " "), run.Date)
 	}
 	return nil
 }
