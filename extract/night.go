@@ -85,13 +85,13 @@ func (n *Night) Extract(ctx context.Context, job Job, progress func(elt.Progress
 	}
 }
 
-// restarts is how often one attempt begins a table again after an error of that code: its snapshot is gone, and
-// nothing is wrong with the table.
+// restarts is how often one attempt begins a table again after an error of that code: its snapshot is gone, or older
+// than the table, and nothing is wrong with the table.
 func restarts(code elt.Code) int {
 	switch code {
 	case CodeConnectionLost:
 		return 2
-	case CodeSourceBudget:
+	case CodeSourceBudget, CodeTableRewritten:
 		return 4
 	case codeUnreachable:
 		return 6

@@ -39,6 +39,10 @@ type Snapshot interface {
 // CodeConnectionLost is the code with which a Snapshot says that it is gone for good.
 const CodeConnectionLost elt.Code = "source_connection_lost"
 
+// CodeTableRewritten is the code with which a Snapshot says that a table is not any more what it was when the snapshot was
+// taken: another one serves it, this one the others.
+const CodeTableRewritten elt.Code = "table_rewritten"
+
 // TableInfo is what a source's catalog says about a table, and what could be made of it.
 type TableInfo struct {
 	Name    string     // as Extraction.Table names it

@@ -73,7 +73,7 @@ func verdictOf(number uint16) verdict {
 }
 
 // rewritten is a table that is not any more what it was in the snapshot.
-var rewritten = verdict{"table_rewritten", elt.Transient, "nothing: the table is read again in a new snapshot; if it stays, move the job that alters or truncates it"}
+var rewritten = verdict{extract.CodeTableRewritten, elt.Transient, "nothing: the table is read again in a new snapshot; if it stays, move the job that alters or truncates it"}
 
 func (v verdict) error(err error, format string, args ...any) *elt.Error {
 	return &elt.Error{Code: v.code, Class: v.class, Do: v.do, Err: err, What: fmt.Sprintf(format, args...)}

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/daybreak-data/daybreak/extract"
-	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 const (
@@ -106,11 +105,7 @@ func (s *snapshot) chunks(ctx context.Context, in *session, t table, r extract.R
 	var bytes int64
 	for _, l := range leaves {
 		if l.rewritten {
-			return nil, false, &elt.Error{
-				Code: "table_rewritten", Class: elt.Transient,
-				What: fmt.Sprintf("%s of source %s was rewritten while the snapshot was taken", l.name, s.source.opts.Name),
-				Do:   "nothing: it is tried again",
-			}
+			return nil, false, rewritten("%s of source %s was rewritten while the snapshot was taken", l.name, s.source.opts.Name)
 		}
 		if !l.open {
 			return s.byKey(ctx, in, t, r)

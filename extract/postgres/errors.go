@@ -67,6 +67,14 @@ func fault(ctx context.Context, err error, format string, args ...any) error {
 	return &elt.Error{Code: v.code, Class: v.class, What: what, Do: v.do, Err: err}
 }
 
+// rewritten returns the error of a table that is not any more what it was when the snapshot was taken.
+func rewritten(format string, args ...any) *elt.Error {
+	return &elt.Error{
+		Code: extract.CodeTableRewritten, Class: elt.Transient, What: fmt.Sprintf(format, args...),
+		Do: "nothing: the table is read again in a new snapshot; if it stays, move the job that rewrites it",
+	}
+}
+
 // withoutValues takes out of an error what the server says of a value, where the table has columns that nobody may see.
 func withoutValues(err error, r extract.Request) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)

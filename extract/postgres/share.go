@@ -208,11 +208,7 @@ func (s *snapshot) joinTable(ctx context.Context, name string) error {
 		return fault(ctx, err, "cannot describe table %s of source %s", name, s.source.opts.Name)
 	}
 	if !there {
-		s.failed[name] = &elt.Error{
-			Code: "table_rewritten", Class: elt.Transient,
-			What: fmt.Sprintf("table %s of source %s was dropped or renamed since the snapshot was taken", name, s.source.opts.Name),
-			Do:   "nothing: it is tried again",
-		}
+		s.failed[name] = rewritten("table %s of source %s was dropped or renamed since the snapshot was taken", name, s.source.opts.Name)
 		return nil
 	}
 	return s.describe(ctx, t)

@@ -173,9 +173,9 @@ func (s *snapshot) lock(ctx context.Context, t table) error {
 	return s.run(ctx, "ROLLBACK TO SAVEPOINT before_lock; RELEASE SAVEPOINT before_lock")
 }
 
-// rewritten reports whether a materialized view was rewritten after the snapshot: as the snapshot sees the
+// refreshed reports whether a materialized view was rewritten after the snapshot: as the snapshot sees the
 // catalog its file is another one, and its rows are gone.
-const rewritten = `
+const refreshed = `
 SELECT pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`
 
@@ -202,15 +202,11 @@ func (s *snapshot) checkView(ctx context.Context, t table) error {
 		return err
 	}
 	var gone bool
-	if err := s.keeper.QueryRow(ctx, rewritten, t.name.schema, t.name.table).Scan(&gone); err != nil {
+	if err := s.keeper.QueryRow(ctx, refreshed, t.name.schema, t.name.table).Scan(&gone); err != nil {
 		return fault(ctx, err, "cannot describe %s of source %s", t.info.Name, s.source.opts.Name)
 	}
 	if gone {
-		return &elt.Error{
-			Code: "table_rewritten", Class: elt.Transient,
-			What: fmt.Sprintf("the materialized view %s of source %s was refreshed while the snapshot was taken", t.info.Name, s.source.opts.Name),
-			Do:   "nothing: it is tried again",
-		}
+		return rewritten("the materialized view %s of source %s was refreshed while the snapshot was taken", t.info.Name, s.source.opts.Name)
 	}
 	return nil
 }
