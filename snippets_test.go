@@ -19,34 +19,33 @@ import (
 
 var shownSnippet = regexp.MustCompile(`(?s)<details id="wait-(\w+)".*?<pre[^>]*>(.*?)</pre>`)
 
-// stand-ins for what Airflow gives a sensor: enough to run its trigger, and to see what the sensor does with the event.
+// stand-ins for what Airflow gives a sensor: enough to run it, to wait as long as it defers for, and to run it again.
 const airflowStandIns = `
-import asyncio, sys, types
+import importlib, sys, time, types
 def module(name, **members):
     m = types.ModuleType(name)
     m.__dict__.update(members)
     sys.modules[name] = m
-class TriggerEvent:
-    def __init__(self, payload): self.payload = payload
-class BaseTrigger:
-    def __init__(self): pass
 class AirflowFailException(Exception): pass
+class Deferred(BaseException): pass
+class TimeDeltaTrigger:
+    def __init__(self, delta): self.delta = delta
 class BaseSensorOperator:
     def __init__(self, task_id): self.task_id = task_id
-    def defer(self, trigger, method_name): self.deferred = trigger, method_name
-for package in ("airflow", "airflow.sensors", "airflow.triggers"): module(package)
+    def defer(self, *, trigger, method_name): raise Deferred(trigger, method_name)
+for package in ("airflow", "airflow.providers", "airflow.providers.standard", "airflow.providers.standard.triggers"): module(package)
 module("airflow.exceptions", AirflowFailException=AirflowFailException)
-module("airflow.sensors.base", BaseSensorOperator=BaseSensorOperator)
-module("airflow.triggers.base", BaseTrigger=BaseTrigger, TriggerEvent=TriggerEvent)
-import importlib
-daybreak = importlib.import_module("daybreak")
-sensor = daybreak.DaybreakSensor(task_id="data", need=sys.argv[1])
-sensor.execute({})
-trigger, method = sensor.deferred
-path, arguments = trigger.serialize()
-again = getattr(importlib.import_module(path.rsplit(".", 1)[0]), path.rsplit(".", 1)[1])(**arguments)
-event = asyncio.run(anext(again.run()))
-getattr(sensor, method)({}, event.payload)
+module("airflow.sdk", BaseSensorOperator=BaseSensorOperator)
+module("airflow.providers.standard.triggers.temporal", TimeDeltaTrigger=TimeDeltaTrigger)
+sensor, next, event = importlib.import_module("daybreak").DaybreakSensor(task_id="data", need=sys.argv[1]), "execute", {}
+while True:
+    try:
+        getattr(sensor, next)({}, **event)
+        break
+    except Deferred as deferred:
+        trigger, next = deferred.args
+        event = {"event": None}
+        time.sleep(trigger.delta.total_seconds())
 `
 
 // sometimesAway returns the address of a service in front of another: while away is set, it answers the next request that it
