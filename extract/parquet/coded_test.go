@@ -102,7 +102,11 @@ func TestPlacesAreLikeTexts(t *testing.T) {
 				tally = NewTally(schema).WithDigests(schema)
 			}
 			var to bytes.Buffer
-			f, err := newPartFile(&to, schema, newEncoder(1))
+			of, err := newForm(schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := newPartFile(&to, of, newEncoder(1))
 			if err == nil {
 				err = f.write(b)
 			}

@@ -7,8 +7,6 @@ import (
 
 	"github.com/DataDog/zstd"
 	"github.com/apache/arrow/go/v15/parquet"
-	"github.com/apache/arrow/go/v15/parquet/metadata"
-	"github.com/apache/arrow/go/v15/parquet/schema"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
@@ -31,7 +29,7 @@ type encoder struct {
 	page       []byte // levels and values as they are written
 	values     []byte // before they are compressed
 	pages      pages
-	schema     *schema.Schema // of the parts; nil until there is one
+	footer     footer // of the part that is open
 }
 
 func newEncoder(columns int) *encoder {
@@ -39,33 +37,20 @@ func newEncoder(columns int) *encoder {
 }
 
 // column writes a column chunk.
-func (e *encoder) column(to *steadySink, chunk *metadata.ColumnChunkMetaDataBuilder, number int, v *Vector) error {
+func (e *encoder) column(to *steadySink, number int, v *Vector) error {
 	e.pages.begin(to)
-	if s, ok := statistics(v); ok {
-		chunk.SetStats(s)
-	}
-	encoding, err := e.pagesOf(v, number)
-	if err != nil {
+	if err := e.pagesOf(v, number); err != nil {
 		return err
 	}
 	if cap(e.page) > 4*pageOctets { // for one huge value
 		e.page = nil
 	}
-	inDictionary := encoding == parquet.Encodings.RLEDict
-	if inDictionary { // what a dictionary leaves is not worth compressing
-		chunk.Contents().MetaData.Codec = 0
-	}
-	if err := e.pages.end(chunk, inDictionary); err != nil {
-		return err
-	}
-	if encoding == parquet.Encodings.DeltaBinaryPacked { // the library lists what the column's properties say
-		chunk.Contents().MetaData.Encodings[0] = 5
-	}
+	e.footer.column(number, &e.pages, statisticsOf(v))
 	return to.err
 }
 
 // pagesOf writes the pages in the encoding that suits the values.
-func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
+func (e *encoder) pagesOf(v *Vector, number int) error {
 	d, whole := &e.dictionary, span{levels: v.levels(), values: v.values()}
 	plain := 8 * whole.values
 	switch {
@@ -73,16 +58,16 @@ func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
 	case v.layout == inInts:
 		if low, high := v.bounds(); uint64(high)-uint64(low) < widestSpan {
 			integers(d, v.ints, low, int(high-low), func(to []byte, x int64) []byte { return binary.LittleEndian.AppendUint64(to, uint64(x)) })
-			return parquet.Encodings.RLEDict, e.inDictionary(d, v, whole)
+			return e.inDictionary(d, v, whole)
 		}
 		var ok bool
 		if e.values, ok = appendDeltas(e.values[:0], v.ints, plain/8*worthwhile); ok {
-			return parquet.Encodings.DeltaBinaryPacked, e.dataPage(v, whole, e.values, parquet.Encodings.DeltaBinaryPacked, false)
+			return e.dataPage(v, whole, e.values, parquet.Encodings.DeltaBinaryPacked, false)
 		}
 	case v.layout == inDays:
 		if low, high := v.bounds(); high-low < widestSpan {
 			integers(d, v.days, int32(low), int(high-low), func(to []byte, x int32) []byte { return binary.LittleEndian.AppendUint32(to, uint32(x)) })
-			return parquet.Encodings.RLEDict, e.inDictionary(d, v, whole)
+			return e.inDictionary(d, v, whole)
 		}
 	case v.layout == inOctets && !e.varied[number]:
 		if v.coded {
@@ -91,14 +76,14 @@ func (e *encoder) pagesOf(v *Vector, number int) (parquet.Encoding, error) {
 		if (v.coded || d.texts(v)) && d.size() < v.octetsHeld()/8*worthwhile {
 			v.least, v.most, v.known = append(v.least[:0], d.least...), append(v.most[:0], d.most...), true
 			v.few = v.celled && d.count <= fewTexts
-			return parquet.Encodings.RLEDict, e.inDictionary(d, v, whole)
+			return e.inDictionary(d, v, whole)
 		}
 		e.varied[number] = true
 	}
 	if v.coded {
 		v.spell()
 	}
-	return parquet.Encodings.Plain, e.plain(v)
+	return e.plain(v)
 }
 
 func (e *encoder) inDictionary(d *dictionary, v *Vector, whole span) error {
@@ -213,24 +198,22 @@ func (e *encoder) dataPage(v *Vector, at span, values []byte, encoding parquet.E
 	})
 }
 
-// statistics returns what readers may use to skip a column chunk: of integers and their like alone.
-func statistics(v *Vector) (s metadata.EncodedStatistics, ok bool) {
+// statisticsOf returns the statistics of integers and their like; of others nothing is told.
+func statisticsOf(v *Vector) (s statistics) {
 	if v.isList || v.values() == 0 || v.leaf.Kind == elt.Uint64 {
-		return s, false
+		return s
 	}
 	switch v.layout {
 	case inInts:
-		low, high := v.bounds()
-		s.SetMin(binary.LittleEndian.AppendUint64(nil, uint64(low)))
-		s.SetMax(binary.LittleEndian.AppendUint64(nil, uint64(high)))
+		s.width = 8
 	case inDays:
-		low, high := v.bounds()
-		s.SetMin(binary.LittleEndian.AppendUint32(nil, uint32(low)))
-		s.SetMax(binary.LittleEndian.AppendUint32(nil, uint32(high)))
+		s.width = 4
 	default:
-		return s, false
+		return s
 	}
-	s.Signed = true
-	s.SetNullCount(int64(v.levels() - v.values()))
-	return s, true
+	low, high := v.bounds()
+	binary.LittleEndian.PutUint64(s.low[:], uint64(low)) // which begins with the octets of a narrower number
+	binary.LittleEndian.PutUint64(s.high[:], uint64(high))
+	s.nulls = int64(v.levels() - v.values())
+	return s
 }

@@ -9,8 +9,8 @@
 //
 // Pages and their headers are made here: integers of a narrow range and texts of few values in a dictionary, other
 // integers as differences, the rest plain and compressed. A column whose texts were few in one batch has those of the next
-// looked up in its dictionary while they are appended. Schema, footer and what that says of columns are Arrow's, and a test
-// holds the pages to those of Arrow's own writer, octet for octet.
+// looked up in its dictionary while they are appended. The schema, as the footer has it, is Arrow's, and a test holds pages and
+// footers to those of Arrow's own writer, octet for octet.
 //
 // Every column is optional in the file, whatever the source promised, so that a broken promise becomes a NULL and never a
 // shifted column. Columns of variable or 16-octet width carry no statistics: readers that trust a text's need them to be

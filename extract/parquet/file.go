@@ -4,20 +4,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-
-	"github.com/apache/arrow/go/v15/parquet"
-	"github.com/apache/arrow/go/v15/parquet/compress"
-	"github.com/apache/arrow/go/v15/parquet/metadata"
-	"github.com/apache/arrow/go/v15/parquet/schema"
-
-	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
 // magic begins and ends a Parquet file.
 const magic = "PAR1"
 
-// steadySink keeps the first error of a writer and swallows everything after it. The Parquet library ignores
-// some errors and panics on others; with this one it sees none, and its caller asks for err.
+// steadySink keeps the first error of a writer and swallows everything after it: whoever writes much in small pieces asks for err
+// at the end.
 type steadySink struct {
 	to    io.Writer
 	bytes int64
@@ -37,27 +30,16 @@ func (s *steadySink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Tell returns how many octets were written.
-func (s *steadySink) Tell() int64 { return s.bytes }
-
 // partFile is one Parquet file while it is written.
 type partFile struct {
 	sink    *steadySink
 	encoder *encoder
-	footer  *metadata.FileMetaDataBuilder
-	groups  int
 	rows    int64
 }
 
-func newPartFile(to io.Writer, s elt.Schema, e *encoder) (*partFile, error) {
-	if e.schema == nil {
-		root, err := fileSchema(s)
-		if err != nil {
-			return nil, err
-		}
-		e.schema = schema.NewSchema(root)
-	}
-	f := &partFile{sink: &steadySink{to: to}, encoder: e, footer: metadata.NewFileMetadataBuilder(e.schema, properties(), nil)}
+func newPartFile(to io.Writer, of *form, e *encoder) (*partFile, error) {
+	f := &partFile{sink: &steadySink{to: to}, encoder: e}
+	e.footer.begin(of)
 	_, err := f.sink.Write([]byte(magic))
 	return f, errorOf(err, f.sink)
 }
@@ -72,43 +54,26 @@ func errorOf(err error, sink *steadySink) error {
 
 // write writes the batch as one row group.
 func (f *partFile) write(b *Batch) error {
-	group := f.footer.AppendRowGroup()
-	var size int64
+	f.encoder.footer.beginGroup()
 	for i, v := range b.Columns {
 		if v.rows != b.rows {
 			return fmt.Errorf("column %d holds %d rows of a batch of %d", i, v.rows, b.rows)
 		}
-		chunk := group.NextColumnChunk()
-		if err := f.encoder.column(f.sink, chunk, i, v); err != nil {
+		if err := f.encoder.column(f.sink, i, v); err != nil {
 			return err
 		}
-		size += chunk.Contents().MetaData.TotalUncompressedSize
 	}
-	group.SetNumRows(b.rows)
-	if err := group.Finish(size, int16(f.groups)); err != nil {
-		return err
-	}
-	f.groups++
+	f.encoder.footer.endGroup(b.rows)
 	f.rows += int64(b.rows)
 	return f.sink.err
 }
 
 // close writes the footer.
 func (f *partFile) close() error {
-	footer, err := f.footer.Finish()
-	if err != nil {
-		return err
-	}
-	begin := f.sink.bytes
-	if _, err := footer.WriteTo(f.sink, nil); err != nil {
-		return err
-	}
-	end := binary.LittleEndian.AppendUint32(nil, uint32(f.sink.bytes-begin))
-	_, err = f.sink.Write(append(end, magic...))
+	page := &f.encoder.page // its memory is free between two pages
+	*page = f.encoder.footer.append((*page)[:0])
+	*page = binary.LittleEndian.AppendUint32(*page, uint32(len(*page)))
+	*page = append(*page, magic...)
+	_, err := f.sink.Write(*page)
 	return errorOf(err, f.sink)
-}
-
-// properties returns what the file's metadata say of how it was written.
-func properties() *parquet.WriterProperties {
-	return parquet.NewWriterProperties(parquet.WithCreatedBy("daybreak"), parquet.WithVersion(parquet.V2_LATEST), parquet.WithCompression(compress.Codecs.Zstd))
 }

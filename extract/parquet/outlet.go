@@ -12,7 +12,7 @@ var errDiscarded = errors.New("the chunk is read again")
 
 // outlet writes a writer's batches of one schema, part after part. A part holds rows of one chunk alone.
 type outlet struct {
-	schema elt.Schema
+	form   func() (*form, error)
 	create func(index int) (Sink, error)
 	to     *series
 	size   int64 // at which a part is ended
@@ -49,10 +49,14 @@ func (o *outlet) begin(chunk int) (err error) {
 	if o.sink, err = o.create(o.index); err != nil {
 		return fmt.Errorf("begin part %d: %w", o.index, err)
 	}
-	if o.encoder == nil {
-		o.encoder = newEncoder(len(o.schema))
+	of, err := o.form()
+	if err == nil {
+		if o.encoder == nil {
+			o.encoder = newEncoder(len(of.columns))
+		}
+		o.part, err = newPartFile(o.sink, of, o.encoder)
 	}
-	if o.part, err = newPartFile(o.sink, o.schema, o.encoder); err != nil {
+	if err != nil {
 		return fmt.Errorf("begin part %d: %w", o.index, err)
 	}
 	return nil

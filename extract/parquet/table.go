@@ -13,6 +13,8 @@ type table struct {
 	schema elt.Schema
 	opts   Options
 	failed chan struct{} // closed when err is set
+	// form and asideForm return what the parts have in common, which is made once.
+	form, asideForm func() (*form, error)
 
 	mu      sync.Mutex
 	writers []*Writer
@@ -37,6 +39,14 @@ type finished struct {
 	part         elt.Part
 }
 
+func newTable(schema elt.Schema, opts Options) *table {
+	t := &table{schema: schema, opts: opts, failed: make(chan struct{})}
+	t.form = sync.OnceValues(func() (*form, error) { return newForm(schema) })
+	t.asideForm = sync.OnceValues(func() (*form, error) { return newForm(asideSchema) })
+	t.tally = t.newTally()
+	return t
+}
+
 func (t *table) newTally() *Tally {
 	tally := NewTally(t.schema)
 	if t.opts.Digests {
@@ -48,8 +58,8 @@ func (t *table) newTally() *Tally {
 // writer adds a writer to the table.
 func (t *table) writer() *Writer {
 	w := &Writer{table: t, tally: t.newTally(), full: make(chan *Batch), free: make(chan *Batch, batches)}
-	w.rows = outlet{schema: t.schema, create: t.opts.Create, to: &t.parts, size: t.opts.PartBytes}
-	w.aside = outlet{schema: asideSchema, create: t.opts.CreateAside, to: &t.aside, size: t.opts.PartBytes}
+	w.rows = outlet{form: t.form, create: t.opts.Create, to: &t.parts, size: t.opts.PartBytes}
+	w.aside = outlet{form: t.asideForm, create: t.opts.CreateAside, to: &t.aside, size: t.opts.PartBytes}
 	w.batch = NewBatch(t.schema)
 	for range batches - 1 {
 		w.free <- NewBatch(t.schema)

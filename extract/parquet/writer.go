@@ -59,9 +59,7 @@ func NewWriter(schema elt.Schema, opts Options) *Writer {
 	if opts.PartBytes <= 0 {
 		opts.PartBytes = DefaultPartBytes
 	}
-	t := &table{schema: schema, opts: opts, failed: make(chan struct{})}
-	t.tally = t.newTally()
-	return t.writer()
+	return newTable(schema, opts).writer()
 }
 
 // Beside returns a writer of the same table for another goroutine, with memory of its own until its End. Each
