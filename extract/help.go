@@ -132,7 +132,7 @@ func (h *helper) next(ctx context.Context) (more bool, err error) {
 
 // giveUp lets whoever lent the chunk know at once that it has to be read by somebody else.
 func (h *helper) giveUp(loan *elt.Loan) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), h.x.opts.Lease)
 	defer cancel()
 	if err := h.x.opts.Loans.KeepLoan(ctx, *loan, 0, 0, 0); err != nil && elt.CodeOf(err) != CodeLoanLost { // its lease runs out by itself
 		h.x.opts.Log.Warn("a chunk was not given up cleanly", "step", loan.Step, "chunk", loan.Number, "error", err)

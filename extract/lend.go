@@ -107,7 +107,7 @@ func (l *lending) end() {
 	if !l.begun {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), l.x.opts.Lease)
 	defer cancel()
 	failpoint.Here("extract.lending_end")
 	if err := l.x.opts.Loans.EndLending(ctx, l.a.Lease); err != nil { // they find out when the step has ended

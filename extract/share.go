@@ -102,7 +102,7 @@ func (n *Night) sitDown(ctx context.Context, s *shared, source Shareable, a *att
 
 // rise gives up a seat, whatever became of the context it was held under.
 func (n *Night) rise(place elt.Seat, refused string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), n.x.opts.Lease)
 	defer cancel()
 	if err := n.x.opts.Sharing.Rise(ctx, place, refused); err != nil { // its lease runs out by itself
 		n.x.opts.Log.Warn("a seat was not given up cleanly", "source", place.Source, "run", place.Run, "error", err)
