@@ -104,6 +104,7 @@ func TestNightSharesOneSnapshot(t *testing.T) {
 	c := newCatalog("a", "b", "c")
 	a, b, d := extracttest.Table("a"), extracttest.Table("b"), extracttest.Table("c")
 	lost := &elt.Error{Code: extract.CodeConnectionLost, Class: elt.Transient, What: "cut", Do: "nothing"}
+	conflict := &elt.Error{Code: "source_replica_conflict", Class: elt.Transient, What: "cancelled", Do: "nothing"}
 	bad := &elt.Error{Code: "value_not_representable", Class: elt.Data, What: "NaN", Do: "correct it"}
 	for name, test := range map[string]struct {
 		remaining  []elt.Extraction
@@ -126,6 +127,12 @@ func TestNightSharesOneSnapshot(t *testing.T) {
 			}
 			return nil
 		}, []elt.Extraction{a, b, b, d}, "1-44", "y-nn"},
+		"in the way of a replica": {[]elt.Extraction{a, b, d}, func(table string, n int) error {
+			if table == "b" && n < 3 {
+				return conflict
+			}
+			return nil
+		}, []elt.Extraction{a, b, d}, "133", "ynn"},
 		"one table only": {[]elt.Extraction{a, b, d}, func(table string, n int) error {
 			if table == "a" && n == 1 {
 				return bad

@@ -89,7 +89,7 @@ func (n *Night) Extract(ctx context.Context, job Job, progress func(elt.Progress
 // than the table, and nothing is wrong with the table.
 func restarts(code elt.Code) int {
 	switch code {
-	case CodeConnectionLost:
+	case CodeConnectionLost, codeReplicaConflict:
 		return 2
 	case CodeSourceBudget, CodeTableRewritten:
 		return 4
@@ -99,8 +99,13 @@ func restarts(code elt.Code) int {
 	return 0
 }
 
-// codeUnreachable is the code with which a Source says that nobody answers.
-const codeUnreachable elt.Code = "source_unreachable"
+const (
+	// codeUnreachable is the code with which a Source says that nobody answers.
+	codeUnreachable elt.Code = "source_unreachable"
+	// codeReplicaConflict is the code with which a Source says that a replica has cancelled what stood in the way of its replay,
+	// as it does with everything in a snapshot that is too old for it.
+	codeReplicaConflict elt.Code = "source_replica_conflict"
+)
 
 // pause waits for that long, or returns the cause of ctx.
 func pause(ctx context.Context, d time.Duration) error {
