@@ -48,7 +48,7 @@ func (w *session) atWork() bool {
 	if w.id == "" { // it has not begun
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := w.source.patient()
 	defer cancel()
 	other := &session{source: w.source}
 	if err := other.open(ctx); err != nil {

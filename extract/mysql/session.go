@@ -298,12 +298,15 @@ func (r *driverResult) next() ([][]byte, error) {
 	return r.cells, nil
 }
 
-// patience is how long a server may take to stop a statement.
-const patience = 5 * time.Second
+// patient limits what is asked of a server about a session whose own context has ended: it counts as lost after the same
+// Silence as everywhere. Giving it up sooner would cost the snapshot that the session has.
+func (s *Source) patient() (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(context.Background(), s.opts.Silence, s.silent())
+}
 
 // interrupt stops the statement that the session is at, from another one.
 func (w *session) interrupt() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := w.source.patient()
 	defer cancel()
 	other := &session{source: w.source}
 	if err := other.open(ctx); err != nil {
@@ -315,7 +318,7 @@ func (w *session) interrupt() error {
 
 // settle takes an interruption that came too late for its statement, so that it does not hit a later one.
 func (w *session) settle() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := w.source.patient()
 	defer cancel()
 	if err := w.exec(ctx, "DO 0"); ends(err) {
 		w.broken = true
@@ -334,7 +337,7 @@ func (w *session) guarded(ctx context.Context, do func(context.Context) error) e
 			cut()
 			return
 		}
-		late := time.AfterFunc(patience, cut)
+		late := time.AfterFunc(w.source.opts.Silence, cut)
 		context.AfterFunc(hard, func() { late.Stop() })
 	})
 	err := do(hard)
