@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/mysql"
@@ -124,7 +125,9 @@ func open(t *testing.T, server *testenv.MariaDBServer, branches int) *atomic.Int
 	for range 4 {
 		db := connect(t, server, "root")
 		clients.Go(func() {
-			for ctx.Err() == nil {
+			tick := time.NewTicker(time.Millisecond) // readers have to do something, too
+			defer tick.Stop()
+			for ; ctx.Err() == nil; <-tick.C {
 				aid, tid, bid, delta := rand.IntN(branches*100000)+1, rand.IntN(branches*10)+1, rand.IntN(branches)+1, rand.IntN(10001)-5000
 				_, err := db.ExecContext(ctx, fmt.Sprintf(`BEGIN; UPDATE accounts SET abalance = abalance + %[4]d WHERE aid = %[1]d; SELECT abalance FROM accounts WHERE aid = %[1]d;
 					UPDATE tellers SET tbalance = tbalance + %[4]d WHERE tid = %[2]d; UPDATE branches SET bbalance = bbalance + %[4]d WHERE bid = %[3]d;

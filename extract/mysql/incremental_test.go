@@ -168,13 +168,13 @@ func TestMasks(t *testing.T) {
 // TestManyRows reads more than one batch, with a composite key whose columns are NULL nowhere and equal often.
 func TestManyRows(t *testing.T) {
 	server, _ := database(t, `CREATE TABLE v (part INT, id BIGINT UNSIGNED, price DECIMAL(12,2), at DATETIME(6), state ENUM('open', 'closed'), comment VARCHAR(80), PRIMARY KEY (part, id))`,
-		`INSERT INTO v SELECT seq % 7, seq, seq / 100, '2026-01-01' + INTERVAL seq SECOND, IF(seq % 3 = 0, NULL, 'open'), CONCAT('row ', seq) FROM seq_1_to_150000`)
+		`INSERT INTO v SELECT seq % 7, seq, seq / 100, '2026-01-01' + INTERVAL seq SECOND, IF(seq % 3 = 0, NULL, 'open'), CONCAT('row ', seq) FROM seq_1_to_125000`)
 	lake := &extracttest.Lake{}
 	m, err := extracttest.Extract(t, extracttest.New(t, newSource(t, server.URL), lake), extracttest.Job(extracttest.Table("v"), 1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 150_000
+	const n = 125_000
 	if rows := lake.Rows(t, m); len(rows) != n {
 		t.Errorf("%d rows came", len(rows))
 	}

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/extracttest"
 	"github.com/daybreak-data/daybreak/extract/mysql"
 	"github.com/daybreak-data/daybreak/internal/elt"
@@ -101,7 +103,10 @@ func moving(t *testing.T, server *testenv.MariaDBServer) <-chan struct{} {
 	for k := range 3 {
 		db := connect(t, server, "root")
 		writers.Go(func() {
+			tick := time.NewTicker(time.Millisecond) // readers have to do something, too
+			defer tick.Stop()
 			for i := k; ctx.Err() == nil; i++ {
+				<-tick.C
 				id := i%500 + 1
 				_, err := db.ExecContext(ctx, fmt.Sprintf(`BEGIN; UPDATE a SET n = n - 1 WHERE id = %d; UPDATE b SET n = n + 1 WHERE id = %d; COMMIT`, id, id))
 				if err != nil && ctx.Err() == nil {
@@ -130,12 +135,16 @@ func TestLockIsNotWaitedForLong(t *testing.T) {
 	holder := connect(t, server, "root")
 	exec(t, holder, `LOCK TABLES a WRITE`)
 	tables := []elt.Extraction{extracttest.Table("b"), extracttest.Table("a")}
-	night := extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{}).Begin("r1", tables, tables)
+	source, err := mysql.New(mysql.Options{Name: "shop", URL: server.URL, Log: extracttest.Log(t), Budget: extract.Budget{LockTimeout: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	night := extracttest.New(t, source, &extracttest.Lake{}).Begin("r1", tables, tables)
 	defer night.Close()
 	if _, err := night.Extract(t.Context(), extracttest.Job(tables[0], 1), nothing); err != nil {
 		t.Error(err)
 	}
-	_, err := night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
+	_, err = night.Extract(t.Context(), extracttest.Job(tables[1], 1), nothing)
 	extracttest.Fails(t, err, "source_lock_timeout", "table a")
 	exec(t, holder, `UNLOCK TABLES`)
 	exec(t, db, `INSERT INTO a VALUES (1)`)

@@ -53,7 +53,7 @@ func exec(t testing.TB, db *sql.DB, statements ...string) {
 
 func newSource(t testing.TB, url string) *mysql.Source {
 	t.Helper()
-	s, err := mysql.New(mysql.Options{Name: "shop", URL: url, Log: extracttest.Log(t), Budget: extract.Budget{LockTimeout: time.Second}})
+	s, err := mysql.New(mysql.Options{Name: "shop", URL: url, Log: extracttest.Log(t), Budget: extract.Budget{LockTimeout: 30 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -234,8 +234,15 @@ func TestTablesShareConnections(t *testing.T) {
 		exec(t, conn, fmt.Sprintf(`CREATE TABLE t%d AS SELECT i AS n, repeat('x', 300) AS s FROM generate_series(1, %d) i`, i, 1+i%3*20000))
 		tables = append(tables, extracttest.Table(fmt.Sprintf("public.t%d", i)))
 	}
-	// One connection is this test's, six are the source's, and one would be too many.
+	// Two connections are this test's, six are the source's, and one would be too many.
 	exec(t, connect(t, server.URL), `SELECT 1`)
+	testenv.Eventually(t, "who asked whether the server is there has gone", func() bool {
+		var clients int
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'`).Scan(&clients); err != nil {
+			t.Fatal(err)
+		}
+		return clients == 2
+	})
 	night := extracttest.New(t, cutting(t, server.URL, 5), &extracttest.Lake{}).Begin("r1", tables, tables)
 	defer night.Close()
 	var all sync.WaitGroup

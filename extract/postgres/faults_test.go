@@ -44,11 +44,12 @@ func TestNetworks(t *testing.T) {
 	url, _ := database(t, twoTables...)
 	moments := []extracttest.Moment{extracttest.Connecting, extracttest.BetweenTables, extracttest.MidChunk, extracttest.BetweenChunks, extracttest.Ending}
 	extracttest.Networks(t, url, "", moments, func(t *testing.T, url string, hurry bool, lake *extracttest.Lake) *extract.Extractor {
-		change := hurried
 		if !hurry {
-			change = nil
+			return extracttest.New(t, wary(t, url, nil), lake)
 		}
-		return extracttest.New(t, wary(t, url, change), lake)
+		return extract.New(extract.Options{
+			Sources: map[elt.SourceName]extract.Source{"shop": wary(t, url, hurried)}, Lake: lake, Log: extracttest.Log(t), Rest: 200 * time.Millisecond,
+		})
 	})
 }
 

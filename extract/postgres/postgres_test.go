@@ -66,6 +66,7 @@ func newSource(t *testing.T, url string) *postgres.Source {
 func newSourceOf(t *testing.T, o postgres.Options) *postgres.Source {
 	t.Helper()
 	o.Name, o.Log, o.Budget.LockTimeout = "shop", extracttest.Log(t), 300*time.Millisecond
+	o.Budget.LockWait = time.Hour // who waits for a moment, in a test, is not let through when the moment becomes a long one
 	s, err := postgres.New(o)
 	if err != nil {
 		t.Fatal(err)

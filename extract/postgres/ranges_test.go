@@ -162,7 +162,9 @@ func TestForeignPartitions(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var moving sync.WaitGroup
 			moving.Go(func() { // two rows change together, again and again
-				for ctx.Err() == nil {
+				tick := time.NewTicker(time.Millisecond) // readers have to do something, too
+				defer tick.Stop()
+				for ; ctx.Err() == nil; <-tick.C {
 					if _, err := far.Exec(t.Context(), `UPDATE a_far SET n = n + 1 WHERE id = 100; UPDATE z_far SET n = n + 1 WHERE id = 15149`); err != nil {
 						t.Error(err)
 						return

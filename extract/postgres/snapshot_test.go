@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -27,7 +28,10 @@ func TestOneSnapshotUnderWriters(t *testing.T) {
 	var writers sync.WaitGroup
 	moved := make(chan struct{}, 1)
 	writers.Go(func() {
+		tick := time.NewTicker(time.Millisecond) // readers have to do something, too
+		defer tick.Stop()
 		for i := 0; ctx.Err() == nil; i++ {
+			<-tick.C
 			id := i%500 + 1
 			// One statement is one transaction.
 			_, err := conn.Exec(ctx, fmt.Sprintf(`WITH x AS (UPDATE a SET n = n - 1 WHERE id = %d) UPDATE b SET n = n + 1 WHERE id = %d`, id, id))
@@ -265,15 +269,15 @@ func TestOneBadTableAlone(t *testing.T) {
 
 // TestUnreachable: each way not to get in has its own code.
 func TestUnreachable(t *testing.T) {
-	server := testenv.NewPostgres(t, nil)
+	server := testenv.Postgres(t)
 	e := extracttest.Table("public.a")
 	x := extracttest.New(t, newSource(t, strings.Replace(server.URL, "?", "_not?", 1)), &extracttest.Lake{})
 	_, err := extracttest.Extract(t, x, extracttest.Job(e, 1))
 	if f := elt.NewFailure(err); f.Code != "source_database_missing" {
 		t.Errorf("a missing database is %+v", f)
 	}
-	server.Stop(t)
-	x = extracttest.New(t, newSource(t, server.URL), &extracttest.Lake{})
+	address := connect(t, server.URL).PgConn().Conn().RemoteAddr().String()
+	x = extracttest.New(t, newSource(t, strings.Replace(server.URL, address, testenv.NobodyListens(t), 1)), &extracttest.Lake{})
 	_, err = extracttest.Extract(t, x, extracttest.Job(e, 1))
 	extracttest.Fails(t, err, "source_unreachable", "shop", "127.0.0.1")
 	problems := x.Check(t.Context(), []elt.Extraction{e, extracttest.Table("public.b")}, nil)
