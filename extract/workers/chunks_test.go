@@ -2,7 +2,6 @@ package workers_test
 
 import (
 	"bytes"
-
 	"fmt"
 	"io"
 	"maps"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -23,19 +21,17 @@ import (
 	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
-// crawling is how many kilobytes a second each connection carries until somebody helps: by then nobody is through with the table.
-const crawling = 16
+// crawling is how many kilobytes a second each connection carries until what is to happen has happened: nobody is through with
+// the table within most of a minute.
+const crawling = 8
 
-// bigNight is a night of a table of many chunks and of small ones, for workers with such a lease.
-func bigNight(t *testing.T, source string, lease time.Duration) *night {
+// bigNight is a night of a table of many chunks and of small ones.
+func bigNight(t *testing.T, source string) *night {
 	t.Helper()
 	n := newNightOf(t, source, append([]int{8000}, slices.Repeat([]int{200}, 5)...), 0)
-	n.worker.ChunkBytes, n.worker.Lease = 32<<10, lease
+	n.worker.ChunkBytes = 32 << 10
 	return n
 }
-
-// long is a lease for who never falls silent.
-const long = 30 * time.Second
 
 // pair are two workers of which one reads the large table.
 type pair struct {
@@ -49,7 +45,7 @@ type pair struct {
 func (n *night) atEase(a, b worker) (workers map[elt.WorkerID]*exec.Cmd, begin func() (hurry func())) {
 	n.t.Helper()
 	n.exec(n.books, `UPDATE steps SET state = 'retrying', next_attempt_at = '2999-01-01T00:00:00.000000Z' WHERE dataset = 'shop.t00'`)
-	network := n.network(slow)
+	network := testenv.Toxiproxy(n.t).Before(n.t, n.shop)
 	a.Name, b.Name, a.Source, b.Source = "a", "b", network.URL, network.URL
 	workers = map[elt.WorkerID]*exec.Cmd{"a": a.start(n.t)} // which takes three small tables, and leaves two
 	n.await("a shares its snapshot", shares, "a")
@@ -82,7 +78,7 @@ func (n *night) seated(a, b worker) (release func() pair) {
 	}
 }
 
-// together has one worker read the large table and another help it.
+// together has one worker read the large table and another help it, both at a crawl until they are to hurry.
 func (n *night) together() pair {
 	n.t.Helper()
 	p := n.seated(n.worker, n.worker)()
@@ -93,7 +89,6 @@ func (n *night) together() pair {
 func (n *night) awaitHelp(p pair) {
 	n.t.Helper()
 	n.await("the other helps", `SELECT EXISTS (SELECT FROM lent_chunks WHERE worker = $1 AND brought IS NULL)`, string(p.helperName))
-	p.hurry()
 }
 
 // scan returns what reads every row of a table in the night's first snapshot, as text by key, until the test ends.
@@ -189,7 +184,7 @@ func (n *night) nothingLent() {
 // has it, and the digest that the source took of the chunks is that of the whole table.
 func TestTwoWorkersReadOneTable(t *testing.T) {
 	t.Parallel()
-	n := bigNight(t, testenv.Postgres(t).URL, long)
+	n := bigNight(t, testenv.Postgres(t).URL)
 	stop := n.trade()
 	defer stop()
 	release := n.seated(n.worker, n.worker)
@@ -198,6 +193,7 @@ func TestTwoWorkersReadOneTable(t *testing.T) {
 	watched := n.watchConnections(over)
 	p := release()
 	n.await("the step tells that the other helps", `SELECT EXISTS (SELECT FROM steps WHERE dataset = 'shop.t00' AND note = $1)`, "some of its chunks are read by "+string(p.helperName))
+	n.await("the other reads two chunks", `SELECT count(*) > 1 FROM lent_chunks WHERE worker = $1 AND brought IS NULL`, string(p.helperName))
 	p.hurry()
 	all := n.manifests()
 	want := scan()
@@ -258,10 +254,10 @@ func TestRulesHoldInEveryChunk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := bigNight(t, testenv.Postgres(t).URL, long)
+			n := bigNight(t, testenv.Postgres(t).URL)
 			n.odd()
 			n.worker.Rules.Types["weight"] = set.weight
-			n.together()
+			n.together().hurry()
 			m := n.large()
 			if diff := cmp.Diff(set.uses, m.Fidelity); diff != "" || m.SetAside() != set.aside || m.Rows() != int64(n.rows[0])-set.aside {
 				t.Errorf("%d rows, %d are set aside (-want +got)\n%s", m.Rows(), m.SetAside(), diff)
@@ -291,14 +287,14 @@ func (n *night) says(w *exec.Cmd, text string) {
 // TestAHelperWithAnotherKey does not help: what it hashed would join with nothing.
 func TestAHelperWithAnotherKey(t *testing.T) {
 	t.Parallel()
-	n := bigNight(t, testenv.Postgres(t).URL, long)
+	n := bigNight(t, testenv.Postgres(t).URL)
 	n.odd()
 	n.worker.Rules.Types["weight"] = elt.TypeRule{Policy: elt.AsNull}
 	other := n.worker
 	other.MaskKey = "another"
 	p := n.seated(n.worker, other)()
-	p.hurry()
 	n.says(p.helper, "which this worker does not have: give every worker the same masking key")
+	p.hurry()
 	if m := n.large(); len(lent(m)) > 0 || m.Rows() != int64(n.rows[0]) {
 		t.Errorf("%d rows, and of loans came %v", m.Rows(), lent(m))
 	}
@@ -308,10 +304,13 @@ func TestAHelperWithAnotherKey(t *testing.T) {
 // TestAHelperIsKilled: what it had begun is read again, and what it had brought counts.
 func TestAHelperIsKilled(t *testing.T) {
 	t.Parallel()
-	n := bigNight(t, testenv.Postgres(t).URL, short)
+	n := bigNight(t, testenv.Postgres(t).URL)
 	stop := n.trade()
 	defer stop()
-	kill(t, n.together().helper)
+	p := n.together()
+	kill(t, p.helper)
+	n.bury(p.helperName)
+	p.hurry()
 	n.oneMoment(n.manifests())
 	if codes := n.codes(); codes != "" && codes != "interrupted" {
 		t.Errorf("attempts failed with %s", codes)
@@ -319,18 +318,19 @@ func TestAHelperIsKilled(t *testing.T) {
 	n.nothingLent()
 }
 
-// TestAHelperIsPaused for longer than its lease: awake again it finds its chunks read by others, and nothing that it uploads
+// TestAHelperIsPaused until its leases are over: awake again it finds its chunks read by others, and nothing that it uploads
 // counts.
 func TestAHelperIsPaused(t *testing.T) {
 	t.Parallel()
-	n := bigNight(t, testenv.Postgres(t).URL, short)
+	n := bigNight(t, testenv.Postgres(t).URL)
 	stop := n.trade()
 	defer stop()
 	p := n.together()
-	send(t, p.helper, syscall.SIGSTOP)
+	n.pause(p.helper, p.helperName)
 	begun := n.loans(p.helperName)
 	n.await("what it had begun has been taken back", `SELECT NOT EXISTS (SELECT FROM lent_chunks WHERE fence::text = ANY ($1))`, begun)
 	send(t, p.helper, syscall.SIGCONT)
+	p.hurry()
 	all := n.manifests()
 	n.oneMoment(all)
 	for _, fence := range lent(all[0]) {
@@ -344,11 +344,13 @@ func TestAHelperIsPaused(t *testing.T) {
 // TestTheLenderIsKilled: its successor begins the table as it does without helpers, and those stop and help it instead.
 func TestTheLenderIsKilled(t *testing.T) {
 	t.Parallel()
-	n := bigNight(t, testenv.Postgres(t).URL, short)
+	n := bigNight(t, testenv.Postgres(t).URL)
 	stop := n.trade()
 	defer stop()
 	p := n.together()
 	kill(t, p.lender)
+	n.bury(p.lenderName)
+	p.hurry()
 	n.await("the other has taken over the table", `SELECT EXISTS (SELECT FROM steps WHERE dataset = 'shop.t00' AND worker = $1)`, string(p.helperName))
 	n.start("c")
 	all := n.manifests()
@@ -364,16 +366,17 @@ func TestTheLenderIsKilled(t *testing.T) {
 	n.nothingLent()
 }
 
-// TestTheLenderIsPaused for longer than its lease: its table goes to another, and nothing that it merges counts.
+// TestTheLenderIsPaused until its leases are over: its table goes to another, and nothing that it merges counts.
 func TestTheLenderIsPaused(t *testing.T) {
 	t.Parallel()
-	n := bigNight(t, testenv.Postgres(t).URL, short)
+	n := bigNight(t, testenv.Postgres(t).URL)
 	stop := n.trade()
 	defer stop()
 	p := n.together()
-	send(t, p.lender, syscall.SIGSTOP)
+	n.pause(p.lender, p.lenderName)
 	n.await("the other has taken over the table", `SELECT EXISTS (SELECT FROM steps WHERE dataset = 'shop.t00' AND worker = $1)`, string(p.helperName))
 	send(t, p.lender, syscall.SIGCONT)
+	p.hurry()
 	n.oneMoment(n.manifests())
 	n.nothingLent()
 }
@@ -382,15 +385,12 @@ func TestTheLenderIsPaused(t *testing.T) {
 func TestTheServerIsRestartedWhileATableIsLent(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewPostgres(t, nil)
-	n := bigNight(t, server.URL, long)
-	n.together()
+	n := bigNight(t, server.URL)
+	p := n.together()
 	server.Restart(t)
-	var over bool // in time
-	if err := n.books.QueryRow(t.Context(), `SELECT state = 'succeeded' FROM steps WHERE dataset = 'shop.t00'`).Scan(&over); err != nil {
-		t.Fatal(err)
-	}
+	p.hurry()
 	all := n.manifests()
-	if epochs := n.honest(all); !over && all[0].Source.Epoch < 2 {
+	if epochs := n.honest(all); all[0].Source.Epoch < 2 {
 		t.Errorf("tables were read in the snapshots %v, the large one in %d", epochs, all[0].Source.Epoch)
 	}
 	n.nothingLent()
@@ -399,7 +399,7 @@ func TestTheServerIsRestartedWhileATableIsLent(t *testing.T) {
 // TestAHelperIsCutOff from the ledger while it reads: its chunks are read by others, and when it is back it helps again.
 func TestAHelperIsCutOff(t *testing.T) {
 	t.Parallel()
-	n := bigNight(t, testenv.Postgres(t).URL, short)
+	n := bigNight(t, testenv.Postgres(t).URL)
 	stop := n.trade()
 	defer stop()
 	ledgers := make(map[elt.WorkerID]*testenv.Proxy)
@@ -412,9 +412,11 @@ func TestAHelperIsCutOff(t *testing.T) {
 	p := n.seated(through("a"), through("b"))()
 	n.awaitHelp(p)
 	ledgers[p.helperName].Cut(t)
+	n.bury(p.helperName)
 	begun := n.loans(p.helperName)
 	n.await("what it had begun has been taken back or brought", `SELECT NOT EXISTS (SELECT FROM lent_chunks WHERE fence::text = ANY ($1) AND brought IS NULL)`, begun)
 	ledgers[p.helperName].Restore(t)
+	p.hurry()
 	n.oneMoment(n.manifests())
 	n.nothingLent()
 }

@@ -1,10 +1,14 @@
 package workers_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/testenv"
 )
 
@@ -42,7 +47,7 @@ func TestTwoWorkersReadOneSnapshot(t *testing.T) {
 	if got := n.workers(); !cmp.Equal(got, []string{"a", "b"}) {
 		t.Errorf("tables were brought by %v", got)
 	}
-	n.await("nobody holds the source any more", `SELECT NOT EXISTS (SELECT FROM snapshot_seats)`)
+	n.await("nobody holds the source any more", `SELECT NOT (`+held+`)`)
 }
 
 // watchConnections looks at what the seats in the ledger have, again and again.
@@ -82,7 +87,6 @@ func (n *night) fewSessions() {
 func TestTheHolderIsKilled(t *testing.T) {
 	t.Parallel()
 	n := newNight(t, testenv.Postgres(t).URL, 10, slow)
-	n.worker.Lease = short
 	stop := n.trade()
 	defer stop()
 	holder := n.start("a")
@@ -90,6 +94,7 @@ func TestTheHolderIsKilled(t *testing.T) {
 	n.start("b")
 	n.await("b keeps it, too", shares, "b")
 	kill(t, holder)
+	n.bury("a")
 	n.start("c")
 	n.await("c joins it", shares, "c")
 	n.goOn()
@@ -103,7 +108,6 @@ func TestTheHolderIsKilled(t *testing.T) {
 func TestAJoinerIsKilled(t *testing.T) {
 	t.Parallel()
 	n := newNight(t, testenv.Postgres(t).URL, 8, slow)
-	n.worker.Lease = short
 	stop := n.trade()
 	defer stop()
 	n.start("a")
@@ -111,6 +115,7 @@ func TestAJoinerIsKilled(t *testing.T) {
 	joiner := n.start("b")
 	n.await("b reads", reads, "b")
 	kill(t, joiner)
+	n.bury("b")
 	n.goOn()
 	n.oneMoment(n.manifests())
 	if got := n.workers(); !cmp.Equal(got, []string{"a"}) {
@@ -118,7 +123,7 @@ func TestAJoinerIsKilled(t *testing.T) {
 	}
 }
 
-// TestTheHolderIsPaused for longer than its lease, with somebody who has joined and with nobody: awake again it finds its
+// TestTheHolderIsPaused until its leases are over, with somebody who has joined and with nobody: awake again it finds its
 // steps gone, and nothing is lost, doubled or said to agree that does not.
 func TestTheHolderIsPaused(t *testing.T) {
 	t.Parallel()
@@ -126,7 +131,6 @@ func TestTheHolderIsPaused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := newNight(t, testenv.Postgres(t).URL, 10, slow)
-			n.worker.Lease = short
 			stop := n.trade()
 			defer stop()
 			holder := n.start("a")
@@ -135,7 +139,7 @@ func TestTheHolderIsPaused(t *testing.T) {
 				n.start("b")
 				n.await("b keeps it, too", shares, "b")
 			}
-			send(t, holder, syscall.SIGSTOP)
+			n.pause(holder, "a")
 			if !joined {
 				n.start("b")
 			}
@@ -160,7 +164,6 @@ func TestTheServerIsRestarted(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewPostgres(t, nil)
 	n := newNight(t, server.URL, 10, slow)
-	n.worker.Lease = short
 	n.start("a")
 	n.await("a shares its snapshot", shares, "a")
 	n.start("b")
@@ -173,25 +176,48 @@ func TestTheServerIsRestarted(t *testing.T) {
 	}
 }
 
-// TestTakingTakesLongerThanALease: over a source that answers slowly, a snapshot of many tables. The other worker waits for it
-// and takes none of its own.
-func TestTakingTakesLongerThanALease(t *testing.T) {
+// TestTakingTakesLong: a snapshot is taken over tables of which somebody holds one. Who takes it keeps its seat meanwhile, and the
+// other worker waits for it and takes none of its own.
+func TestTakingTakesLong(t *testing.T) {
 	t.Parallel()
-	n := newNight(t, testenv.Postgres(t).URL, 12, 0)
-	proxy := testenv.Toxiproxy(t).Before(t, n.shop)
-	proxy.Add(t, testenv.Latency(100*time.Millisecond), testenv.Answers) // five answers for each table: six seconds
-	n.worker.Source, n.worker.Lease = proxy.URL, short
-	const first = `SELECT EXISTS (SELECT FROM snapshots WHERE taken IS NULL)`
+	n := newNight(t, testenv.Postgres(t).URL, 4, 0)
+	n.worker.LockTimeout = patience
+	holder := n.connect(n.shop)
+	n.exec(holder, `BEGIN; LOCK TABLE t03 IN ACCESS EXCLUSIVE MODE`)
 	n.start("a")
-	n.await("a takes a snapshot", first)
+	n.await("a takes a snapshot", `SELECT EXISTS (SELECT FROM snapshots WHERE taken IS NULL)`)
 	fence := n.fence()
 	n.start("b")
+	n.await("b has a seat", `SELECT EXISTS (SELECT FROM snapshot_seats WHERE worker = 'b')`)
+	n.keepsItsSeat("a")
+	n.exec(holder, `COMMIT`)
 	n.await("b reads", reads, "b")
 	n.goOn()
 	n.oneMoment(n.manifests())
 	if now := n.fence(); now != fence {
 		t.Errorf("the snapshot that was read has the fence %d, the one that a began %d", now, fence)
 	}
+}
+
+// keepsItsSeat waits until a worker has said three times, while it takes a snapshot, that it is still there.
+func (n *night) keepsItsSeat(w elt.WorkerID) {
+	n.t.Helper()
+	const until = `SELECT taken IS NOT NULL, lease_until FROM snapshots JOIN snapshot_seats USING (run, source) WHERE worker = $1`
+	before, times := "", -1 // the first is from before
+	testenv.Within(n.t, patience, "who takes the snapshot keeps its seat", func() bool {
+		var taken bool
+		var now string
+		if err := n.books.QueryRow(n.t.Context(), until, string(w)).Scan(&taken, &now); err != nil {
+			n.t.Fatal(err)
+		}
+		if taken {
+			n.t.Fatalf("the snapshot was taken before its seat was kept three times: %d", times)
+		}
+		if now > before {
+			before, times = now, times+1
+		}
+		return times == 3
+	})
 }
 
 // TestAnotherServerBehindTheName: a worker that reaches a standby joins nothing, says so in a sentence, and leaves the tables
@@ -223,12 +249,13 @@ func TestAnotherServerBehindTheName(t *testing.T) {
 func TestASourceForOneWorker(t *testing.T) {
 	t.Parallel()
 	n := newNight(t, testenv.Postgres(t).URL, 6, slow)
-	n.worker.Lease, n.worker.Connections, n.worker.Free = short, 3, 1
+	n.worker.Connections, n.worker.Free = 3, 1
 	first := n.start("a")
 	n.await("a shares its snapshot", shares, "a")
 	n.start("b")
 	n.await("a has brought a table", brought, "a")
 	kill(t, first)
+	n.bury("a")
 	n.goOn()
 	if epochs := n.honest(n.manifests()); !cmp.Equal(epochs, []int{1, 2}) {
 		t.Errorf("tables were read in the snapshots %v", epochs)
@@ -249,9 +276,28 @@ func kill(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-func send(t *testing.T, cmd *exec.Cmd, s os.Signal) {
+func send(t testing.TB, cmd *exec.Cmd, s os.Signal) {
 	t.Helper()
 	if err := cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// pause stops a worker, and returns when none of its threads runs any more and its leases are over.
+func (n *night) pause(cmd *exec.Cmd, w elt.WorkerID) {
+	n.t.Helper()
+	send(n.t, cmd, syscall.SIGSTOP)
+	threads := fmt.Sprintf("/proc/%d/task", cmd.Process.Pid)
+	testenv.Within(n.t, patience, "the process stands still", func() bool {
+		all, err := os.ReadDir(threads)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		return !slices.ContainsFunc(all, func(thread os.DirEntry) bool {
+			stat, err := os.ReadFile(filepath.Join(threads, thread.Name(), "stat")) // 123 (name) T …
+			return err != nil || !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" T "))
+		})
+	})
+	n.await("the ledger has done what was asked of it", asked, string(w))
+	n.runOut(w)
 }

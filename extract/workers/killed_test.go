@@ -34,8 +34,15 @@ func (n *night) died() elt.WorkerID {
 	return elt.WorkerID(name)
 }
 
-// bury has the ledger see what it sees once the leases have run out that a dead worker had.
+// bury ends the leases of a worker that is dead, or cut off from the ledger.
 func (n *night) bury(w elt.WorkerID) {
+	n.t.Helper()
+	n.await("the ledger has heard the last of "+string(w), heard, string(w))
+	n.runOut(w)
+}
+
+// runOut has the ledger see what it sees once the leases have run out that a worker had who does not keep them any more.
+func (n *night) runOut(w elt.WorkerID) {
 	n.t.Helper()
 	for _, statement := range []string{
 		`UPDATE steps SET lease_until = started_at WHERE state = 'running' AND worker = $1`,
@@ -55,7 +62,7 @@ func TestKilledAroundAChunk(t *testing.T) {
 	for place, lends := range around {
 		t.Run(place, func(t *testing.T) {
 			t.Parallel()
-			n := bigNight(t, testenv.Postgres(t).URL, long)
+			n := bigNight(t, testenv.Postgres(t).URL)
 			n.worker.DiesAt, n.worker.Died = place, filepath.Join(t.TempDir(), "died")
 			workers, begin := n.atEase(n.worker, n.worker)
 			scan := n.scan("t00")

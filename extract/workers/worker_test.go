@@ -39,6 +39,7 @@ type worker struct {
 	Connections int
 	Threads     int
 	Lease       time.Duration
+	LockTimeout time.Duration // of the source
 	Level       elt.Level
 	Gate        string // a file: until it is there, no table is finished,
 	Free        int32  // but so many
@@ -74,6 +75,7 @@ func TestMain(m *testing.M) {
 // start begins the worker's process; what it logs is shown when the test fails.
 func (w worker) start(t testing.TB) *exec.Cmd {
 	t.Helper()
+	w.Ledger += "&application_name=" + string(w.Name) // by which the ledger's server tells its sessions
 	text, err := json.Marshal(w)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +153,9 @@ func (w worker) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	source, err := postgres.New(postgres.Options{Name: "shop", URL: w.Source, Connections: w.Connections, ChunkBytes: w.ChunkBytes, Silence: 5 * time.Second, Log: log})
+	source, err := postgres.New(postgres.Options{
+		Name: "shop", URL: w.Source, Connections: w.Connections, ChunkBytes: w.ChunkBytes, Budget: extract.Budget{LockTimeout: w.LockTimeout}, Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -167,7 +171,8 @@ func (w worker) run(ctx context.Context) error {
 	runner := &schedules.Runner{
 		Ledger: l, Stages: stage, Observer: silent{}, Worker: w.Name, Lease: w.Lease, Log: log,
 		Retries: func(context.Context, elt.RunID) (schedules.Retries, error) {
-			return schedules.Retries{Attempts: 10, First: 100 * time.Millisecond, Max: time.Second, Wait: 5 * time.Minute}, nil
+			// Enough for a server that takes minutes to come back.
+			return schedules.Retries{Attempts: 300, First: 100 * time.Millisecond, Max: time.Second, Wait: 5 * time.Minute}, nil
 		},
 	}
 	err = w.carry(ctx, runner, l)
