@@ -188,7 +188,7 @@ func TestTakingTakesLong(t *testing.T) {
 	n.await("a takes a snapshot", `SELECT EXISTS (SELECT FROM snapshots WHERE taken IS NULL)`)
 	fence := n.fence()
 	n.start("b")
-	n.await("b has a seat", `SELECT EXISTS (SELECT FROM snapshot_seats WHERE worker = 'b')`)
+	n.await("b looks for something to do", `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'b')`)
 	n.keepsItsSeat("a")
 	n.exec(holder, `COMMIT`)
 	n.await("b reads", reads, "b")

@@ -46,6 +46,7 @@ func (n *night) runOut(w elt.WorkerID) {
 	n.t.Helper()
 	for _, statement := range []string{
 		`UPDATE steps SET lease_until = started_at WHERE state = 'running' AND worker = $1`,
+		`UPDATE steps SET finished_at = '2000-01-01T00:00:00.000000Z' WHERE finished_at IS NOT NULL AND worker = $1`,
 		`UPDATE snapshot_seats SET lease_until = '2000-01-01T00:00:00.000000Z' WHERE lease_until IS NOT NULL AND worker = $1`,
 		`UPDATE lent_chunks SET lease_until = '2000-01-01T00:00:00.000000Z' WHERE lease_until IS NOT NULL AND worker = $1`,
 	} {
