@@ -3,12 +3,14 @@ package testenv
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -23,6 +25,7 @@ type S3Server struct {
 	AccessKey string
 	SecretKey string
 
+	folder  string  // in which each bucket is a folder
 	keeper  *keeper // held, for its pipe would be closed with it
 	buckets atomic.Int64
 }
@@ -48,6 +51,24 @@ func (s *S3Server) NewBucket(t testing.TB) string {
 		t.Fatalf("create bucket %s: %v", name, err)
 	}
 	return name
+}
+
+// Age makes everything in the bucket older than it is.
+func (s *S3Server) Age(t testing.TB, bucket string, by time.Duration) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(s.folder, bucket), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(path, time.Time{}, info.ModTime().Add(-by))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Client returns a client of the server, for what a test wants to see behind the code under test.
@@ -89,6 +110,7 @@ func (s *S3Server) start(program string) error {
 	if err := errors.Join(os.Mkdir(buckets, 0o755), os.Mkdir(meta, 0o755)); err != nil {
 		return fmt.Errorf("make a folder for the S3 server: %w", err)
 	}
+	s.folder = buckets
 	// The path is unlike any other server's, so that nobody else's answer on this port is taken for ours.
 	health := "/" + filepath.Base(dir)
 	s.keeper, err = keep(`dir=$1; shift; cd "$dir"; "$@" >log 2>&1 & server=$!; `+untilGone+`; kill -9 $server; rm -rf -- "$dir"`,
