@@ -42,7 +42,7 @@ func (l *lane) run(ctx context.Context, in *session) {
 
 // readIn reads in a session, and gives it back.
 func (l *lane) readIn(ctx context.Context, in *session) error {
-	err := in.guarded(ctx, func(own context.Context) error { // it outlives ctx by a little, and ends with the lane
+	err := in.guarded(ctx, l.snapshot.closing, func(own context.Context) error { // it outlives ctx by a little, and ends with the lane
 		return l.explain(own, in.locked(own, l.table, func() error {
 			l.began = true
 			return l.readAll(own, in, func() { l.widen(ctx) })

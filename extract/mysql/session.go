@@ -327,18 +327,23 @@ func (w *session) settle() {
 
 // guarded runs do, and interrupts its statement when ctx ends, so that the session and its snapshot outlive it. Only
 // when that does not help the connection is cut.
-func (w *session) guarded(ctx context.Context, do func(context.Context) error) error {
+// What is on its way can be a lot, and is not waited for once the snapshot is gone: the table is locked until then.
+func (w *session) guarded(ctx, snapshot context.Context, do func(context.Context) error) error {
 	hard, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		if err := w.interrupt(); err != nil {
+		if snapshot.Err() != nil {
+			cut()
+		}
+		if err := w.interrupt(); err != nil { // the server would go on for nobody
 			cut()
 			return
 		}
 		late := time.AfterFunc(w.source.opts.Silence, cut)
 		context.AfterFunc(hard, func() { late.Stop() })
+		context.AfterFunc(snapshot, cut)
 	})
 	err := do(hard)
 	if stop() {
