@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -58,9 +57,7 @@ tables:
   shop.orders: {table: public.orders, mode: full, key: [id]}
 `,
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
-	night := program(ctx, t, dir, env, "run", "--yes")
+	night := program(t.Context(), t, dir, env, "run", "--yes")
 	var said bytes.Buffer
 	night.Stdout, night.Stderr = &said, &said
 	if err := night.Start(); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -150,9 +149,7 @@ type scene struct {
 // perform runs the command to its end, which is one of the exit codes, and reports whether it died by SIGKILL.
 func (s scene) perform(t *testing.T, dir string, env []string, codes ...int) (died bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
-	cmd := program(ctx, t, dir, append(env, s.env...), s.args...)
+	cmd := program(t.Context(), t, dir, append(env, s.env...), s.args...)
 	var out heard
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -172,8 +169,7 @@ func (s scene) perform(t *testing.T, dir string, env []string, codes ...int) (di
 				}
 			}
 		case err := <-ended:
-			status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
-			if died = ok && status.Signaled() && status.Signal() == syscall.SIGKILL; !died && !slices.Contains(codes, cmd.ProcessState.ExitCode()) {
+			if died = wasKilled(cmd.ProcessState); !died && !slices.Contains(codes, cmd.ProcessState.ExitCode()) {
 				t.Fatalf("daybreak %s: %v\n%s", strings.Join(s.args, " "), err, out.String())
 			}
 			return died

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -131,18 +129,7 @@ func (d *disk) do(t *testing.T, dir string, args ...string) answer {
 // withLimit runs daybreak in a process that may not write files beyond so many KiB.
 func withLimit(t *testing.T, dir string, kib int, args ...string) answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
-	cmd := limited(program(ctx, t, dir, nil, args...), kib)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	var exit *exec.ExitError
-	if err := cmd.Run(); ctx.Err() != nil {
-		t.Fatalf("it hangs on a full disk:\n%s%s", &out, &errs)
-	} else if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return answer{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+	return toItsEnd(t, limited(program(t.Context(), t, dir, nil, args...), kib))
 }
 
 // limited has a program begin as a process that may not write files beyond so many KiB, until prlimit lets it.

@@ -134,15 +134,26 @@ type answer struct {
 // do runs daybreak to its end.
 func do(t *testing.T, dir string, env []string, args ...string) answer {
 	t.Helper()
-	cmd := program(t.Context(), t, dir, env, args...)
+	return toItsEnd(t, program(t.Context(), t, dir, env, args...))
+}
+
+// toItsEnd runs a program that daybreak is.
+func toItsEnd(t *testing.T, cmd *exec.Cmd) answer {
+	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) || !time.Now().Before(timeIsUp(t)) {
-		t.Fatalf("daybreak %s: %v\n%s%s", strings.Join(args, " "), err, out.String(), errs.String())
+		t.Fatalf("daybreak %s: %v\n%s%s", strings.Join(cmd.Args[1:], " "), err, out.String(), errs.String())
 	}
 	return answer{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+// wasKilled reports whether a process that has ended died by SIGKILL.
+func wasKilled(p *os.ProcessState) bool {
+	status, ok := p.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
 // must runs daybreak and fails the test unless it exits with 0.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"encoding/csv"
 	"errors"
@@ -154,9 +153,7 @@ func TestDemoEqualsItsSource(t *testing.T) {
 // killAfter starts a night and kills it with SIGKILL as soon as its ledger holds that many events.
 func killAfter(t *testing.T, dir, date string, events int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
-	cmd := program(ctx, t, dir, nil, "run", "--date", date)
+	cmd := program(t.Context(), t, dir, nil, "run", "--date", date)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

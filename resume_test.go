@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,9 +36,7 @@ tables:
   shop.large: {table: public.large, mode: full}
 `,
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), processTime)
-	defer cancel()
-	night := program(ctx, t, dir, []string{"SHOP_URL=" + proxy.URL}, "run", "--yes")
+	night := program(t.Context(), t, dir, []string{"SHOP_URL=" + proxy.URL}, "run", "--yes")
 	var said bytes.Buffer
 	night.Stdout, night.Stderr = &said, &said
 	if err := night.Start(); err != nil {

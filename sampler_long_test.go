@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -71,9 +70,7 @@ func TestNoFalseGreenWhereverItIsCut(t *testing.T) {
 // for five seconds.
 func (f *frail) cutAfter(date elt.Date, proxy *testenv.Proxy, events int) (failed bool) {
 	f.Helper()
-	ctx, cancel := context.WithTimeout(f.Context(), processTime)
-	defer cancel()
-	night := program(ctx, f.T, f.dir, f.env, "run", "--yes", "--date", date.String(), "--again")
+	night := program(f.Context(), f.T, f.dir, f.env, "run", "--yes", "--date", date.String(), "--again")
 	var said bytes.Buffer
 	night.Stdout, night.Stderr = &said, &said
 	if err := night.Start(); err != nil {
