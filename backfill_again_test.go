@@ -27,7 +27,7 @@ func TestABackfillOfTwoWorkersIsTriedAgain(t *testing.T) {
 	_, stopOther := worker(t, s.dir, s.env, "--threads", "2")
 	s.production(t, "ALTER TABLE t0 RENAME TO away")
 	s.backfill(t, 4)
-	until(t, "it has ended", func() bool { return s.ask(t, "SELECT state FROM backfills") == "failed" })
+	untilWithin(t, processTime, "it has ended", func() bool { return s.ask(t, "SELECT state FROM backfills") == "failed" })
 	const days = "SELECT state, count(*) FROM backfill_days GROUP BY 1 ORDER BY 1"
 	want := [][]string{{"failed", "8"}, {"succeeded", fmt.Sprint(4 * (shopTables - 1))}}
 	if diff := cmp.Diff(want, inLedger(t, s.env, days)); diff != "" {
@@ -89,9 +89,8 @@ func TestALeaderThatComesBackBringsNothingOld(t *testing.T) {
 		return s.ask(t, `SELECT worker FROM leaders WHERE lease_until > to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`)
 	}
 	first, stop := serve(t, s.dir, s.env, "--kinds", "none")
-	until(t, "the first serve leads", func() bool { return leader() != "" })
-	one := leader()
-	second, _ := serve(t, s.dir, s.env, "--kinds", "none")
+	one := ""
+	until(t, "the first serve leads", func() bool { one = leader(); return one != "" })
 	_, stopWorker := worker(t, s.dir, s.env, "--threads", "4")
 	if _, err := s.gates[1].Exec(t.Context(), "SELECT pg_advisory_lock(1)"); err != nil {
 		t.Fatal(err)
@@ -100,20 +99,25 @@ func TestALeaderThatComesBackBringsNothingOld(t *testing.T) {
 	const verified = "SELECT count(*) FROM steps JOIN runs ON runs.id = steps.run WHERE runs.kind = 'backfill' AND steps.kind = 'verify' AND steps.state = 'succeeded'"
 	until(t, "one of its databases is read, and the other is not", func() bool { return s.ask(t, verified) == "2" && s.ask(t, atBackfills) == "2" })
 	must(t, s.dir, s.env, "backfill", "pause", "backfill-1")
+	until(t, "the first serve leads still", func() bool { return leader() == one }) // nobody else is there
 
 	if err := first.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	second, _ := serve(t, s.dir, s.env, "--kinds", "none")
 	const silent = "UPDATE leaders SET lease_until = '2000-01-01T00:00:00.000000Z' WHERE worker = '%s'"
-	inLedger(t, s.env, fmt.Sprintf(silent, one))
-	until(t, "the second serve leads", func() bool { now := leader(); return now != "" && now != one })
-	other := leader()
+	other := ""
+	until(t, "the second serve leads", func() bool {
+		inLedger(t, s.env, fmt.Sprintf(silent, one))
+		other = leader()
+		return other != "" && other != one
+	})
 	s.production(t, "UPDATE t0 SET amount = amount * 100; UPDATE t1 SET amount = amount * 100")
 	must(t, s.dir, s.env, "schedules", "trigger", "nightly", "--date", weekDates(t)[0], "--reason", "a test")
 	if _, err := s.gates[1].Exec(t.Context(), "SELECT pg_advisory_unlock(1)"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the night has ended", func() bool { return s.ask(t, "SELECT state FROM runs WHERE kind <> 'backfill'") == "succeeded" })
+	untilWithin(t, processTime, "the night has ended", func() bool { return s.ask(t, "SELECT state FROM runs WHERE kind <> 'backfill'") == "succeeded" })
 
 	if err := second.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ func TestTheClockIsStepped(t *testing.T) {
 
 			open := closeGate()
 			s, stop := serve(t, dir, env)
-			s.extracting(t, date.String())
+			s.extracting(t, date.String(), 1)
 			step(by)
 			s.leads(t, env)
 			open()
@@ -44,7 +44,7 @@ func TestTheClockIsStepped(t *testing.T) {
 				need = append(need, "totals@"+date.AddDays(1).String())
 			}
 			must(t, dir, env, append([]string{"wait", "--url", s.url, "--timeout", "10m"}, need...)...)
-			until(t, "no run goes on", func() bool { return len(inLedger(t, env, "SELECT FROM runs WHERE state = 'running'")) == 0 })
+			untilWithin(t, processTime, "no run goes on", func() bool { return len(inLedger(t, env, "SELECT FROM runs WHERE state = 'running'")) == 0 })
 			step(0)
 			s.leads(t, env)
 			must(t, dir, env, append([]string{"wait", "--url", s.url, "--timeout", "5m"}, need...)...)

@@ -8,7 +8,7 @@ import (
 )
 
 // processTime is how long the processes of one test may be at work, all in all.
-const processTime = 10 * time.Minute
+const processTime = 20 * time.Minute
 
 // moments chooses n passages of a command, spread evenly from the first to the last, and the first one of each of the names.
 // The build tag long chooses all.

@@ -23,10 +23,12 @@ import (
 	"github.com/daybreak-data/daybreak/internal/failpoint"
 )
 
-// What a test asks of the program that it starts: to write down every failpoint that it passes, or to die at one.
+// What a test asks of the program that it starts: to write down every failpoint that it passes, to die at one, or to build
+// nothing from when its model slow is to be built until a file is gone.
 const (
 	passagesFile = "DAYBREAK_TEST_PASSAGES"
 	crashAt      = "DAYBREAK_TEST_CRASH"
+	heldWhile    = "DAYBREAK_TEST_HELD_WHILE"
 )
 
 // armFailpoints does what the environment asks for, if it asks.
@@ -37,6 +39,15 @@ func armFailpoints() error {
 			return err
 		}
 		failpoint.Arm(func(name string) { fmt.Fprintln(f, name) })
+	}
+	if file := os.Getenv(heldWhile); file != "" {
+		failpoint.Arm(func(name string) {
+			for again := time.Tick(20 * time.Millisecond); name == "transform.build" && building(".", "slow"); <-again {
+				if _, err := os.Stat(file); err != nil {
+					return
+				}
+			}
+		})
 	}
 	where, ok := os.LookupEnv(crashAt)
 	if !ok {

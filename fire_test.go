@@ -230,7 +230,7 @@ func (f *fire) hand(t *testing.T, worker string) *hand {
 // ended waits until no run of the kind goes on, and wants all to have succeeded.
 func (f *fire) ended(t *testing.T, kind elt.RunKind) {
 	t.Helper()
-	until(t, "every "+string(kind)+" run has ended", func() bool {
+	untilWithin(t, processTime, "every "+string(kind)+" run has ended", func() bool {
 		return len(lines(t, f.book, fmt.Sprintf("SELECT 1 FROM runs WHERE kind = '%s' AND state = 'running'", kind))) == 0
 	})
 	for _, row := range lines(t, f.book, fmt.Sprintf("SELECT id, state FROM runs WHERE kind = '%s' AND state <> 'succeeded'", kind)) {
@@ -330,7 +330,7 @@ func underFire(t *testing.T, o ordeal) {
 	f.hinderLead(t, o.lead, "pg.g0")
 	f.trigger(t, second)
 	f.hinderAll(t, o.between)
-	until(t, "the backfill has ended", func() bool { return lines(t, f.book, "SELECT state FROM backfills")[0][0] != "running" })
+	untilWithin(t, processTime, "the backfill has ended", func() bool { return lines(t, f.book, "SELECT state FROM backfills")[0][0] != "running" })
 	f.ended(t, elt.BackfillRun)
 	if diff := gocmp.Diff(want, aftermathOf(t, f.lead.dir, f.book)); diff != "" {
 		t.Errorf("after a backfill (-undisturbed +under fire):\n%s", diff)

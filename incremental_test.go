@@ -78,7 +78,7 @@ var engines = map[string]func(t *testing.T) engine{
 	},
 	"SQLite": func(t *testing.T) engine {
 		file := filepath.Join(t.TempDir(), "shop.db")
-		return engine{fmt.Sprintf("{sqlite: %q}", file), open(t, "sqlite", "file:"+file+"?_pragma=busy_timeout(10000)"), "datetime", "cursor_timezone: UTC, "}
+		return engine{fmt.Sprintf("{sqlite: %q}", file), open(t, "sqlite", "file:"+file+"?_pragma=busy_timeout(300000)"), "datetime", "cursor_timezone: UTC, "}
 	},
 }
 

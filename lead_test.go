@@ -56,7 +56,7 @@ status: {public: true}
 		h := hand(name, proxy.URL, "serve", "--kinds", "none", "--listen", "127.0.0.1:0")
 		h.net = network{"ledger": proxy}
 		p.serves = append(p.serves, h)
-		until(t, "somebody leads", func() bool { return p.leader(t) != "" })
+		p.leads(t)
 	}
 	hand("worker", url, "worker", "--threads", "2")
 	until(t, "every schedule has begun", func() bool { return len(lines(t, p.book, "SELECT 1 FROM ticks")) == 3 })
@@ -70,6 +70,13 @@ func (p *pair) leader(t *testing.T) string {
 		return row[0]
 	}
 	return ""
+}
+
+// leads returns who leads, as soon as somebody does: a serve that stands still for a while has lost the lead.
+func (p *pair) leads(t *testing.T) (leader string) {
+	t.Helper()
+	until(t, "somebody leads", func() bool { leader = p.leader(t); return leader != "" })
+	return leader
 }
 
 // passes waits until the lead has passed from a worker to another serve.
@@ -130,7 +137,7 @@ func TestTheLeadIsTakenOver(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 
-	leader := p.leader(t)
+	leader := p.leads(t)
 	leads, _ := p.hands(t, leader)
 	leads.kill(t)
 	p.passes(t, leader)
@@ -138,7 +145,7 @@ func TestTheLeadIsTakenOver(t *testing.T) {
 	p.once(t, 0, killed)
 	leads.begin(t)
 
-	leader = p.leader(t)
+	leader = p.leads(t)
 	leads, _ = p.hands(t, leader)
 	leads.signal(t, syscall.SIGSTOP)
 	p.passes(t, leader)
@@ -146,7 +153,7 @@ func TestTheLeadIsTakenOver(t *testing.T) {
 	p.due(t, 1)
 	p.once(t, 1, stopped)
 
-	leader = p.leader(t)
+	leader = p.leads(t)
 	leads, _ = p.hands(t, leader)
 	leads.net["ledger"].Cut(t)
 	p.passes(t, leader)
@@ -157,7 +164,7 @@ func TestTheLeadIsTakenOver(t *testing.T) {
 	before := lines(t, p.book, seen)[0][0]
 	until(t, "who was cut off is heard of again", func() bool { return lines(t, p.book, seen)[0][0] > before })
 
-	leader = p.leader(t)
+	leader = p.leads(t)
 	leads, follows := p.hands(t, leader)
 	leads.stop(t)
 	until(t, "the lead has passed to who was left", func() bool { return follows.is(p.leader(t)) })
@@ -192,7 +199,7 @@ func TestWorkersDieInEachStep(t *testing.T) {
 	h.env = env
 	h.begin(t)
 	must(t, dir, env, "wait", "--url", s.url, "--timeout", "5m", "best@"+date, "revenue@"+date, "cafe.drinks@"+date)
-	until(t, "the run has ended", func() bool { return lines(t, book, "SELECT state FROM runs")[0][0] == "succeeded" })
+	untilWithin(t, processTime, "the run has ended", func() bool { return lines(t, book, "SELECT state FROM runs")[0][0] == "succeeded" })
 	if diff := cmp.Diff([]string{"coffee|9", "tea|3"}, warehouse.Rows(t, "SELECT * FROM test_analytics.revenue ORDER BY 1")); diff != "" {
 		t.Errorf("revenue (-want +got):\n%s", diff)
 	}

@@ -84,14 +84,13 @@ func TestALostLedgerIsRestored(t *testing.T) {
 func TestABackupOfANightUnderWay(t *testing.T) {
 	t.Parallel()
 	dir, date := brought(t), lastDate(t).String()
-	if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd, ended := metAtWork(t, dir, "slow", "run", "--date", date)
+	writeSlow(t, dir, slow)
+	held := filepath.Join(t.TempDir(), "held")
+	write(t, filepath.Dir(held), map[string]string{"held": ""})
+	cmd, ended := metAtWork(t, dir, []string{heldWhile + "=" + held}, "slow", "run", "--date", date)
 	file := filepath.Join(t.TempDir(), "ledger.gz")
 	until(t, "the ledger is backed up in the middle of a night", func() bool {
-		// The night stands still meanwhile, or it could be over before the backup is begun. It may do so in the middle of a
-		// change, and then it keeps everybody out.
+		// The night stands still meanwhile. It may do so in the middle of a change, and then it keeps everybody out.
 		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -101,6 +100,7 @@ func TestABackupOfANightUnderWay(t *testing.T) {
 		}
 		return backup.code == 0
 	})
+	remove(t, held)
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
@@ -158,21 +158,21 @@ func TestANightBegunByThePreviousReleaseIsFinished(t *testing.T) {
 	t.Parallel()
 	const previous = 10 // the schema of the release before
 	dir, date := brought(t), lastDate(t).String()
-	if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeSlow(t, dir, slow)
 	undisturbed := filepath.Join(t.TempDir(), "undisturbed")
 	if err := os.CopyFS(undisturbed, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
 	must(t, undisturbed, nil, "run", "--date", date)
-	cmd, ended := metAtWork(t, dir, "slow", "run", "--date", date)
+	writeSlow(t, dir, endless)
+	cmd, ended := metAtWork(t, dir, nil, "slow", "run", "--date", date)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; err == nil {
 		t.Fatal("the night that was killed ended well")
 	}
+	writeSlow(t, dir, slow)
 	ledger := filepath.Join(dir, "state", "ledger.db")
 	downgrade(t, ledger, previous)
 	begun := ask(t, ledger, "SELECT id FROM runs WHERE state = 'running'")

@@ -102,8 +102,17 @@ func TestTestAndCompile(t *testing.T) {
 	}
 }
 
-// slow is a model that takes a while, so that it can be met at work.
-const slow = "{{ config(materialized='table') }}\nselect count(*) as n, sum(a.range * b.range) as s from range(20000) a, range(20000) b\n"
+// A model that can be met at work: endless does not come to its end by itself, and slow is the same of fewer rows.
+const (
+	slow    = "{{ config(materialized='table') }}\nselect count(*) as n, sum(hash(i) % 7) as s from range(1000) t(i)\n"
+	endless = "{{ config(materialized='table') }}\nselect count(*) as n, sum(hash(i) % 7) as s from range(1000000000000) t(i)\n"
+)
+
+// writeSlow makes it the workspace's model slow.
+func writeSlow(t *testing.T, dir, text string) {
+	t.Helper()
+	write(t, dir, map[string]string{"sql/models/marts/slow.sql": text})
+}
 
 // A process that is killed while it builds a model leaves what was published; the next one goes on and ends with the
 // tables of an undisturbed night.
@@ -111,20 +120,15 @@ func TestKilledInMidTransform(t *testing.T) {
 	t.Parallel()
 	dir, date := brought(t), lastDate(t).String()
 	neverFalselyGreen(t, dir)
-	write := func(dir string) {
-		if err := os.WriteFile(filepath.Join(dir, "sql", "models", "marts", "slow.sql"), []byte(slow), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
 	undisturbed := filepath.Join(t.TempDir(), "undisturbed")
 	if err := os.CopyFS(undisturbed, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
 	before := contents(t, dir)
-	write(undisturbed)
+	writeSlow(t, undisturbed, slow)
 	must(t, undisturbed, nil, "run", "--date", date)
-	write(dir)
-	cmd, ended := metAtWork(t, dir, "slow", "run", "--date", date)
+	writeSlow(t, dir, endless)
+	cmd, ended := metAtWork(t, dir, nil, "slow", "run", "--date", date)
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -134,14 +138,15 @@ func TestKilledInMidTransform(t *testing.T) {
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("readers see something else (-before +killed):\n%s", diff)
 	}
+	writeSlow(t, dir, slow)
 	must(t, dir, nil, "run", "--date", date)
 	wantSameRows(t, rowsRead(t, undisturbed), rowsRead(t, dir))
 }
 
 // metAtWork starts daybreak and returns as soon as it builds the model; ended tells how it ends.
-func metAtWork(t *testing.T, dir, model string, args ...string) (cmd *exec.Cmd, ended <-chan error) {
+func metAtWork(t *testing.T, dir string, env []string, model string, args ...string) (cmd *exec.Cmd, ended <-chan error) {
 	t.Helper()
-	cmd = program(t.Context(), t, dir, nil, args...)
+	cmd = program(t.Context(), t, dir, env, args...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {

@@ -34,7 +34,7 @@ func query(t *testing.T, dir, statement string) [][]string {
 // ask runs a query on a SQLite file, without Daybreak's help.
 func ask(t *testing.T, file, statement string) [][]string {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?mode=ro&_pragma=busy_timeout(10000)")
+	db, err := sql.Open("sqlite", "file:"+file+"?mode=ro&_pragma=busy_timeout(300000)")
 	if err != nil {
 		t.Fatal(err)
 	}

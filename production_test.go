@@ -67,7 +67,7 @@ func TestPgbenchUnderLoadIsOneSnapshot(t *testing.T) {
 	if out, err := pgbench("-i", "-q", "-s", fmt.Sprint(pgbenchScale)).CombinedOutput(); err != nil {
 		t.Fatalf("pgbench -i: %v\n%s", err, out)
 	}
-	load := pgbench("-n", "-c", "4", "-T", "600", "-R", "200") // a second's transactions, and not all that the machine can do
+	load := pgbench("-n", "-c", "4", "-T", fmt.Sprint(2*processTime.Seconds()), "-R", "200") // a second's transactions, and not all that the machine can do
 	var said bytes.Buffer
 	load.Stdout, load.Stderr = &said, &said
 	if err := load.Start(); err != nil {

@@ -36,7 +36,7 @@ func edit(t *testing.T, dir, file, old, replacement string) {
 // change runs a statement on a SQLite file, as somebody else would.
 func change(t *testing.T, file, statement string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(10000)") // whoever reads it may keep it for a moment
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(300000)") // whoever reads it may keep it for a moment
 	if err != nil {
 		t.Fatal(err)
 	}

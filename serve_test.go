@@ -256,8 +256,8 @@ func gated(t *testing.T) (dir string, env []string, closeGate func() (open func(
 	}
 }
 
-// extracting waits until the night's extraction is in the middle of its table, and returns its step.
-func (s *server) extracting(t *testing.T, date string) (step api.Step) {
+// extracting waits until an attempt at the night's extraction is in the middle of its table, and returns its step.
+func (s *server) extracting(t *testing.T, date string, attempt int) (step api.Step) {
 	t.Helper()
 	until(t, "the extraction is in the middle of its table", func() bool {
 		for _, run := range get[api.Runs](t, s, "/v1/runs").Runs {
@@ -265,7 +265,7 @@ func (s *server) extracting(t *testing.T, date string) (step api.Step) {
 				continue
 			}
 			step = get[api.Steps](t, s, "/v1/runs/"+string(run.ID)+"/steps").Steps[0]
-			return step.State == elt.StepRunning && step.Progress.Rows > 0
+			return step.State == elt.StepRunning && step.Attempt == attempt && step.Progress.Rows > 0
 		}
 		return false
 	})
@@ -285,7 +285,7 @@ func TestANightOfServe(t *testing.T) {
 
 	s, _ := serve(t, dir, env)
 	events := s.follow(t)
-	step := s.extracting(t, date.String())
+	step := s.extracting(t, date.String(), 1)
 	if p := step.Progress; p.Rows >= gatedRows || p.RowsExpected < gatedRows*9/10 || p.RowsExpected > gatedRows*11/10 || p.Bytes <= 0 {
 		t.Errorf("progress %+v of %d rows", p, gatedRows)
 	}
@@ -315,7 +315,7 @@ func TestANightOfServe(t *testing.T) {
 
 	// The next process takes the step up. A signal lets the step end, and begins no other.
 	s, _ = serve(t, dir, env)
-	if again := s.extracting(t, date.String()); again.ID != step.ID {
+	if again := s.extracting(t, date.String(), 2); again.ID != step.ID {
 		t.Errorf("step %s was taken up as %s", step.ID, again.ID)
 	}
 	s.signal(t)

@@ -140,16 +140,18 @@ func wantWorkers(t *testing.T, s *server, dir string, env []string) {
 		slices.Sort(says)
 		return slices.Equal(want, says)
 	})
-	if page := s.text(t, "/schedules"); !strings.Contains(page, "leaves the work to others") || !strings.Contains(page, "extract, load; 4 at once") {
-		t.Errorf("the page of the schedules does not tell of the workers:\n%s", page)
-	}
+	until(t, "the page of the schedules tells of the workers", func() bool {
+		page := s.text(t, "/schedules")
+		return strings.Contains(page, "leaves the work to others") && strings.Contains(page, "extract, load; 4 at once")
+	})
 	attempt := inLedger(t, env, "SELECT s.run, a.worker FROM attempts a JOIN steps s ON s.id = a.step WHERE s.kind = 'extract' LIMIT 1")[0]
 	if page := s.text(t, "/runs/"+attempt[0]); !strings.Contains(page, attempt[1]) {
 		t.Errorf("the run's page does not say that worker %s did a step:\n%s", attempt[1], page)
 	}
-	if a := do(t, dir, env, "doctor"); !strings.Contains(a.out, "workers") || !strings.Contains(a.out, "serve on") {
-		t.Errorf("doctor does not tell of the workers:\n%s", a.out)
-	}
+	until(t, "doctor tells of the workers", func() bool {
+		a := do(t, dir, env, "doctor")
+		return strings.Contains(a.out, "workers") && strings.Contains(a.out, "serve on")
+	})
 }
 
 // What a worker cannot do it refuses, in one sentence.
@@ -215,7 +217,7 @@ func TestABudgetIsSharedByWorkers(t *testing.T) {
 	_, stopOne := worker(t, dir, env, "--threads", "1")
 	_, stopOther := worker(t, dir, env, "--threads", "1")
 	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "a test")
-	until(t, "the night has ended", func() bool {
+	untilWithin(t, processTime, "the night has ended", func() bool {
 		return inLedger(t, env, "SELECT count(*) FROM runs WHERE state = 'partial' AND date = '"+date+"'")[0][0] == "1"
 	})
 	built := inLedger(t, env, "SELECT state, count(*) FROM steps WHERE kind = 'transform' AND date = '"+date+"' AND dataset IN ('revenue', 'also') GROUP BY 1 ORDER BY 1")
