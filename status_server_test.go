@@ -50,7 +50,10 @@ func TestStatusOutlivesThePipeline(t *testing.T) {
 		return answer.StatusCode, string(body)
 	}
 	gate := "/v1/ready?need=mrr@" + date
-	until(t, "the gate is open", func() bool { status, body := ask(gate); return status == http.StatusOK && strings.Contains(body, `"ready":true`) })
+	until(t, "the gate is open", func() bool {
+		status, body := ask(gate)
+		return status == http.StatusOK && strings.Contains(body, `"ready":true`)
+	})
 	proxy.Cut(t)
 	until(t, "the gate closes", func() bool { status, _ := ask(gate); return status == http.StatusServiceUnavailable })
 	if status, page := ask("/"); status != http.StatusOK || !strings.Contains(page, "mrr") || !strings.Contains(page, "UNKNOWN") {
