@@ -29,7 +29,7 @@ demo: ## a company's last seven nights, and the status page on http://127.0.0.1:
 
 test: setup ## everything, with the race detector, against real servers; PKG=./load or RUN=TestVerify for less
 	go vet $(or $(PKG),./...)
-	$(gotestsum) $(at_once) $(race) -timeout 45m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
+	$(gotestsum) $(at_once) $(race) -timeout 90m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
 test-long: setup ## test, and the soaks and crash grids that take an hour
 	go vet -tags long ./...

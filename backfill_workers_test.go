@@ -242,8 +242,9 @@ func TestWorkersBringABackfillBehindTheNight(t *testing.T) {
 	if began := inLedger(t, s.env, between); len(began) > 0 {
 		t.Errorf("steps of the backfill began while the night went on: %v", began)
 	}
-	if by := inLedger(t, s.env, "SELECT a.worker, count(*) FROM attempts a JOIN steps s ON s.id = a.step JOIN runs r ON r.id = s.run WHERE r.kind = 'backfill' AND a.outcome = 'succeeded' GROUP BY 1"); len(by) != 2 {
-		t.Errorf("who brought how many steps of it: %v, want two workers", by)
+	const by = "SELECT a.worker, count(*) FROM attempts a JOIN steps s ON s.id = a.step JOIN runs r ON r.id = s.run WHERE r.kind = 'backfill' GROUP BY 1"
+	if by := inLedger(t, s.env, by); len(by) != 2 { // afterwards one may stand still, and the other bring the rest
+		t.Errorf("who was at work at how many steps of it: %v, want two workers", by)
 	}
 	if rests := s.ask(t, "SELECT count(*) FROM attempts WHERE error LIKE '%rests while run%'"); rests != "3" {
 		t.Errorf("%s attempts were interrupted for the night, want 3", rests)

@@ -105,9 +105,12 @@ func TestWorkersDoANight(t *testing.T) {
 	dir, env, warehouse := sharedCafe(t)
 	date := lastDate(t).String()
 	s, stop := serve(t, dir, env, "--kinds", "none")
-	_, stopOne := worker(t, dir, env, "--threads", "2")
 	_, stopOther := worker(t, dir, env, "--kinds", "extract,load")
 	must(t, dir, env, "schedules", "trigger", "nightly", "--date", date, "--reason", "a test")
+	until(t, "one worker has extracted a table", func() bool { // or the other could be quick enough to do everything
+		return inLedger(t, env, "SELECT count(*) FROM steps WHERE kind = 'extract' AND state = 'succeeded'")[0][0] != "0"
+	})
+	_, stopOne := worker(t, dir, env, "--threads", "2")
 	must(t, dir, env, "wait", "--url", s.url, "--timeout", "10m", "best@"+date, "revenue@"+date, "cafe.drinks@"+date)
 	if diff := cmp.Diff([]string{"coffee|9", "tea|3"}, warehouse.Rows(t, "SELECT * FROM test_analytics.revenue ORDER BY 1")); diff != "" {
 		t.Errorf("revenue (-want +got):\n%s", diff)
