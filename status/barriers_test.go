@@ -84,7 +84,7 @@ func TestPagesKeepNobodyOut(t *testing.T) {
 // lookFor has axe-core look at the page that is shown, in every view.
 func lookFor(t *testing.T, browser context.Context, path string) {
 	t.Helper()
-	for _, view := range looks() {
+	for _, view := range testenv.Views() {
 		if err := chromedp.Do(browser, testenv.SetView(view)); err != nil {
 			t.Fatal(err)
 		}

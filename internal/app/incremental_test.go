@@ -174,7 +174,7 @@ func (h *history) publishedRows(t *rapid.T, dir string) (out []string) {
 func TestAnyHistoryEndsEqualToItsSource(t *testing.T) {
 	root := t.TempDir()
 	n := 0
-	property.Few(t, func(rt *rapid.T) {
+	property.Check(t, func(rt *rapid.T) {
 		n++
 		dir := filepath.Join(root, fmt.Sprint(n))
 		if err := os.MkdirAll(dir, 0o755); err != nil {

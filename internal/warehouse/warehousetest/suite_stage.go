@@ -37,7 +37,7 @@ var stageTests = map[string]func(*testing.T, Harness){
 func testRandomRows(t *testing.T, h Harness) {
 	dir := t.TempDir()
 	n := 0
-	property.Few(t, func(rt *rapid.T) {
+	property.Check(t, func(rt *rapid.T) {
 		schema := RandomSchema(rt, h.Limits)
 		rows := RandomRows(rt, schema)
 		cut := rapid.IntRange(0, len(rows)).Draw(rt, "cut")
