@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -140,8 +141,11 @@ func TestUnknownByTimeAlone(t *testing.T) {
 type reader struct {
 	*bufio.Scanner
 	close func() error
+	url   string
+	last  int64 // of the events that it has
 }
 
+// open begins a stream after an event, or now where last is empty.
 func open(t *testing.T, url, last string) *reader {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // an event that never comes ends the stream
@@ -160,25 +164,36 @@ func open(t *testing.T, url, last string) *reader {
 	if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		t.Fatalf("%d %s", answer.StatusCode, kind)
 	}
-	r := &reader{bufio.NewScanner(answer.Body), answer.Body.Close}
+	r := &reader{Scanner: bufio.NewScanner(answer.Body), close: answer.Body.Close, url: url}
 	for r.Scan() && !strings.HasPrefix(r.Text(), ": as_of=") { // the greeting: from here on nothing is missed
 	}
 	return r
 }
 
-// next returns the next event.
+// next returns the next event. A reader that stands still for as long as the service's patience is let go, and goes on where it
+// was, as browsers do.
 func (r *reader) next(t *testing.T) elt.Event {
 	t.Helper()
-	for r.Scan() {
-		if data, ok := strings.CutPrefix(r.Text(), "data: "); ok {
-			var e elt.Event
-			if err := json.Unmarshal([]byte(data), &e); err != nil {
-				t.Fatal(err)
+	for range 3 {
+		for r.Scan() {
+			if data, ok := strings.CutPrefix(r.Text(), "data: "); ok {
+				var e elt.Event
+				if err := json.Unmarshal([]byte(data), &e); err != nil {
+					t.Fatal(err)
+				}
+				r.last = e.Seq
+				return e
 			}
-			return e
 		}
+		t.Logf("the stream ended after event %d: %v", r.last, r.Err())
+		if err := r.close(); err != nil {
+			t.Fatal(err)
+		}
+		last := r.last
+		*r = *open(t, r.url, strconv.FormatInt(last, 10))
+		r.last = last
 	}
-	t.Fatalf("the stream ended: %v", r.Err())
+	t.Fatalf("three streams ended after event %d", r.last)
 	return elt.Event{}
 }
 
@@ -195,9 +210,11 @@ func TestEvents(t *testing.T) {
 		t.Fatalf("the world has only %d events: the ring would hold them all", newest)
 	}
 	live := open(t, server.URL, "")
-	defer live.close()
+	live.last = newest
+	defer func() { live.close() }()
 	again := open(t, server.URL, "1")
-	defer again.close()
+	again.last = 1
+	defer func() { again.close() }()
 	for want := int64(2); want <= newest; want++ { // at once: who stops reading is let go
 		if e := again.next(t); e.Seq != want {
 			t.Fatalf("event %d came where %d was due", e.Seq, want)

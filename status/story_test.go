@@ -16,6 +16,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
+	"github.com/daybreak-data/daybreak/internal/testenv"
 	"github.com/daybreak-data/daybreak/status"
 	"github.com/daybreak-data/daybreak/status/api"
 )
@@ -372,15 +373,16 @@ func (st *story) look() time.Time {
 	return st.seen()
 }
 
-func (st *story) seen() time.Time {
+func (st *story) seen() (asOf time.Time) {
 	now, err := st.book.Now(st.Context())
 	st.must(err)
-	for {
-		// Something that nothing follows from: the service reads the ledger again, and says of when it is to the millisecond.
-		st.must(st.book.Audit(st.Context(), elt.AuditEntry{Actor: "ops@example.com", Action: "look"}))
+	// Something that nothing follows from: the service reads the ledger again, and says of when it is to the millisecond. It
+	// rests after a reading, for longer the longer that took.
+	st.must(st.book.Audit(st.Context(), elt.AuditEntry{Actor: "ops@example.com", Action: "look"}))
+	testenv.Eventually(st.T, "the service has read what was done last", func() bool {
 		st.must(st.service.Refresh(st.Context()))
-		if _, asOf := said(st.T, st.service, "/v1/summary", time.Time{}); !asOf.Before(now) {
-			return asOf
-		}
-	}
+		_, asOf = said(st.T, st.service, "/v1/summary", time.Time{})
+		return !asOf.Before(now)
+	})
+	return asOf
 }

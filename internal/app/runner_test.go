@@ -223,7 +223,7 @@ func TestAStepWaitsForItsSource(t *testing.T) {
 		after int // attempts that the transaction outlives; 0 for all
 		wait  time.Duration
 		state elt.RunState
-	}{"r1": {aDay, 6, time.Minute, elt.RunSucceeded}, "r2": {aDay.AddDays(1), 0, 20 * time.Millisecond, elt.RunFailed}} {
+	}{"r1": {aDay, 6, time.Hour, elt.RunSucceeded}, "r2": {aDay.AddDays(1), 0, 20 * time.Millisecond, elt.RunFailed}} {
 		run := beginRun(t, l, id, ends.date)
 		r := newRunner(l, func(_ context.Context, s elt.Step, attempt int) error {
 			if s.Kind == elt.ExtractStep && (ends.after == 0 || attempt <= ends.after) {

@@ -360,7 +360,7 @@ func TestAMessageIsGivenUpInTheEnd(t *testing.T) {
 func TestTheEndOfTheProcess(t *testing.T) {
 	stopping := make(chan struct{})
 	e := newEndpoint(t, func(http.ResponseWriter, *http.Request) { <-stopping })
-	o := open(t, func(o *Options) { o.Grace = time.Minute }, Slack(e.url(), ""))
+	o := open(t, func(o *Options) { o.Grace = patience }, Slack(e.url(), ""))
 	o.open(t, "shop.users")
 	e.next(t)
 	go close(stopping)

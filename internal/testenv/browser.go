@@ -17,7 +17,7 @@ import (
 
 // browserTime is how long a test may use its browser: a page that never shows what is waited for must
 // not use up the time of all tests.
-const browserTime = 10 * time.Minute
+const browserTime = 30 * time.Minute
 
 // Browser starts a headless Chromium with an empty profile and returns the context of its one tab, for
 // chromedp.Do and chromedp.Run. It ends with the test.
@@ -35,6 +35,9 @@ func Browser(t testing.TB) context.Context {
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("hide-scrollbars", true),
+		// Otherwise Chromium drops what is typed before it has drawn a page for the first time, which may be long after the page
+		// has been loaded.
+		chromedp.Flag("allow-pre-commit-input", true),
 	)
 	allocator, release := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	tab, closeTab := chromedp.NewContext(allocator)

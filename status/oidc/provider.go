@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -32,6 +33,7 @@ type Options struct {
 	// Everybody is the role of whoever is allowed in and in no such group; empty lets only members of groups in.
 	Everybody elt.Role
 	Now       func() time.Time
+	Patience  time.Duration // how long the provider may take for one answer; 0 means ten seconds
 }
 
 // Provider is an OpenID provider. It is asked for its addresses and keys when the first person signs in, and again until
@@ -50,7 +52,7 @@ type discovered struct {
 	verifier *oidc.IDTokenVerifier
 }
 
-// patience is how long the provider may take for one answer.
+// patience is how long the provider may take for one answer where the options do not say.
 const patience = 10 * time.Second
 
 // New returns a provider. Nothing is connected to yet.
@@ -58,7 +60,7 @@ func New(o Options) *Provider {
 	if o.GroupsClaim == "" {
 		o.GroupsClaim = "groups"
 	}
-	return &Provider{Options: o, tickets: newTickets(o.ClientSecret, o.Now), client: &http.Client{Timeout: patience}}
+	return &Provider{Options: o, tickets: newTickets(o.ClientSecret, o.Now), client: &http.Client{Timeout: cmp.Or(o.Patience, patience)}}
 }
 
 // discover returns the provider's addresses.

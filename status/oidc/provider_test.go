@@ -89,7 +89,7 @@ func newIssuer(t *testing.T) *issuer {
 func (i *issuer) token() string {
 	claims := map[string]any{
 		"iss": i.URL, "aud": "daybreak", "sub": "1", "email": "ann@example.com", "email_verified": true, "nonce": i.asked.Get("nonce"),
-		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(), "groups": []string{"everyone", "data-on-call"},
+		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(), "groups": []string{"everyone", "data-on-call"},
 	}
 	maps.Copy(claims, i.claims)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: i.signer, KeyID: "k1"}}, nil)
@@ -123,7 +123,7 @@ func (i *issuer) signIn(p *oidc.Provider) (answer url.Values, ticket string) {
 func provider(i *issuer, now func() time.Time, change ...func(*oidc.Options)) *oidc.Provider {
 	o := oidc.Options{
 		Issuer: i.URL, ClientID: "daybreak", ClientSecret: secret, RedirectURL: "https://daybreak.example.com/login/callback",
-		Domains: []string{"example.com"}, Groups: map[elt.Role][]string{elt.Viewer: {"everyone"}, elt.Operator: {"data-on-call"}, elt.Admin: {"data-admins"}}, Now: now,
+		Domains: []string{"example.com"}, Groups: map[elt.Role][]string{elt.Viewer: {"everyone"}, elt.Operator: {"data-on-call"}, elt.Admin: {"data-admins"}}, Now: now, Patience: 5 * time.Minute,
 	}
 	for _, c := range change {
 		c(&o)

@@ -87,7 +87,7 @@ func TestALostJobIsGivenUp(t *testing.T) {
 		}
 	}
 	sweep("available")
-	fetched("-1 minute") // just now, on a machine that is as slow as can be
+	fetched("-1 hour") // just now, on a machine that is as slow as can be
 	sweep("running")
 	fetched("10 seconds")
 	sweep("discarded available")

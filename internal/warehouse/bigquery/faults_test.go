@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
 	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery/bigquerytest"
 	"github.com/daybreak-data/daybreak/internal/warehouse/warehousetest"
 )
@@ -230,16 +230,14 @@ func TestCancel(t *testing.T) {
 	b.server.Inject(bigquerytest.Fault{Method: insert, Job: loads, Hangs: true, Times: 2})
 	d := day(t, secondNight, elt.Full, 4, "new")
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() {
 		_, err := b.Stage(ctx, d.Run, d.Manifest, "shop.users", d.Files, func(int64) {})
 		done <- err
 	}()
-	for b.jobsAsked("bigquery.jobs.get") < 2 { // until both jobs run and somebody looks at them
-		runtime.Gosched()
-	}
+	testenv.Eventually(t, "both jobs run and somebody looks at them", func() bool { return b.jobsAsked("bigquery.jobs.get") == 2 })
 	cancel()
-	if f := elt.NewFailure(<-done); f == nil || f.Code != elt.Interrupted {
+	if f := elt.NewFailure(testenv.Receive(t, "staging ends with its context", done)); f == nil || f.Code != elt.Interrupted {
 		t.Fatalf("error %+v", f)
 	}
 	if n := b.jobsAsked("bigquery.jobs.cancel"); n != 2 {

@@ -3,12 +3,12 @@ package bigquery
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
+	"github.com/daybreak-data/daybreak/internal/testenv"
 	"github.com/daybreak-data/daybreak/internal/warehouse/bigquery/bigquerytest"
 )
 
@@ -50,7 +50,7 @@ func TestCancelPublish(t *testing.T) {
 			n := len(b.server.Requests())
 			b.server.Inject(bigquerytest.Fault{Method: insert, Job: puts, Hangs: true})
 			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error)
+			done := make(chan error, 1)
 			go func() {
 				_, err := b.Publish(ctx, publication(secondNight, 2, ""))
 				done <- err
@@ -60,11 +60,9 @@ func TestCancelPublish(t *testing.T) {
 					return r.Method == method && strings.HasPrefix(r.Job, puts)
 				})
 			}
-			for !asked("bigquery.jobs.get") {
-				runtime.Gosched()
-			}
+			testenv.Eventually(t, "the job runs and somebody looks at it", func() bool { return asked("bigquery.jobs.get") })
 			cancel()
-			if f := elt.NewFailure(<-done); f == nil || f.Code != elt.Interrupted {
+			if f := elt.NewFailure(testenv.Receive(t, "publishing ends with its context", done)); f == nil || f.Code != elt.Interrupted {
 				t.Fatalf("error %+v", f)
 			}
 			if !asked("bigquery.jobs.cancel") {
