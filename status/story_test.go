@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/daybreak-data/daybreak/internal/testenv/ledgers"
 	"github.com/daybreak-data/daybreak/status"
 	"github.com/daybreak-data/daybreak/status/api"
 )
@@ -42,7 +42,7 @@ type story struct {
 const storyDates = 4
 
 func newStory(t *testing.T, seed uint64) *story {
-	book, err := ledger.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "ledger.db"), slog.New(slog.DiscardHandler))
+	book, err := ledger.Open(t.Context(), ledgers.SQLite(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

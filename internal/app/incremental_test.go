@@ -85,7 +85,7 @@ func (h *history) night(t *rapid.T, date elt.Date, keys bool) {
 		t.Fatal(err)
 	}
 	// Loading and publishing twice is as good as once.
-	for range 2 {
+	for range rapid.IntRange(1, 2).Draw(t, "loads") {
 		if _, err := h.loader.Load(t.Context(), m.ObjectKey(), "shop.orders", func(elt.Progress) {}); err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func (h *history) night(t *rapid.T, date elt.Date, keys bool) {
 	}
 	item := elt.PublicationItem{Relation: "shop.orders", Version: elt.Version{ID: elt.NewVersionID("shop.orders", run), Dataset: "shop.orders", Date: date, Run: run}}
 	merges(&item, m, elt.Layout{})
-	for range 2 {
+	for range rapid.IntRange(1, 2).Draw(t, "publications") {
 		if _, err := h.warehouse.Publish(t.Context(), elt.Publication{Run: run, Fence: 1, Items: []elt.PublicationItem{item}}); err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/internal/queue/pool"
+	"github.com/daybreak-data/daybreak/internal/testenv/ledgers"
 	"github.com/daybreak-data/daybreak/schedules"
 )
 
@@ -30,7 +30,7 @@ func (f stagesFunc) Do(ctx context.Context, s elt.Step, l elt.Lease, progress fu
 
 func newLedger(t *testing.T) *ledger.Ledger {
 	t.Helper()
-	l, err := ledger.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "ledger.db"), slog.New(slog.DiscardHandler))
+	l, err := ledger.Open(t.Context(), ledgers.SQLite(t), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func TestAServerThatRestarts(t *testing.T) {
 }
 
 func TestADatabaseThatDoesNotExist(t *testing.T) {
-	dsn := testenv.Postgres(t).Database(t)
+	dsn := testenv.Postgres(t).URL
 	_, err := ledger.Open(t.Context(), strings.Replace(dsn, "?", "_none?", 1), discard())
 	wantCode(t, err, "ledger_unreadable")
 }
@@ -151,7 +151,7 @@ func TestADatabaseThatDoesNotExist(t *testing.T) {
 // goes on it has changed nothing, and is told so.
 func TestAPausedProcessHoldsUpNobody(t *testing.T) {
 	t.Parallel() // it waits for the server's limits
-	dsn := testenv.Postgres(t).Database(t)
+	dsn := testenv.Postgres(t).URL
 	l := open(t, dsn)
 	run, steps, days := night("run-1", day("2026-01-05"))
 	must2(l.CreateRun(t.Context(), run, steps, days))(t)

@@ -44,7 +44,7 @@ func childLocks(_ context.Context, dsn, _ string) error {
 }
 
 func TestManyWorkersShareAServer(t *testing.T) {
-	dsn := testenv.Postgres(t).Database(t)
+	dsn := testenv.Postgres(t).URL
 	for range 2 {
 		release, err := ledger.LockWorker(dsn)
 		ok(t, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
 	"github.com/daybreak-data/daybreak/internal/testenv"
+	"github.com/daybreak-data/daybreak/internal/testenv/ledgers"
 )
 
 // The test binary is also the other processes of its tests: these variables make it one.
@@ -97,7 +98,7 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // onEach runs the test on a fresh ledger of each engine.
 func onEach(t *testing.T, test func(t *testing.T, l *ledger.Ledger, dsn string)) {
 	t.Helper()
-	for engine, address := range engines() {
+	for engine, address := range map[string]func(t testing.TB) string{"sqlite": ledgers.SQLite, "postgres": ledgers.Postgres} {
 		t.Run(engine, func(t *testing.T) {
 			dsn := address(t)
 			test(t, open(t, dsn), dsn)
@@ -105,11 +106,11 @@ func onEach(t *testing.T, test func(t *testing.T, l *ledger.Ledger, dsn string))
 	}
 }
 
-// engines returns how to address a new, empty ledger on each engine.
+// engines returns how to address where a ledger can be made, on each engine.
 func engines() map[string]func(t testing.TB) string {
 	return map[string]func(t testing.TB) string{
 		"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "state", "ledger.db") },
-		"postgres": func(t testing.TB) string { return testenv.Postgres(t).Database(t) },
+		"postgres": func(t testing.TB) string { return testenv.Postgres(t).URL },
 	}
 }
 

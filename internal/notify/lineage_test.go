@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
+	"github.com/daybreak-data/daybreak/internal/testenv/ledgers"
 )
 
 // marquez is a ledger whose runs are told to an endpoint on loopback.
@@ -40,7 +40,7 @@ func listen(t *testing.T, answer http.HandlerFunc) marquez {
 	})
 	o := &office{}
 	log := slog.New(slog.NewTextHandler(&o.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	l, err := ledger.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "ledger.db"), log)
+	l, err := ledger.Open(t.Context(), ledgers.SQLite(t), log)
 	ok(t, err)
 	t.Cleanup(func() { l.Close() })
 	ok(t, l.Migrate(t.Context()))

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/daybreak-data/daybreak/internal/elt"
 	"github.com/daybreak-data/daybreak/internal/ledger"
+	"github.com/daybreak-data/daybreak/internal/testenv/ledgers"
 )
 
 // patience is how long anything here may take on a busy machine. A message that took a sender longer would come twice.
@@ -98,7 +98,7 @@ func open(t *testing.T, change func(*Options), destinations ...Destination) *off
 	t.Helper()
 	o := &office{}
 	log := slog.New(slog.NewTextHandler(&o.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	l, err := ledger.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "ledger.db"), log)
+	l, err := ledger.Open(t.Context(), ledgers.SQLite(t), log)
 	if err != nil {
 		t.Fatal(err)
 	}

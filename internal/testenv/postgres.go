@@ -137,6 +137,7 @@ type cluster struct {
 	port      int
 	keeper    *keeper
 	databases atomic.Int64
+	templates sync.Map // name → *template
 	stopped   atomic.Bool
 }
 
