@@ -19,8 +19,8 @@ import (
 	"github.com/daybreak-data/daybreak/internal/elt"
 )
 
-// sqliteBusy is how long a write waits for another process's transaction to end.
-const sqliteBusy = 10 * time.Second
+// sqliteBusy is how long a write waits for another process's transaction to end, which may wait for a slow disk.
+const sqliteBusy = 20 * time.Second
 
 // sqliteEngine keeps the ledger in one file, with its write-ahead log beside it.
 type sqliteEngine struct {
