@@ -41,8 +41,7 @@ func (w *session) digest(ctx context.Context, chunk chunk, r extract.Request) er
 	return nil
 }
 
-// mostHashes is about how many rows may be in a chunk for the server to write their hashes down, which takes it some twenty octets
-// for each, in memory or, where its limits for that are lower, on its disk.
+// mostHashes is Options.MostHashes when they name none.
 const mostHashes = 4 << 20
 
 // once returns what follows the selection of a chunk's hashes: a limit, however high, has the server work them out before it
@@ -52,7 +51,7 @@ func (w *session) once(c chunk) string {
 	if data := c.table.data; data > 0 && (c.ranged || len(c.partitions) > 0) {
 		rows = int64(float64(rows) * min(1, float64(w.source.chunkBytes(*c.table))/float64(data)))
 	}
-	if rows < 0 || rows > mostHashes {
+	if rows < 0 || rows > w.source.opts.MostHashes {
 		return ""
 	}
 	return " LIMIT 18446744073709551615"

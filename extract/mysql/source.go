@@ -25,6 +25,10 @@ type Options struct {
 	Connections int
 	// ChunkBytes is how much of a table, as it lies on the server's disk, is worth a statement of its own. 16 MiB by default.
 	ChunkBytes int64
+	// MostHashes is about how many rows may be in a chunk for the server to write their hashes down while it takes a digest of them, some
+	// twenty octets for each, in memory or, where its limits for that are lower, on its disk. Of more rows it works each out once for each half of
+	// its hash. Four million by default.
+	MostHashes int64
 	Budget     extract.Budget
 	// Silence is how long a server that is not at work for a session may say nothing before its connection counts as lost.
 	// 30 s by default.
@@ -54,6 +58,7 @@ func New(o Options) (*Source, error) {
 	}
 	o.Connections = max(1, cmp.Or(o.Connections, 3))
 	o.ChunkBytes = cmp.Or(max(o.ChunkBytes, 0), 16<<20)
+	o.MostHashes = cmp.Or(max(o.MostHashes, 0), mostHashes)
 	o.Budget = o.Budget.OrDefaults()
 	o.Silence = cmp.Or(max(o.Silence, 0), 30*time.Second)
 	o.Glance = cmp.Or(max(o.Glance, 0), time.Second)
