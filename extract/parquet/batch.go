@@ -9,11 +9,20 @@ const RowGroupRows = 122_880
 // memory as flat as narrow ones.
 const batchBytes = 32 << 20
 
+const (
+	// firstRoom is after how many rows a batch makes room for more for the first time.
+	firstRoom = 128
+	// widening is for how many times as many rows it does, each time: growing by and by, each vector for itself, would copy everything
+	// several times, and leave several times as much behind.
+	widening = 8
+)
+
 // Batch is a number of rows as one Vector for each column.
 type Batch struct {
 	Columns []*Vector
 	rows    int
 	bytes   int
+	widens  int  // after how many rows room is made for more
 	chunk   int  // of the table, for the Writer
 	discard bool // has the Writer discard what it has of the chunk
 
@@ -24,7 +33,7 @@ type Batch struct {
 
 // NewBatch returns an empty batch for the schema.
 func NewBatch(schema elt.Schema) *Batch {
-	b := &Batch{Columns: make([]*Vector, len(schema))}
+	b := &Batch{Columns: make([]*Vector, len(schema)), widens: firstRoom}
 	for i, c := range schema {
 		b.Columns[i] = NewVector(c.Type)
 	}
@@ -33,15 +42,28 @@ func NewBatch(schema elt.Schema) *Batch {
 
 // EndRow counts a row whose cells have all been appended; size is about how many octets it took.
 func (b *Batch) EndRow(size int) {
-	b.rows++
-	b.bytes += size
+	b.EndRows(1, size)
 	if len(b.pending) > 0 {
 		b.settle()
 	}
 }
 
 // EndRows counts rows whose cells have all been appended; size is about how many octets they took.
-func (b *Batch) EndRows(rows, size int) { b.rows, b.bytes = b.rows+rows, b.bytes+size }
+func (b *Batch) EndRows(rows, size int) {
+	b.rows, b.bytes = b.rows+rows, b.bytes+size
+	if b.rows >= b.widens {
+		b.widen()
+	}
+}
+
+// widen makes room for more rows that are like those so far, but not for more than the batch can take.
+func (b *Batch) widen() {
+	b.widens = widening * b.rows
+	times := min(widening, RowGroupRows/float64(b.rows), batchBytes/float64(max(b.bytes, 1)))
+	for _, v := range b.Columns {
+		v.widen(times)
+	}
+}
 
 // Room returns after how many rows or octets more the batch should be handed over.
 func (b *Batch) Room() (rows, octets int) {

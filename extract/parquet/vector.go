@@ -127,6 +127,23 @@ func roomFor[T any](have, other []T) []T {
 	return make([]T, 0, len(other)+len(other)/16) // the next may be a little larger
 }
 
+// widen makes room for so many times as much as the vector holds.
+func (v *Vector) widen(times float64) {
+	v.def, v.rep = widen(v.def, times), widen(v.rep, times)
+	v.bools, v.days, v.ints = widen(v.bools, times), widen(v.days, times), widen(v.ints, times)
+	v.wide, v.floats = widen(v.wide, times), widen(v.floats, times)
+	v.data, v.ends = widen(v.data, times), widen(v.ends, times)
+}
+
+func widen[T any](have []T, times float64) []T {
+	room := int(times * float64(len(have)))
+	room += room / 16 // what comes may be a little larger
+	if room <= cap(have) || times <= 1 {
+		return have
+	}
+	return append(make([]T, 0, room), have...)
+}
+
 // value notes that a value comes, inside the open list or as a row.
 func (v *Vector) value() {
 	if v.flat {
