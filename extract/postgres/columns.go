@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/binary"
 	"math"
+	"unsafe"
 
 	"github.com/daybreak-data/daybreak/extract"
 	"github.com/daybreak-data/daybreak/extract/parquet"
@@ -27,60 +28,21 @@ func decodeAllBool(to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
 	return true
 }
 
-func decodeAllInt2(to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
+// decodeAllInts reads integers as wide as T.
+func decodeAllInts[T int16 | int32 | int64 | uint32](to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
+	width := int32(unsafe.Sizeof(T(0)))
 	out, n := to.RoomForInts(len(cells)), 0
 	for _, c := range cells {
 		switch c.Size {
-		case 2:
-			out[n] = int64(int16(binary.BigEndian.Uint16(data[c.From:])))
-			n++
-		case -1:
-		default:
-			return false
-		}
-	}
-	to.Filled(cells, n)
-	return true
-}
-
-func decodeAllInt4(to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
-	out, n := to.RoomForInts(len(cells)), 0
-	for _, c := range cells {
-		switch c.Size {
-		case 4:
-			out[n] = int64(int32(binary.BigEndian.Uint32(data[c.From:])))
-			n++
-		case -1:
-		default:
-			return false
-		}
-	}
-	to.Filled(cells, n)
-	return true
-}
-
-func decodeAllInt8(to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
-	out, n := to.RoomForInts(len(cells)), 0
-	for _, c := range cells {
-		switch c.Size {
-		case 8:
-			out[n] = int64(binary.BigEndian.Uint64(data[c.From:]))
-			n++
-		case -1:
-		default:
-			return false
-		}
-	}
-	to.Filled(cells, n)
-	return true
-}
-
-func decodeAllOID(to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
-	out, n := to.RoomForInts(len(cells)), 0
-	for _, c := range cells {
-		switch c.Size {
-		case 4:
-			out[n] = int64(binary.BigEndian.Uint32(data[c.From:]))
+		case width:
+			switch octets := data[c.From:]; width { // which is known when this is compiled for T
+			case 2:
+				out[n] = int64(T(binary.BigEndian.Uint16(octets)))
+			case 4:
+				out[n] = int64(T(binary.BigEndian.Uint32(octets)))
+			default:
+				out[n] = int64(binary.BigEndian.Uint64(octets))
+			}
 			n++
 		case -1:
 		default:
@@ -144,35 +106,24 @@ func decodeAllDate(to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
 }
 
 func decodeAllTime(to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
-	out, n := to.RoomForInts(len(cells)), 0
-	for _, c := range cells {
-		switch c.Size {
-		case 8:
-			micros := int64(binary.BigEndian.Uint64(data[c.From:]))
-			if micros >= dayMicros {
-				return false
-			}
-			out[n] = micros
-			n++
-		case -1:
-		default:
-			return false
-		}
-	}
-	to.Filled(cells, n)
-	return true
+	return decodeAllMicros(to, data, cells, math.MinInt64, dayMicros-1, 0)
 }
 
 func decodeAllTimestamp(to *parquet.Vector, data []byte, cells []parquet.Cell) bool {
+	return decodeAllMicros(to, data, cells, minMicros-epochMicros, maxMicros-epochMicros, epochMicros)
+}
+
+// decodeAllMicros reads microseconds that are counted from an epoch, if all of them are within bounds.
+func decodeAllMicros(to *parquet.Vector, data []byte, cells []parquet.Cell, least, most, epoch int64) bool {
 	out, n := to.RoomForInts(len(cells)), 0
 	for _, c := range cells {
 		switch c.Size {
 		case 8:
 			micros := int64(binary.BigEndian.Uint64(data[c.From:]))
-			if micros < minMicros-epochMicros || micros > maxMicros-epochMicros {
+			if micros < least || micros > most {
 				return false
 			}
-			out[n] = micros + epochMicros
+			out[n] = micros + epoch
 			n++
 		case -1:
 		default:

@@ -62,7 +62,7 @@ func reader() (*rowReader, *parquet.Writer) {
 	return &rowReader{
 		request: extract.Request{Extraction: elt.Extraction{Table: "t"}, Columns: schema, Key: []string{"id"}, Facts: &extract.Facts{}},
 		to:      to, batch: to.Batch(), fields: make([]field, len(schema)), block: newBlock(len(schema)),
-		decoders: []decoder{{decodeInt8, decodeAllInt8}, asText, decodeArray(decodeNumeric(6, 2))},
+		decoders: []decoder{{decodeInt8, decodeAllInts[int64]}, asText, decodeArray(decodeNumeric(6, 2))},
 	}, to
 }
 
