@@ -12,9 +12,10 @@ const batchBytes = 32 << 20
 const (
 	// firstRoom is after how many rows a batch makes room for more for the first time.
 	firstRoom = 128
-	// widening is for how many times as many rows it does, each time: growing by and by, each vector for itself, would copy everything
-	// several times, and leave several times as much behind.
+	// widening is for how many times as many rows it does, each time: growing by and by, each vector for itself, takes many more steps.
 	widening = 8
+	// widestRoom is for how many octets of source data room is made at most that may never come; beyond, vectors grow by themselves.
+	widestRoom = 4 << 20
 )
 
 // Batch is a number of rows as one Vector for each column.
@@ -56,12 +57,14 @@ func (b *Batch) EndRows(rows, size int) {
 	}
 }
 
-// widen makes room for more rows that are like those so far, but not for more than the batch can take.
+// widen makes room for more rows that are like those so far.
 func (b *Batch) widen() {
 	b.widens = widening * b.rows
-	times := min(widening, RowGroupRows/float64(b.rows), batchBytes/float64(max(b.bytes, 1)))
+	if b.bytes > widestRoom/widening {
+		return
+	}
 	for _, v := range b.Columns {
-		v.widen(times)
+		v.widen()
 	}
 }
 

@@ -127,18 +127,18 @@ func roomFor[T any](have, other []T) []T {
 	return make([]T, 0, len(other)+len(other)/16) // the next may be a little larger
 }
 
-// widen makes room for so many times as much as the vector holds.
-func (v *Vector) widen(times float64) {
-	v.def, v.rep = widen(v.def, times), widen(v.rep, times)
-	v.bools, v.days, v.ints = widen(v.bools, times), widen(v.days, times), widen(v.ints, times)
-	v.wide, v.floats = widen(v.wide, times), widen(v.floats, times)
-	v.data, v.ends = widen(v.data, times), widen(v.ends, times)
+// widen makes room for several times as much as the vector holds.
+func (v *Vector) widen() {
+	v.def, v.rep = widen(v.def), widen(v.rep)
+	v.bools, v.days, v.ints = widen(v.bools), widen(v.days), widen(v.ints)
+	v.wide, v.floats = widen(v.wide), widen(v.floats)
+	v.data, v.ends = widen(v.data), widen(v.ends)
 }
 
-func widen[T any](have []T, times float64) []T {
-	room := int(times * float64(len(have)))
+func widen[T any](have []T) []T {
+	room := widening * len(have)
 	room += room / 16 // what comes may be a little larger
-	if room <= cap(have) || times <= 1 {
+	if room <= cap(have) {
 		return have
 	}
 	return append(make([]T, 0, room), have...)
