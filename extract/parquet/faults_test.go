@@ -158,7 +158,7 @@ func TestDuckDB(t *testing.T) {
 		{Name: "u", Type: elt.Type{Kind: elt.Uint64}}, {Name: "b", Type: elt.Type{Kind: elt.Bool}}, {Name: "dt", Type: elt.Type{Kind: elt.DateKind}},
 		{Name: "tm", Type: elt.Type{Kind: elt.TimeKind}}, {Name: "f", Type: elt.Type{Kind: elt.Float64}}, {Name: "o", Type: elt.Type{Kind: elt.Bytes}},
 	}
-	const rows = 3*RowGroupRows + 10
+	const rows = batches*RowGroupRows + 10 // a row group more than there are batches: the last is written from the memory of the first
 	_, stats, err := write(t, s, m, rows, func(i int, b *Batch) {
 		c := b.Columns
 		c[0].AppendInt(int64(i))
