@@ -35,7 +35,7 @@ func wary(t testing.TB, url string, change func(*postgres.Options)) *postgres.So
 }
 
 // hurried is for a test in which the server falls silent.
-func hurried(o *postgres.Options) { o.Silence, o.Budget.LockTimeout = 2*time.Second, time.Second }
+func hurried(o *postgres.Options) { o.Silence, o.Budget.LockTimeout = time.Second, time.Second }
 
 var twoTables = []string{`CREATE TABLE small AS SELECT generate_series(1, 10) AS n`,
 	fmt.Sprintf(`CREATE TABLE large AS SELECT i AS n, i || '-' || repeat(md5(i::text), 20) AS s FROM generate_series(1, %d) i`, extracttest.LargeRows)}
