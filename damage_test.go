@@ -33,7 +33,9 @@ func wantUndisturbed(t *testing.T, dir string) {
 // wantOneTruth checks that the ledger knows exactly the versions that the warehouse holds.
 func wantOneTruth(t *testing.T, dir string) {
 	t.Helper()
-	inWarehouse := query(t, dir, "SELECT version_id, dataset, data_date, run_id, fence, rows FROM _daybreak.versions ORDER BY 1")
+	db := readCopy(t, dir)
+	defer db.Close()
+	inWarehouse := lines(t, db, `SELECT version_id, dataset, CAST(data_date AS VARCHAR), run_id, fence, "rows" FROM _daybreak.versions ORDER BY 1`)
 	ledger := filepath.Join(dir, "state", "ledger.db")
 	if _, err := os.Stat(ledger); err != nil {
 		ledger = filepath.Join(dir, "small", "ledger.db")

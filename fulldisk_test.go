@@ -80,8 +80,10 @@ func versionsOf(t *testing.T, dir, part string) map[string]bool {
 		said[row[0]] = true
 	}
 	seen := make(map[string]bool)
-	for _, row := range query(t, dir, "SELECT dataset FROM _daybreak.versions WHERE data_date = '"+date+"'") {
-		seen[row[0]] = true
+	db := readCopy(t, dir)
+	defer db.Close()
+	for _, dataset := range texts(t, db, "SELECT dataset FROM _daybreak.versions WHERE data_date = '"+date+"'") {
+		seen[dataset] = true
 	}
 	if part != "ledger" || len(said) > 0 {
 		if diff := cmp.Diff(said, seen); diff != "" {
@@ -94,8 +96,10 @@ func versionsOf(t *testing.T, dir, part string) map[string]bool {
 // datasetsOf returns the dataset of each published relation.
 func datasetsOf(t *testing.T, dir string) map[string]string {
 	t.Helper()
+	db := readCopy(t, dir)
+	defer db.Close()
 	out := make(map[string]string)
-	for _, row := range query(t, dir, "SELECT relation, dataset FROM _daybreak.published") {
+	for _, row := range lines(t, db, "SELECT relation, dataset FROM _daybreak.published") {
 		out[row[0]] = row[1]
 	}
 	return out

@@ -104,13 +104,12 @@ func TestRollback(t *testing.T) {
 }
 
 // viewsOver returns the relations of models that are views over a dataset.
-func viewsOver(t *testing.T, dir, dataset string) (relations []string) {
+func viewsOver(t *testing.T, dir, dataset string) []string {
 	t.Helper()
-	for _, row := range query(t, dir, `SELECT p.relation FROM _daybreak.published p JOIN _daybreak.versions v ON v.relation = p.relation
-		WHERE p.physical = '' AND CAST(v.inputs AS VARCHAR) LIKE '%`+dataset+`%' GROUP BY 1`) {
-		relations = append(relations, row[0])
-	}
-	return relations
+	db := readCopy(t, dir)
+	defer db.Close()
+	return texts(t, db, `SELECT p.relation FROM _daybreak.published p JOIN _daybreak.versions v ON v.relation = p.relation
+		WHERE p.physical = '' AND CAST(v.inputs AS VARCHAR) LIKE '%`+dataset+`%' GROUP BY 1`)
 }
 
 func TestRollbackRefuses(t *testing.T) {
