@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -157,33 +158,49 @@ func (p *Proxy) Add(t testing.TB, toxic Toxic, to Direction) (remove func()) {
 	}
 }
 
-// call asks the API. It has no part in the test's context, which is over when clean-up runs.
+// call asks the API, again where no answer came: the server hangs up on who has said nothing for a while, and either may have
+// stood still meanwhile. It has no part in the test's context, which is over when clean-up runs.
 func call(t testing.TB, method, address string, body, answer any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	defer cancel()
+	for tried := 1; ; tried++ {
+		status, text, err := askOnce(ctx, method, address, body)
+		again := tried > 1
+		switch made, _ := body.(map[string]any); {
+		case err != nil && ctx.Err() == nil && tried < 10 && !errors.Is(err, syscall.ECONNREFUSED):
+			continue
+		case err != nil:
+			return fmt.Errorf("toxiproxy: %w", err)
+		case again && status == http.StatusNotFound && method == http.MethodDelete: // the first time it was heard
+			return nil
+		case again && status == http.StatusConflict && made["name"] != nil: // likewise
+			method, address, body = http.MethodGet, fmt.Sprint(address, "/", made["name"]), nil
+			continue
+		case status >= http.StatusBadRequest:
+			return fmt.Errorf("toxiproxy: %s %s: %d: %s", method, address, status, text)
+		case answer == nil:
+			return nil
+		}
+		return json.Unmarshal(text, answer)
+	}
+}
+
+// askOnce returns the API's answer.
+func askOnce(ctx context.Context, method, address string, body any) (status int, text []byte, err error) {
+	if text, err = json.Marshal(body); err != nil {
+		return 0, nil, err
+	}
 	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(text))
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("toxiproxy: %w", err)
+		return 0, nil, err
 	}
 	defer res.Body.Close()
 	text, err = io.ReadAll(res.Body)
-	switch {
-	case err != nil:
-		return fmt.Errorf("toxiproxy: %s %s: %w", method, address, err)
-	case res.StatusCode >= http.StatusBadRequest:
-		return fmt.Errorf("toxiproxy: %s %s: %s: %s", method, address, res.Status, text)
-	case answer == nil:
-		return nil
-	}
-	return json.Unmarshal(text, answer)
+	return res.StatusCode, text, err
 }
 
 func startToxiproxy() (*ToxiproxyServer, error) {
