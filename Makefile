@@ -5,9 +5,6 @@ SHELL := bash
 # What only tests and lint need has a module of its own; the go command builds it once and prints where it is.
 golangci-lint = "$$(go -C internal/testenv/tools tool -n golangci-lint)"
 
-# Packages at a time: their tests mostly wait for servers and processes, so three keep two cores at work.
-at_once = -p $(shell n=$$(nproc); echo $$((n > 3 ? n : 3)))
-
 # It runs go test with what stands behind its --, and repeats at the end what failed.
 gotestsum = "$$(go -C internal/testenv/tools tool -n gotestsum)" --format pkgname --format-hide-empty-pkg --
 
@@ -29,7 +26,7 @@ demo: ## a company's last seven nights, and the status page on http://127.0.0.1:
 
 test: setup ## everything, with the race detector, against real servers; PKG=./load or RUN=TestVerify for less
 	go vet $(or $(PKG),./...)
-	$(gotestsum) $(at_once) $(race) -timeout 90m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
+	$(gotestsum) $(race) -timeout 90m $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
 test-long: setup ## test, and the soaks and crash grids that take an hour
 	go vet -tags long ./...
