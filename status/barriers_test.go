@@ -96,9 +96,9 @@ func lookFor(t *testing.T, browser context.Context, path string) {
 		}
 		if view.Dark == view.Phone { // a picture of two is enough for whoever looks at them
 			if unseen := in[int](t, browser, `[...document.querySelectorAll(".legend .cells > *, .progress .cells > *")].filter((e) => !e.getBoundingClientRect().width).length`); unseen > 0 {
-			t.Errorf("%s, %s: %d keys of a legend are not seen", path, view.Name, unseen)
-		}
-		testenv.Screenshot(browser, t, "status/acting"+strings.NewReplacer("/", "-", "?", "-", "=", "-", "&", "-", ":", "-").Replace(path), view)
+				t.Errorf("%s, %s: %d keys of a legend are not seen", path, view.Name, unseen)
+			}
+			testenv.Screenshot(browser, t, "status/acting"+strings.NewReplacer("/", "-", "?", "-", "=", "-", "&", "-", ":", "-").Replace(path), view)
 		}
 	}
 }
