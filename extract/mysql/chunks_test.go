@@ -57,7 +57,7 @@ func TestChunksTile(t *testing.T) {
 	server, db := database(t)
 	lake := &extracttest.Lake{}
 	attempt, chunked := 0, 0
-	property.Few(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		attempt++
 		if chunksTile(t, r, server, db, lake, keyed, attempt) > 1 {
 			chunked++

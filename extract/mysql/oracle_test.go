@@ -26,7 +26,7 @@ func TestOracleChunksTile(t *testing.T) {
 	db := connect(t, server, "root")
 	lake := &extracttest.Lake{}
 	attempt := 0
-	property.Few(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		attempt++
 		chunksTile(t, r, server, db, lake, types, attempt)
 	})

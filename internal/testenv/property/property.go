@@ -21,16 +21,6 @@ func Check(t rapid.TB, property func(*rapid.T)) {
 	rapid.Check(t, property)
 }
 
-// Few is Check for what takes long to try: of the values that are drawn, make test tries some, and make test-long all.
-func Few(t rapid.TB, property func(*rapid.T)) {
-	t.Helper()
-	Check(t, func(r *rapid.T) {
-		if tried.Draw(r, "tried") {
-			property(r)
-		}
-	})
-}
-
 // seeded sets the seed, once for each process, unless the command line has.
 var seeded = sync.OnceValue(func() error {
 	const name = "rapid.seed"
